@@ -1,0 +1,115 @@
+#include "base/files.h"
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+namespace muster {
+namespace fs = std::filesystem;
+
+Result<std::string> read_file(const fs::path& path) {
+  const std::string doing = "reading " + path.string();
+  Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return Failure(system_error(ErrorCode::kInternal, doing));
+  std::string text;
+  std::array<char, 1 << 16> buffer;
+  while (true) {
+    const ssize_t got = ::read(fd.get(), buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return Failure(system_error(ErrorCode::kInternal, doing));
+    if (got == 0) return text;
+    text.append(buffer.data(), static_cast<std::size_t>(got));
+  }
+}
+
+Result<> replace_file(const fs::path& path, std::string_view text, bool durable) {
+  const fs::path temporary = path.string() + ".tmp." + std::to_string(::getpid());
+  const auto write = [&]() -> Result<> {
+    MUSTER_TRY_ASSIGN(const Fd fd, open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC));
+    MUSTER_TRY(write_all(fd, text));
+    if (durable && ::fdatasync(fd.get()) != 0) {
+      return Failure(system_error(ErrorCode::kRunDirectory, "syncing"));
+    }
+    if (::rename(temporary.c_str(), path.c_str()) != 0) {
+      return Failure(system_error(ErrorCode::kRunDirectory, "renaming"));
+    }
+    return {};
+  };
+  if (auto written = write(); !written) {
+    ::unlink(temporary.c_str());
+    Error error = std::move(written).error();
+    error.code = ErrorCode::kRunDirectory;
+    return Failure(std::move(error).with_context("writing " + path.string()));
+  }
+  return {};
+}
+
+Result<> make_directories(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) {
+    return Failure(system_error(ErrorCode::kRunDirectory, "creating directory " + path.string(),
+                                error.value()));
+  }
+  return {};
+}
+
+Result<> remove_tree(const fs::path& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  if (error && error.value() != ENOENT) {
+    return Failure(system_error(ErrorCode::kInternal, "removing " + path.string(), error.value()));
+  }
+  return {};
+}
+
+Result<TemporaryDirectory> TemporaryDirectory::create(const fs::path& parent,
+                                                      const std::string& prefix) {
+  std::string name = (parent / (prefix + "XXXXXX")).string();
+  if (::mkdtemp(name.data()) == nullptr) {
+    return Failure(
+        system_error(ErrorCode::kInternal, "creating a directory in " + parent.string()));
+  }
+  return TemporaryDirectory(name);
+}
+
+TemporaryDirectory& TemporaryDirectory::operator=(TemporaryDirectory&& other) noexcept {
+  std::swap(path_, other.path_);
+  return *this;
+}
+
+TemporaryDirectory::~TemporaryDirectory() {
+  if (!path_.empty()) static_cast<void>(remove_tree(path_));
+}
+
+Result<fs::path> own_executable() {
+  std::error_code error;
+  fs::path path = fs::read_symlink("/proc/self/exe", error);
+  if (error) {
+    return Failure(system_error(ErrorCode::kInternal, "reading /proc/self/exe", error.value()));
+  }
+  return path;
+}
+
+std::optional<fs::path> find_program(const std::string& name, std::string_view path_variable) {
+  const auto runnable = [](const fs::path& path) {
+    struct stat info {};
+    return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode) &&
+           ::access(path.c_str(), X_OK) == 0;
+  };
+  if (name.find('/') != std::string::npos) {
+    return runnable(name) ? std::optional<fs::path>(name) : std::nullopt;
+  }
+  for (const std::string& directory : split(path_variable, ':')) {
+    const fs::path candidate = fs::path(directory.empty() ? "." : directory) / name;
+    if (runnable(candidate)) return candidate;
+  }
+  return std::nullopt;
+}
+
+}  // namespace muster

@@ -1,0 +1,37 @@
+// Signals are blocked at the first line of main and read like any other input: no handlers.
+#pragma once
+
+#include <csignal>
+#include <initializer_list>
+#include <optional>
+#include <sys/signalfd.h>
+
+#include "base/fd.h"
+#include "muster/result.h"
+
+namespace muster {
+
+// A blocked set of signals and the descriptor to read them from.  Children get an empty mask from
+// Child::start.
+class SignalFd {
+ public:
+  static Result<SignalFd> block(const sigset_t& signals);
+
+  int get() const { return fd_.get(); }
+  // The next one that arrived; nullopt when none is waiting.
+  std::optional<signalfd_siginfo> read() const;
+
+ private:
+  explicit SignalFd(Fd fd) : fd_(std::move(fd)) {}
+  Fd fd_;
+};
+
+sigset_t signal_set(std::initializer_list<int> signals);
+// All that can be blocked but for the ones that a fault in our own code raises.
+sigset_t all_but_faults();
+
+// Opens /dev/null for each of the descriptors 0, 1 and 2 that is closed, so that no pipe of ours
+// lands there.
+void ensure_standard_descriptors();
+
+}  // namespace muster
