@@ -1,0 +1,44 @@
+#include "rank_agent/environment.h"
+
+#include <algorithm>
+#include <set>
+#include <string_view>
+
+namespace muster::agent {
+namespace {
+
+// What mpirun adds for a process so that MPI_Init finds its world (Open MPI 4.1, PMIx 4.2).
+bool is_mpi_identity(std::string_view variable) {
+  constexpr std::string_view kPrefixes[] = {"OMPI_", "PMIX_", "HFI_NO_BACKTRACE=",
+                                            "IPATH_NO_BACKTRACE="};
+  return std::any_of(std::begin(kPrefixes), std::end(kPrefixes),
+                     [&](std::string_view prefix) { return variable.starts_with(prefix); });
+}
+
+std::string_view name_of(std::string_view variable) { return variable.substr(0, variable.find('=')); }
+
+}  // namespace
+
+std::vector<std::string> training_environment(const protocol::RankSpec& spec,
+                                              const std::vector<std::string>& own) {
+  std::vector<std::string> environment(spec.environment().begin(), spec.environment().end());
+  if (!spec.keep_mpi_identity()) return environment;
+
+  std::set<std::string_view> names;
+  for (const std::string& variable : spec.environment()) names.insert(name_of(variable));
+  for (const std::string& variable : own) {
+    if (is_mpi_identity(variable) && !names.contains(name_of(variable))) {
+      environment.push_back(variable);
+    }
+  }
+  return environment;
+}
+
+std::string value_of(const std::vector<std::string>& environment, const std::string& name) {
+  for (const std::string& variable : environment) {
+    if (name_of(variable) == name) return variable.substr(name.size() + 1);
+  }
+  return "";
+}
+
+}  // namespace muster::agent

@@ -1,0 +1,83 @@
+#include "rank_agent/outcome.h"
+
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <memory>
+
+namespace muster::agent {
+namespace {
+
+using protocol::AgentMessage;
+using protocol::TrainingEnded;
+
+double seconds(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
+}
+
+AgentMessage not_started_message(TrainingEnded::How how, int value, const std::string& failure) {
+  AgentMessage message;
+  TrainingEnded& ended = *message.mutable_ended();
+  ended.set_how(how);
+  ended.set_value(value);
+  ended.set_failure(failure);
+  ended.set_ended_at_ns(realtime_ns());
+  return message;
+}
+
+// "/usr/lib/libmpi.so.40.30.4" → "libmpi.so.40.30.4"; "" for anything that is not an MPI library.
+std::string mpi_library_name(const char* line) {
+  const char* slash = std::strrchr(line, '/');
+  if (slash == nullptr) return "";
+  std::string name(slash + 1);
+  name.erase(name.find_last_not_of('\n') + 1);
+  const bool is_mpi = name.starts_with("libmpi.so.") || name.starts_with("libmpich.so.");
+  return is_mpi ? name : "";
+}
+
+}  // namespace
+
+std::int64_t realtime_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+AgentMessage ended_message(const Reaped& reaped) {
+  AgentMessage message;
+  TrainingEnded& ended = *message.mutable_ended();
+  const bool exited = reaped.status.how == ExitStatus::How::kExited;
+  ended.set_how(exited ? TrainingEnded::EXITED : TrainingEnded::SIGNALED);
+  ended.set_value(reaped.status.value);
+  ended.set_core_dumped(reaped.status.core_dumped);
+  ended.set_ended_at_ns(realtime_ns());
+  ended.set_user_seconds(seconds(reaped.usage.ru_utime));
+  ended.set_system_seconds(seconds(reaped.usage.ru_stime));
+  ended.set_max_rss_bytes(static_cast<std::uint64_t>(reaped.usage.ru_maxrss) * 1024);
+  return message;
+}
+
+AgentMessage exec_failed_message(const StartFailure& failure, const ChildSpec& spec) {
+  return not_started_message(TrainingEnded::EXEC_FAILED, failure.exit_code(),
+                             failure.describe(spec));
+}
+
+AgentMessage refused_message(const std::string& contradiction) {
+  return not_started_message(TrainingEnded::REFUSED, 70, contradiction);
+}
+
+std::optional<std::string> find_mpi_library(pid_t pid) {
+  const std::string path = "/proc/" + std::to_string(pid) + "/maps";
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> maps(std::fopen(path.c_str(), "re"),
+                                                             &std::fclose);
+  char line[4608];
+  while (maps && std::fgets(line, sizeof line, maps.get()) != nullptr) {
+    if (const std::string name = mpi_library_name(line); !name.empty()) return name;
+  }
+  for (const pid_t child : children_of(pid)) {
+    if (auto name = find_mpi_library(child)) return name;
+  }
+  return std::nullopt;
+}
+
+}  // namespace muster::agent

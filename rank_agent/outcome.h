@@ -1,0 +1,23 @@
+// How a training process ended, and evidence about it, as messages for the launcher.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <sys/types.h>
+
+#include "base/process.h"
+#include "node.pb.h"
+
+namespace muster::agent {
+
+std::int64_t realtime_ns();
+
+protocol::AgentMessage ended_message(const Reaped& reaped);
+protocol::AgentMessage exec_failed_message(const StartFailure& failure, const ChildSpec& spec);
+protocol::AgentMessage refused_message(const std::string& contradiction);
+
+// The file name of an MPI library that `pid` or a process below it has mapped ("libmpi.so.40").
+std::optional<std::string> find_mpi_library(pid_t pid);
+
+}  // namespace muster::agent

@@ -1,0 +1,251 @@
+// One poll loop over three descriptors: signals, the training process's pidfd, the launcher's socket.
+//
+// What the agent promises: the training process and everything that it ever started below this agent
+// is gone when the agent is (it is a child subreaper, so nothing escapes by setsid or a double fork);
+// the end is reported before anything else happens; a signal from mpirun is reported, not obeyed,
+// because only the launcher decides how a run ends.
+
+#include "rank_agent/supervisor.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <poll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "muster/version.h"
+#include "rank_agent/binding.h"
+#include "rank_agent/communicators.h"
+#include "rank_agent/environment.h"
+#include "rank_agent/outcome.h"
+
+namespace muster::agent {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kSweepDeadline = 10s;  // processes in uninterruptible sleep cannot be waited for
+constexpr auto kFirstLibraryLook = 20ms;
+constexpr auto kLastLibraryLook = 5min;
+
+std::vector<std::string> to_strings(const auto& repeated) {
+  return {repeated.begin(), repeated.end()};
+}
+
+std::vector<ResourceLimit> limits_of(const protocol::RankSpec& spec) {
+  std::vector<ResourceLimit> limits;
+  for (const protocol::ResourceLimit& limit : spec.limits()) {
+    limits.push_back({limit.resource(), {limit.soft(), limit.hard()}});
+  }
+  return limits;
+}
+
+}  // namespace
+
+int parent_death_signal() { return SIGRTMIN + 3; }
+
+Supervisor::Supervisor(protocol::NodeChannel channel, SignalFd signals)
+    : channel_(std::move(channel)), signals_(std::move(signals)) {}
+
+Result<> Supervisor::fetch_spec(int rank, pid_t parent) {
+  protocol::AgentMessage message;
+  protocol::AgentHello& hello = *message.mutable_hello();
+  hello.set_version(kVersion);
+  hello.set_rank(rank);
+  hello.set_pid(::getpid());
+  hello.set_parent_pid(parent);
+  MUSTER_TRY(channel_.send(message));
+  while (!orphaned_ && !leave_ && standard_fds_.empty()) MUSTER_TRY(wait_for_event());
+  if (orphaned_) return fail(ErrorCode::kInternal, "the launcher is gone");
+  return {};
+}
+
+Result<> Supervisor::run() {
+  if (!leave_) MUSTER_TRY(start_training());
+  while (!leave_ && !orphaned_) {
+    MUSTER_TRY(wait_for_event());
+    const auto now = Clock::now();
+    if (sweep_at_ && now >= *sweep_at_) sweep();
+    if (next_library_look_ && now >= *next_library_look_) MUSTER_TRY(look_for_mpi_library());
+    MUSTER_TRY(report_if_quiet());
+  }
+  sweep();
+  return {};
+}
+
+Result<> Supervisor::start_training() {
+  const std::vector<std::string> environment =
+      training_environment(spec_, own_environment());
+  if (const std::string contradiction = find_contradiction(spec_, environment);
+      !contradiction.empty()) {
+    ended_ = true;
+    return channel_.send(refused_message(contradiction));
+  }
+  const std::string binding_note = apply_binding(spec_);
+
+  ChildSpec child;
+  child.argv = to_strings(spec_.argv());
+  child.program = child.argv.empty() ? "" : child.argv.front();
+  child.search_path = value_of(environment, "PATH");
+  child.environment = environment;
+  child.working_directory = spec_.working_directory();
+  child.stdin_fd = standard_fds_.at(0).get();
+  child.stdout_fd = standard_fds_.at(1).get();
+  child.stderr_fd = standard_fds_.at(2).get();
+  child.parent_death_signal = SIGKILL;
+  child.limits = limits_of(spec_);
+
+  auto started = Child::start(child);
+  standard_fds_.clear();  // only the training process holds the streams' write ends now
+  if (!started) {
+    ended_ = true;
+    return channel_.send(exec_failed_message(started.error(), child));
+  }
+  training_ = std::move(*started);
+
+  protocol::AgentMessage message;
+  protocol::TrainingStarted& report = *message.mutable_started();
+  report.set_pid(training_.pid());
+  report.set_started_at_ns(realtime_ns());
+  report.set_cpuset(read_affinity(training_.pid()));
+  report.set_binding_note(binding_note);
+  if (spec_.world_size() > 1) {
+    library_look_interval_ = kFirstLibraryLook;
+    next_library_look_ = Clock::now() + library_look_interval_;
+  }
+  return channel_.send(message);
+}
+
+Result<> Supervisor::wait_for_event() {
+  pollfd watched[] = {{signals_.get(), POLLIN, 0},
+                      {channel_.fd(), POLLIN, 0},
+                      {training_.exit_fd(), POLLIN, 0}};  // -1 is skipped by poll
+  if (::poll(watched, std::size(watched), poll_timeout_ms()) < 0 && errno != EINTR) {
+    return Failure(system_error(ErrorCode::kInternal, "waiting for events"));
+  }
+  if (watched[0].revents != 0) MUSTER_TRY(read_signals());
+  // The end is looked for before the launcher is read: a Leave must not overtake an outcome.
+  if (training_) MUSTER_TRY(check_training());
+  if (watched[1].revents != 0) MUSTER_TRY(read_launcher());
+  return {};
+}
+
+int Supervisor::poll_timeout_ms() const {
+  std::optional<Clock::time_point> next = sweep_at_;
+  if (next_library_look_ && (!next || *next_library_look_ < *next)) next = next_library_look_;
+  if (!next) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*next - Clock::now()).count();
+  return static_cast<int>(std::clamp<long long>(left, 0, 60'000));
+}
+
+Result<> Supervisor::read_signals() {
+  while (const auto info = signals_.read()) {
+    const int signal_number = static_cast<int>(info->ssi_signo);
+    if (signal_number == parent_death_signal()) {
+      orphaned_ = true;
+    } else if (signal_number == SIGCHLD) {
+      reap_strangers();
+    } else if (signal_number == SIGUSR1 || signal_number == SIGUSR2) {
+      training_.signal_group(signal_number);  // mpirun passes these on for the user
+    } else if (signal_number == SIGTERM || signal_number == SIGINT || signal_number == SIGHUP ||
+               signal_number == SIGQUIT || signal_number == SIGABRT) {
+      protocol::AgentMessage message;
+      message.mutable_signalled()->set_signal_number(signal_number);
+      message.mutable_signalled()->set_sender_pid(static_cast<int>(info->ssi_pid));
+      MUSTER_TRY(channel_.send(message));
+    }
+  }
+  return {};
+}
+
+Result<> Supervisor::read_launcher() {
+  MUSTER_TRY_ASSIGN(const bool alive, channel_.receive());
+  while (true) {
+    MUSTER_TRY_ASSIGN(const auto message, channel_.next_launcher_message());
+    if (!message) break;
+    switch (message->message_case()) {
+      case protocol::LauncherMessage::kSpec:
+        spec_ = message->spec();
+        standard_fds_ = channel_.take_fds();
+        if (standard_fds_.size() != 3) {
+          return fail(ErrorCode::kInternal, "the spec came without its three descriptors");
+        }
+        break;
+      case protocol::LauncherMessage::kSignal:
+        training_.signal_group(message->signal().signal_number());
+        break;
+      case protocol::LauncherMessage::kKill:
+        sweep();
+        break;
+      case protocol::LauncherMessage::kLeave: leave_ = true; break;
+      case protocol::LauncherMessage::kRefuse:
+        return fail(ErrorCode::kInternal, "the launcher refuses this agent: " + message->refuse());
+      case protocol::LauncherMessage::MESSAGE_NOT_SET: break;  // a newer launcher's word
+    }
+  }
+  if (!alive) orphaned_ = true;
+  return {};
+}
+
+Result<> Supervisor::check_training() {
+  const auto reaped = training_.try_reap();
+  if (!reaped) return {};
+  ended_ = true;
+  next_library_look_.reset();
+  // What the rank left behind may finish its work for a moment, then it must let go of the pipes.
+  sweep_at_ = Clock::now() + std::chrono::milliseconds(spec_.descendants_grace_ms());
+  protocol::AgentMessage message = ended_message(*reaped);
+  message.mutable_ended()->set_by_agent(killing_);
+  return channel_.send(message);
+}
+
+Result<> Supervisor::report_if_quiet() {
+  if (!ended_ || quiet_said_ || !children_of_this_process().empty()) return {};
+  quiet_said_ = true;
+  sweep_at_.reset();
+  protocol::AgentMessage message;
+  message.mutable_quiet();
+  return channel_.send(message);
+}
+
+Result<> Supervisor::look_for_mpi_library() {
+  next_library_look_.reset();
+  if (const auto name = find_mpi_library(training_.pid())) {
+    protocol::AgentMessage message;
+    message.mutable_mpi_library()->set_file_name(*name);
+    return channel_.send(message);
+  }
+  library_look_interval_ += library_look_interval_ / 2;
+  if (library_look_interval_ < kLastLibraryLook) {
+    next_library_look_ = Clock::now() + library_look_interval_;
+  }
+  return {};
+}
+
+// Orphans that became our children and have ended; the training process is reaped by its owner.
+void Supervisor::reap_strangers() {
+  for (const pid_t pid : children_of_this_process()) {
+    if (pid != training_.pid()) ::waitpid(pid, nullptr, WNOHANG);
+  }
+}
+
+void Supervisor::sweep() {
+  sweep_at_.reset();
+  if (training_) {
+    killing_ = true;
+    training_.signal_group(SIGKILL);
+    const pid_t training = training_.pid();
+    kill_children_until_none([training](pid_t pid) { return pid == training; },
+                             Clock::now() + kSweepDeadline);
+    // Its end is reported also when we are about to leave.
+    for (const auto deadline = Clock::now() + kSweepDeadline;
+         training_ && Clock::now() < deadline; detail::pause_briefly()) {
+      static_cast<void>(check_training());
+    }
+    sweep_at_.reset();
+  }
+  kill_children_until_none([](pid_t) { return false; }, Clock::now() + kSweepDeadline);
+}
+
+}  // namespace muster::agent

@@ -1,0 +1,58 @@
+// The life of one rank: ask for the spec, start the training process, watch it, report, leave when
+// the launcher says so.
+#pragma once
+
+#include <chrono>
+#include <optional>
+
+#include "base/process.h"
+#include "base/signals.h"
+#include "muster/result.h"
+#include "protocol/node_channel.h"
+
+namespace muster::agent {
+
+// What the agent gets when its parent (mpirun, or the launcher with the direct starter) dies.  It is
+// catchable, because a SIGKILL would leave what the rank started with setsid behind.
+int parent_death_signal();
+
+class Supervisor {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  Supervisor(protocol::NodeChannel channel, SignalFd signals);
+
+  // Says hello and waits for the spec.  Errors: refused, the launcher is gone.
+  Result<> fetch_spec(int rank, pid_t parent);
+  // Binds, starts the training process and reports; then serves until told to leave.  When the
+  // launcher or the parent is gone, everything below this process is killed.
+  Result<> run();
+
+ private:
+  Result<> start_training();
+  Result<> wait_for_event();
+  Result<> read_signals();
+  Result<> read_launcher();
+  Result<> check_training();
+  Result<> look_for_mpi_library();
+  Result<> report_if_quiet();
+  void reap_strangers();
+  void sweep();
+  int poll_timeout_ms() const;
+
+  protocol::NodeChannel channel_;
+  SignalFd signals_;
+  protocol::RankSpec spec_;
+  std::vector<Fd> standard_fds_;  // stdin, stdout, stderr of the training process
+  Child training_;
+  bool ended_ = false;       // the training process has ended, or never started
+  bool quiet_said_ = false;
+  bool killing_ = false;     // its end, if it comes now, is our doing
+  bool leave_ = false;
+  bool orphaned_ = false;  // the launcher or the parent is gone
+  std::optional<Clock::time_point> sweep_at_;
+  std::optional<Clock::time_point> next_library_look_;
+  Clock::duration library_look_interval_{};
+};
+
+}  // namespace muster::agent
