@@ -1,0 +1,95 @@
+// Shows a config: every setting, its value, and where the value came from.
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "base/text.h"
+#include "base/text_table.h"
+#include "launcher/config/keys.h"
+#include "launcher/config/read_config.h"
+
+namespace muster::config {
+namespace {
+
+std::vector<Row> all_rows(const RunConfig& config) {
+  std::vector<Row> rows;
+  if (const auto* program = std::get_if<Program>(&config.run.value)) {
+    rows.push_back({"program", program->argv, config.run.origin});
+  }
+  for (const Key& key : keys()) {
+    if (key.show != nullptr) key.show(key, config, rows);
+  }
+  if (!config.extra_arguments.empty()) {
+    rows.push_back({"extra_arguments",
+                    config.extra_arguments,
+                    {Origin::Kind::kFlag, "command line, after --", std::nullopt}});
+  }
+  return rows;
+}
+
+// One line of a table, whatever stands in it.
+std::string on_one_line(const std::string& text) {
+  std::string line;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    line += c == '\n' ? "\\n" : byte < 0x20 || byte == 0x7F ? "?" : std::string(1, c);
+  }
+  return line;
+}
+
+std::string cell(const Row& row) {
+  return std::visit(
+      [&](const auto& value) -> std::string {
+        using T = std::decay_t<decltype(value)>;
+        if constexpr (std::is_same_v<T, std::string>) {
+          return value.empty() ? "\"\"" : on_one_line(value);
+        } else if constexpr (std::is_same_v<T, std::int64_t>) {
+          return std::to_string(value);
+        } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+          return on_one_line(shell_quoted(value));
+        } else {
+          return row.key.starts_with("script_params.") ? "(a bare flag)" : "-";
+        }
+      },
+      row.value);
+}
+
+nlohmann::ordered_json json_value(const Shown& shown) {
+  return std::visit(
+      [](const auto& value) -> nlohmann::ordered_json {
+        if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::monostate>) {
+          return nullptr;
+        } else {
+          return value;
+        }
+      },
+      shown);
+}
+
+}  // namespace
+
+std::string describe_text(const RunConfig& config) {
+  TextTable table({{"key"}, {"value"}, {"origin"}});
+  for (const Row& row : all_rows(config)) {
+    table.add_row({on_one_line(row.key), cell(row), on_one_line(row.origin.text)});
+  }
+  return table.to_string();
+}
+
+std::string describe_json(const RunConfig& config) {
+  nlohmann::ordered_json settings = nlohmann::ordered_json::array();
+  for (const Row& row : all_rows(config)) {
+    settings.push_back(
+        {{"key", row.key}, {"value", json_value(row.value)}, {"origin", row.origin.text}});
+  }
+  nlohmann::ordered_json json;
+  json["file"] = nullptr;
+  if (!config.file_name.empty()) json["file"] = config.file_name;
+  json["settings"] = std::move(settings);
+  // Bytes of a config need not be UTF-8; JSON must be.
+  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace muster::config

@@ -1,0 +1,62 @@
+// A YAML text as a tree whose nodes know their place.  yaml-cpp is known to document.cc alone.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "launcher/config/problems.h"
+
+namespace muster::config {
+
+struct Place {
+  int line = 0;    // from 1
+  int column = 0;  // from 1, in bytes
+};
+
+struct Node;
+using NodePtr = std::shared_ptr<const Node>;  // an alias shares the node of its anchor
+
+struct Entry {
+  std::string key;
+  Place key_place;
+  Place value_place;
+  NodePtr value;
+};
+
+struct Node {
+  enum class Kind { kNull, kScalar, kList, kMapping };
+
+  Kind kind = Kind::kNull;
+  std::string text = {};            // kScalar: as written, without its quotes
+  std::vector<NodePtr> items = {};  // kList
+  std::vector<Entry> entries = {};  // kMapping: in file order, each key once
+};
+
+// The text of one file, able to show any place of it.
+class SourceText {
+ public:
+  SourceText(std::string_view text, std::string file_name);
+
+  std::string_view text() const { return text_; }
+  const std::string& file_name() const { return file_name_; }
+  std::string_view line(int number) const;  // without its line end; "" when there is none
+  Location location(Place place) const;
+  Origin origin(Place place) const;
+
+ private:
+  std::string_view text_;
+  std::string file_name_;
+  std::vector<std::string_view> lines_;
+};
+
+struct Document {
+  NodePtr root;       // null: unreadable or empty, see problems
+  Problems problems;  // syntax, duplicate keys
+};
+
+// Never throws, whatever the bytes; size, depth and node count are bounded.
+Document read_document(const SourceText& source);
+
+}  // namespace muster::config

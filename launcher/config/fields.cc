@@ -1,0 +1,110 @@
+#include "launcher/config/fields.h"
+
+namespace muster::config {
+namespace {
+
+constexpr std::string_view kNotAvailable = " not available in this version of muster";
+constexpr std::string_view kNoInputs =
+    "write the path itself in script_params, for example --data-folder: /data/digits";
+constexpr std::string_view kNoOutputs = "write to ./outputs, which ends in the run directory";
+constexpr std::string_view kNoPackages =
+    "install the packages beforehand, and name their Python in environment.python.interpreter";
+
+void refuse_feature(const Value& value, Draft& draft, std::string_view what,
+                    std::string_view instead) {
+  refuse_name(value, draft, value.path, std::string(what) + std::string(kNotAvailable),
+              std::string(instead));
+}
+
+// A collection that may be written as long as it is empty.
+void read_absent(const Value& value, Draft& draft, Node::Kind kind, std::string_view what,
+                 std::string_view instead) {
+  const Node& node = *value.node;
+  if (node.kind == Node::Kind::kNull) return;
+  if (node.kind != kind) {
+    draft.refuse(value,
+                 kind == Node::Kind::kList ? "it takes a list" : "it takes names with values",
+                 std::string(value.key->expected));
+    return;
+  }
+  const bool empty = node.items.empty() && node.entries.empty();
+  if (!empty) refuse_feature(value, draft, what, instead);
+}
+
+}  // namespace
+
+std::optional<std::string_view> scalar_text(const Value& value, Draft& draft) {
+  const std::string hint(value.key->expected);
+  switch (value.node->kind) {
+    case Node::Kind::kScalar: return value.node->text;
+    case Node::Kind::kNull: draft.refuse(value, "it has no value", hint); break;
+    case Node::Kind::kList: draft.refuse(value, "it takes one value, not a list", hint); break;
+    case Node::Kind::kMapping:
+      draft.refuse(value, "it takes one value, not a mapping", hint);
+      break;
+  }
+  return std::nullopt;
+}
+
+void refuse_name(const Value& value, Draft& draft, std::string_view path, std::string_view why,
+                 std::string hint) {
+  draft.problems.push_back(problem_at(value.key_origin, path, why, std::move(hint)));
+}
+
+bool refuse_reference(const Value& value, Draft& draft, std::string_view text) {
+  if (!has_reference(text)) return false;
+  draft.refuse(value, "references such as ${{inputs.NAME}} are" + std::string(kNotAvailable),
+               "write the path itself, for example /data/digits");
+  return true;
+}
+
+void read_inputs(const Value& value, Draft& draft) {
+  read_absent(value, draft, Node::Kind::kMapping, "inputs are", kNoInputs);
+}
+
+void refuse_input(const Value& value, Draft& draft) {
+  refuse_feature(value, draft, "inputs are", kNoInputs);
+}
+
+void read_outputs(const Value& value, Draft& draft) {
+  read_absent(value, draft, Node::Kind::kMapping, "outputs are", kNoOutputs);
+}
+
+void refuse_output(const Value& value, Draft& draft) {
+  refuse_feature(value, draft, "outputs are", kNoOutputs);
+}
+
+void read_packages(const Value& value, Draft& draft) {
+  read_absent(value, draft, Node::Kind::kList, "installing packages is", kNoPackages);
+}
+
+void read_node_count(const Value& value, Draft& draft) {
+  const auto count = parsed(value, draft, count_from<1>);
+  if (!count) return;
+  if (*count > 1) {
+    refuse_feature(value, draft, "more than one node is",
+                   "set node_count to 1: a run has one node");
+    return;
+  }
+  draft.config.node_count = {*count, value.origin};
+}
+
+void read_max_restarts(const Value& value, Draft& draft) {
+  const auto count = parsed(value, draft, count_from<0>);
+  if (count.value_or(0) == 0) return;
+  refuse_feature(value, draft, "restarting a failed run is",
+                 "set max_restarts to 0, and start the run again when it failed");
+}
+
+void read_shm_size(const Value& value, Draft& draft) {
+  if (!parsed(value, draft, parse_size)) return;
+  refuse_feature(value, draft, "setting the size of /dev/shm is",
+                 "leave it out; ranks use the node's /dev/shm as it is");
+}
+
+void read_patterns(const Value& value, Draft& draft) {
+  read_absent(value, draft, Node::Kind::kList, "taking metrics from what ranks print is",
+              "leave it out; what the ranks print is in their stdout.log");
+}
+
+}  // namespace muster::config

@@ -1,0 +1,50 @@
+// The text of one value → its type.  Pure; knows neither keys nor places.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <tl/expected.hpp>
+
+#include "launcher/config/run_config.h"
+
+namespace muster::config {
+
+struct Unfit {
+  std::string why;        // "\"four\" is not a whole number"
+  std::string hint = {};  // better than the key's own, if any
+};
+
+template <typename T>
+using Parsed = tl::expected<T, Unfit>;
+
+inline constexpr int kMostCount = 100'000;  // processes, cores, nodes: beyond it, a typing error
+
+inline constexpr std::array<std::pair<std::string_view, Backend>, 3> kBackendNames{
+    {{"mpi", Backend::kMpi}, {"direct", Backend::kDirect}, {"none", Backend::kNone}}};
+inline constexpr std::array<std::pair<std::string_view, Oversubscribe>, 2> kOversubscribeNames{
+    {{"allow", Oversubscribe::kAllow}, {"never", Oversubscribe::kNever}}};
+
+Parsed<std::string> parse_text(std::string_view text);  // anything but nothing
+Parsed<int> parse_count(std::string_view text, int least);
+Parsed<std::optional<int>> parse_count_or_auto(std::string_view text, int least);
+Parsed<Milliseconds> parse_duration(std::string_view text);  // 500ms, 30s, 2m, 1h; 30 is 30 s
+Parsed<Milliseconds> parse_positive_duration(std::string_view text);
+Parsed<std::optional<std::chrono::seconds>> parse_run_duration(std::string_view text);  // seconds
+Parsed<std::string> parse_size(std::string_view text);  // 2g, 512m; the text itself
+Parsed<Backend> parse_backend(std::string_view text);
+Parsed<Oversubscribe> parse_oversubscribe(std::string_view text);
+
+// Why an environment variable of this name cannot be in a config; "" when it can.
+Unfit check_variable_name(std::string_view name);
+
+// "${{inputs.digits}}" inside a text: a reference of Azure ML's that nothing resolves here.
+bool has_reference(std::string_view text);
+
+std::string duration_text(Milliseconds duration);  // "600s", "500ms"; what parse_duration reads
+
+}  // namespace muster::config
