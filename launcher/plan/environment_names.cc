@@ -1,0 +1,104 @@
+// The tables behind environment_names.h.
+//
+// What mpirun 4.1 reads was looked up in its components: the allocators (Slurm, PBS, LSF, Grid
+// Engine, LoadLeveler), the launchers, and the detection of a surrounding Flux, jsrun or ALPS job.
+#include "launcher/plan/environment_names.h"
+
+#include <algorithm>
+#include <span>
+
+namespace muster::plan {
+namespace {
+
+// A name that ends in '_' stands for all that begin with it.
+bool is_listed(std::string_view name, std::span<const std::string_view> list) {
+  return std::any_of(list.begin(), list.end(), [&](std::string_view entry) {
+    return entry.back() == '_' ? name.starts_with(entry) : name == entry;
+  });
+}
+
+constexpr std::string_view kIdentity[] = {
+    "RANK",
+    "WORLD_SIZE",
+    "LOCAL_RANK",
+    "LOCAL_WORLD_SIZE",
+    "NODE_RANK",
+    "GROUP_RANK",
+    "OMPI_COMM_WORLD_",
+    "OMPI_UNIVERSE_SIZE",
+    "PMIX_RANK",
+    "PMIX_NAMESPACE",
+    "PMIX_SERVER_",
+    "PMI_RANK",
+    "PMI_SIZE",
+    "MUSTER_RUN_ID",
+    "MUSTER_NODE_SOCKET",
+    "AZUREML_CR_NODE_RANK",
+    "AZUREML_PROCESS_NAME",
+};
+
+constexpr std::string_view kDroppedFromRanks[] = {
+    "RANK",
+    "WORLD_SIZE",
+    "LOCAL_RANK",
+    "LOCAL_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "NODE_RANK",
+    "GROUP_RANK",
+    "GROUP_WORLD_SIZE",
+    "ROLE_RANK",
+    "ROLE_NAME",
+    "ROLE_WORLD_SIZE",
+    "CROSS_RANK",
+    "CROSS_SIZE",
+    "TORCHELASTIC_",
+    "OMPI_",
+    "ORTE_",
+    "PMIX_",
+    "PMI_",
+    "PRTE_",
+    "PMI2_",
+    "MPI_LOCALRANKID",
+    "MPI_LOCALNRANKS",
+    "MPI_RANKID",
+    "MPI_NRANKS",
+    "MV2_COMM_WORLD_",
+    "HYDI_CONTROL_FD",
+    "I_MPI_HYDRA_",
+    "AZUREML_CR_NODE_RANK",
+    "AZUREML_PROCESS_NAME",
+};
+
+constexpr std::string_view kDroppedFromMpirun[] = {
+    "SLURM_",          "SLURMD_",     "PBS_",   "LSB_",  "LSF_",  "LOADL_",
+    "SGE_ROOT",        "PE_HOSTFILE", "JOB_ID", "FLUX_", "JSM_",  "ALPS_",
+    "OMPI_",           "ORTE_",       "PMIX_",  "PMI_",  "PMI2_", "PRTE_",
+    "MPIEXEC_TIMEOUT",
+};
+
+// What a person sets for Muster itself; every other MUSTER_ name belongs to the run around us.
+constexpr std::string_view kMusterSettings[] = {"MUSTER_RUNS_DIR", "MUSTER_RUNTIME_DIR"};
+
+bool is_of_another_run(std::string_view name) {
+  return name.starts_with("MUSTER_") && !is_listed(name, kMusterSettings);
+}
+
+}  // namespace
+
+bool is_dropped_from_ranks(std::string_view name) {
+  return is_listed(name, kDroppedFromRanks) || is_of_another_run(name);
+}
+
+bool is_dropped_from_mpirun(std::string_view name) {
+  return is_listed(name, kDroppedFromMpirun) || is_of_another_run(name);
+}
+
+bool is_identity(std::string_view name) {
+  return is_listed(name, kIdentity);
+}
+
+bool is_mpi_setting(std::string_view name) {
+  return name.starts_with("OMPI_MCA_") || name.starts_with("PMIX_MCA_");
+}
+
+}  // namespace muster::plan

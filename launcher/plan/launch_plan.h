@@ -1,0 +1,86 @@
+// The whole decision of a run as plain data: what `muster plan` prints is what `muster run` executes.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/cpu_set.h"
+#include "launcher/config/run_config.h"
+#include "launcher/topology/node_inventory.h"
+
+namespace muster::plan {
+
+// One resolved number or choice, and why.
+struct Reason {
+  std::string subject;  // "process_count_per_node", "rank 3", "mpirun"
+  std::string value;    // "4", "cores 0-3"; may be empty
+  std::string why;      // "run.yaml:7:25", "spread over 2 NUMA nodes before any is filled twice"
+};
+
+struct NodePlan {
+  int node_rank = 0;
+  std::string hostname;
+};
+
+struct RankPlacement {
+  int rank = 0;
+  int local_rank = 0;
+  int node_rank = 0;
+  bool bound = true;              // false: more ranks than cores; cpuset is then all allowed PUs
+  int core_count = 0;             // whole cores that it owns (0 when unbound)
+  CpuSet cpuset;                  // PUs, OS indexes
+  std::vector<int> memory_nodes;  // NUMA OS indexes of the preferred policy; empty: leave the default
+  std::vector<topology::Gpu> gpus;
+  std::vector<std::string> nics;
+};
+
+struct EnvironmentVariable {
+  std::string name;
+  std::string value;
+  std::string origin;  // "muster", "run.yaml:12:5", "caller"
+};
+
+// One or more words of the mpirun line that belong together, and why they are there.
+struct MpirunWords {
+  std::vector<std::string> words;
+  std::string why;
+};
+
+struct MpirunCommand {
+  std::string executable;  // full path; exec'd with argv[0] "mpirun"
+  std::string version;     // "4.1.4"
+  std::vector<MpirunWords> words;                // argv[1..] in order, up to and with the agent
+  std::vector<EnvironmentVariable> environment;  // run-independent words that travel in the environment
+
+  std::vector<std::string> argv() const;  // "mpirun" and all words
+};
+
+struct LaunchPlan {
+  config::Backend backend = config::Backend::kNone;
+  int world_size = 1;
+  int process_count_per_node = 1;
+  bool oversubscribed = false;  // more ranks than cores on some node
+
+  std::vector<NodePlan> nodes;
+  std::vector<RankPlacement> ranks;
+
+  std::vector<std::string> argv;   // what every rank execs
+  std::string working_directory;   // absolute, or "<copy of DIR>" text in `muster plan`
+  bool in_place = true;            // false: ranks run inside a copy of source_directory
+  std::string source_directory;    // absolute; "" when in place
+
+  std::optional<MpirunCommand> mpirun;  // with backend mpi
+
+  std::vector<EnvironmentVariable> common_environment;             // the same for all ranks
+  std::vector<std::vector<EnvironmentVariable>> rank_environment;  // [rank]
+  std::vector<std::string> dropped_from_ranks;   // caller's variables that ranks do not inherit
+  std::vector<std::string> dropped_from_mpirun;  // caller's variables that mpirun does not inherit
+
+  config::Limits limits;
+  std::vector<Reason> reasons;
+  std::vector<std::string> warnings;
+};
+
+}  // namespace muster::plan

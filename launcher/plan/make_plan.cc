@@ -1,0 +1,207 @@
+// The decisions in their order: how many processes, on which cores, started how, seeing what.
+//
+// Each one leaves a Reason with the origin of its value, so that the plan can be read without the
+// config beside it.
+#include "launcher/plan/make_plan.h"
+
+#include <set>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "launcher/plan/mpirun_command.h"
+#include "launcher/plan/placement.h"
+#include "launcher/plan/rank_environment.h"
+#include "launcher/plan/run_command.h"
+
+namespace muster::plan {
+namespace {
+
+using config::Backend;
+using config::Origin;
+using config::RunConfig;
+using config::Setting;
+using topology::NodeInventory;
+
+Failure refuse(ErrorCode code, std::string message, std::string hint, const Origin& origin) {
+  return Failure(Error{code, std::move(message), std::move(hint), origin.location});
+}
+
+std::string processes(int count) {
+  return fmt::format("{} {}", count, count == 1 ? "process" : "processes");
+}
+
+Result<> check_nodes(const RunConfig& config, const PlanInputs& inputs) {
+  const int count = config.node_count.value;
+  if (count < 1) {
+    return refuse(ErrorCode::kConfig, fmt::format("node_count is {}: a run needs a node", count),
+                  "set it to 1", config.node_count.origin);
+  }
+  if (count > 1) {
+    return refuse(ErrorCode::kResources,
+                  fmt::format("cannot run on {} nodes: this version runs on one", count),
+                  "set node_count to 1", config.node_count.origin);
+  }
+  if (inputs.nodes.size() != 1) {
+    return fail(ErrorCode::kInternal,
+                fmt::format("planning for 1 node with {} inventories", inputs.nodes.size()));
+  }
+  return {};
+}
+
+int numa_nodes_with_cores(const NodeInventory& node) {
+  std::set<int> nodes;
+  for (const topology::Core& core : node.cores) nodes.insert(core.numa_node);
+  return static_cast<int>(nodes.size());
+}
+
+// auto: one process per GPU, else per NUMA node.
+Setting<int> resolved_process_count(const RunConfig& config, const NodeInventory& node) {
+  const auto& setting = config.process_count_per_node;
+  if (setting.value) return {*setting.value, setting.origin};
+  Origin origin = setting.origin;
+  origin.kind = Origin::Kind::kDerived;
+  if (!node.gpus.empty()) {
+    const auto gpus = static_cast<int>(node.gpus.size());
+    origin.text = fmt::format("auto ({}): one per GPU, {} visible", setting.origin.text, gpus);
+    return {gpus, origin};
+  }
+  const int nodes = numa_nodes_with_cores(node);
+  origin.text = fmt::format("auto ({}): no GPU, so one per NUMA node with allowed cores",
+                            setting.origin.text);
+  return {nodes, origin};
+}
+
+Result<> check_process_count(const RunConfig& config, const Setting<int>& count) {
+  if (count.value < 1) {
+    return refuse(ErrorCode::kConfig,
+                  fmt::format("process_count_per_node is {}: a run needs a process", count.value),
+                  "set it to 1 or more, or to auto", count.origin);
+  }
+  if (count.value == 1 || config.distributed_backend.value != Backend::kNone) return {};
+  const bool automatic = !config.process_count_per_node.value.has_value();
+  return refuse(
+      ErrorCode::kConfig,
+      fmt::format("process_count_per_node is {}{} and distributed_backend is none",
+                  automatic ? "auto, here " : "", count.value),
+      "set distributed_backend to mpi (MPI programs) or direct (PyTorch-style, no MPI), or "
+      "process_count_per_node to 1",
+      count.origin);
+}
+
+// This version places no GPUs: none is fine, one or more is refused rather than ignored.
+Result<> check_gpus(const RunConfig& config, const NodeInventory& node, int process_count) {
+  const auto& wanted = config.resources.gpus_per_process;
+  if (!wanted.value || *wanted.value == 0) return {};
+  const std::string visible =
+      node.gpus.empty() ? "no GPU" : counted(static_cast<std::int64_t>(node.gpus.size()), "GPU");
+  return refuse(ErrorCode::kResources,
+                fmt::format("cannot place {} on {}: {} visible and gpus_per_process is {}",
+                            processes(process_count), node.hostname, visible, *wanted.value),
+                "set gpus_per_process to 0 for a run on CPUs; this version does not place GPUs",
+                wanted.origin);
+}
+
+void explain_resources(const RunConfig& config, const NodeInventory& node, LaunchPlan& plan) {
+  const auto& gpus = config.resources.gpus_per_process;
+  const std::string automatic = node.gpus.empty()
+                                    ? fmt::format("auto ({}): no GPU is visible", gpus.origin.text)
+                                    : "auto: this version does not place GPUs";
+  plan.reasons.push_back({"gpus_per_process", "0", gpus.value ? gpus.origin.text : automatic});
+  const auto& cores = config.resources.cores_per_process;
+  const bool fixed = cores.value.has_value();
+  plan.reasons.push_back(
+      {"cores_per_process", fixed ? std::to_string(*cores.value) : "auto",
+       fixed ? cores.origin.text
+             : fmt::format("{}: all {}", cores.origin.text,
+                           counted(static_cast<std::int64_t>(node.cores.size()), "allowed core"))});
+}
+
+Result<> place_ranks(const RunConfig& config, const NodeInventory& node,
+                     const Setting<int>& process_count, LaunchPlan& plan) {
+  const auto& cores = config.resources.cores_per_process;
+  if (cores.value && *cores.value < 1) {
+    return refuse(ErrorCode::kConfig,
+                  fmt::format("cores_per_process is {}: a rank needs a core", *cores.value),
+                  "set it to 1 or more, or to auto", cores.origin);
+  }
+  MUSTER_TRY_ASSIGN(NodePlacement placement, place(node, {process_count, config.resources}));
+  plan.nodes.push_back({0, node.hostname});
+  plan.ranks = std::move(placement.ranks);
+  plan.oversubscribed = placement.oversubscribed;
+  plan.reasons.insert(plan.reasons.end(), placement.reasons.begin(), placement.reasons.end());
+  plan.warnings.insert(plan.warnings.end(), placement.warnings.begin(), placement.warnings.end());
+  return {};
+}
+
+Result<> plan_mpirun(const RunConfig& config, const PlanInputs& inputs, LaunchPlan& plan) {
+  if (!inputs.mpirun) {
+    return refuse(ErrorCode::kResources, "distributed_backend is mpi and no mpirun was found",
+                  "install Open MPI 4.x or put its mpirun on PATH, or set distributed_backend to "
+                  "direct",
+                  config.distributed_backend.origin);
+  }
+  const auto cores = static_cast<int>(inputs.nodes.front().cores.size());
+  MpirunFacts facts;
+  facts.rank_count = plan.world_size;
+  facts.slots = std::min(plan.world_size, cores);
+  facts.oversubscribed = plan.oversubscribed;
+  facts.running_as_root = inputs.running_as_root;
+  facts.longest_grace =
+      std::max(config.limits.stop_grace_period.value, config.limits.failure_grace_period.value);
+  facts.agent_executable = inputs.agent_executable;
+  MUSTER_TRY_ASSIGN(plan.mpirun, mpirun_command(*inputs.mpirun, facts));
+  plan.reasons.push_back(
+      {"mpirun", inputs.mpirun->executable, "Open MPI " + inputs.mpirun->version});
+  return {};
+}
+
+void explain_limits(const config::Limits& limits, LaunchPlan& plan) {
+  const auto add = [&](const char* name, const auto& setting) {
+    plan.reasons.push_back({name, format_duration(setting.value), setting.origin.text});
+  };
+  const auto& duration = limits.max_run_duration;
+  plan.reasons.push_back({"max_run_duration_seconds",
+                          duration.value ? std::to_string(duration.value->count()) : "no limit",
+                          duration.origin.text});
+  add("join_timeout", limits.join_timeout);
+  add("stop_grace_period", limits.stop_grace_period);
+  add("failure_grace_period", limits.failure_grace_period);
+  add("drain_timeout", limits.drain_timeout);
+}
+
+}  // namespace
+
+Result<LaunchPlan> make_plan(const RunConfig& config, const PlanInputs& inputs,
+                             const StartValues& start) {
+  MUSTER_TRY(check_nodes(config, inputs));
+  const NodeInventory& node = inputs.nodes.front();
+  const Setting<int> process_count = resolved_process_count(config, node);
+  MUSTER_TRY(check_process_count(config, process_count));
+  MUSTER_TRY(check_gpus(config, node, process_count.value));
+
+  LaunchPlan plan;
+  plan.backend = config.distributed_backend.value;
+  plan.process_count_per_node = process_count.value;
+  plan.world_size = process_count.value * config.node_count.value;
+  plan.limits = config.limits;
+  plan.reasons.push_back({"node_count", "1", config.node_count.origin.text});
+  plan.reasons.push_back(
+      {"process_count_per_node", std::to_string(process_count.value), process_count.origin.text});
+  plan.reasons.push_back({"distributed_backend", config::to_string(plan.backend),
+                          config.distributed_backend.origin.text});
+  explain_resources(config, node, plan);
+
+  MUSTER_TRY(place_ranks(config, node, process_count, plan));
+  plan.argv = rank_argv(config);
+  choose_working_directory(config, inputs.current_directory, plan);
+  if (plan.backend == Backend::kMpi) MUSTER_TRY(plan_mpirun(config, inputs, plan));
+  MUSTER_TRY(plan_environment(config, inputs, start, plan));
+  explain_limits(config.limits, plan);
+  if (!plan.in_place && !start.working_directory.empty()) {
+    plan.working_directory = start.working_directory;
+  }
+  return plan;
+}
+
+}  // namespace muster::plan

@@ -1,0 +1,44 @@
+// config + inventory → LaunchPlan.  Pure: no file, clock, environment, hwloc or process is touched.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "launcher/plan/launch_plan.h"
+#include "muster/result.h"
+
+namespace muster::plan {
+
+// The mpirun that was found, by looking at it (launcher/exec/mpirun_probe.h).
+struct MpirunIdentity {
+  std::string executable;  // full path
+  std::string version;     // "4.1.4"
+  int major = 0;
+  int minor = 0;
+};
+
+// What the effects found out before planning; all of it is shown in the plan.
+struct PlanInputs {
+  std::vector<topology::NodeInventory> nodes;  // by node_rank
+  std::optional<MpirunIdentity> mpirun;        // needed with backend mpi
+  std::string agent_executable;                // full path of muster-agent
+  bool running_as_root = false;
+  std::map<std::string, std::string> caller_environment;
+  std::string current_directory;               // absolute
+};
+
+// Values that only a start can know; `muster plan` passes the text "<set at start>".
+struct StartValues {
+  std::string run_id = "<set at start>";
+  std::string master_port = "<set at start>";
+  std::string working_directory = {};  // of the copy; "" when in place or not yet known
+};
+
+Result<LaunchPlan> make_plan(const config::RunConfig& config, const PlanInputs& inputs,
+                             const StartValues& start = {});
+
+// Fills the start's values into a plan that was made without them; changes nothing else.
+void set_start_values(LaunchPlan& plan, const StartValues& start);
+
+}  // namespace muster::plan

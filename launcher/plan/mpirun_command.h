@@ -1,0 +1,28 @@
+// The words of the mpirun line, from one table per Open MPI version, each with its reason.
+//
+// Nothing that differs from run to run is in the line: socket, directories, ports and secrets
+// travel in the environment, so that the planned line is the executed one, byte for byte.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "launcher/plan/launch_plan.h"
+#include "launcher/plan/make_plan.h"
+#include "muster/result.h"
+
+namespace muster::plan {
+
+struct MpirunFacts {
+  int rank_count = 1;
+  int slots = 1;                // ranks that get cores of their own; never more than those cores
+  bool oversubscribed = false;  // more ranks than cores
+  bool running_as_root = false;
+  std::chrono::milliseconds longest_grace{0};  // of the stop and failure grace periods
+  std::string agent_executable;
+};
+
+// Fails with kResources for a version that the table does not have.
+Result<MpirunCommand> mpirun_command(const MpirunIdentity& mpirun, const MpirunFacts& facts);
+
+}  // namespace muster::plan

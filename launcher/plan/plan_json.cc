@@ -1,0 +1,121 @@
+#include "launcher/plan/plan_json.h"
+
+#include <nlohmann/json.hpp>
+
+namespace muster::plan {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json nodes_json(const LaunchPlan& plan) {
+  Json nodes = Json::array();
+  for (const NodePlan& node : plan.nodes) {
+    nodes.push_back({{"node_rank", node.node_rank}, {"hostname", node.hostname}});
+  }
+  return nodes;
+}
+
+Json rank_json(const RankPlacement& rank) {
+  Json gpus = Json::array();
+  for (const topology::Gpu& gpu : rank.gpus) {
+    gpus.push_back({{"index", gpu.visible_ordinal}, {"bus_id", gpu.bus_id}, {"uuid", gpu.uuid}});
+  }
+  return {{"rank", rank.rank},
+          {"local_rank", rank.local_rank},
+          {"node_rank", rank.node_rank},
+          {"bound", rank.bound},
+          {"core_count", rank.core_count},
+          {"cpuset", rank.cpuset.to_string()},
+          {"memory_nodes", CpuSet::from_vector(rank.memory_nodes).to_string()},
+          {"gpus", gpus},
+          {"nics", rank.nics}};
+}
+
+Json ranks_json(const LaunchPlan& plan) {
+  Json ranks = Json::array();
+  for (const RankPlacement& rank : plan.ranks) ranks.push_back(rank_json(rank));
+  return ranks;
+}
+
+// {name: value}; a second object of the same shape holds the origins.
+Json values_json(const std::vector<EnvironmentVariable>& variables) {
+  Json json = Json::object();
+  for (const EnvironmentVariable& variable : variables) json[variable.name] = variable.value;
+  return json;
+}
+
+Json origins_json(const LaunchPlan& plan) {
+  Json json = Json::object();
+  for (const EnvironmentVariable& variable : plan.common_environment) {
+    json[variable.name] = variable.origin;
+  }
+  for (const auto& variables : plan.rank_environment) {
+    for (const EnvironmentVariable& variable : variables) json[variable.name] = variable.origin;
+  }
+  return json;
+}
+
+Json environment_json(const LaunchPlan& plan) {
+  Json per_rank = Json::array();
+  for (const auto& variables : plan.rank_environment) per_rank.push_back(values_json(variables));
+  return {{"common", values_json(plan.common_environment)},
+          {"per_rank", per_rank},
+          {"origins", origins_json(plan)},
+          {"dropped_from_ranks", plan.dropped_from_ranks},
+          {"dropped_from_mpirun", plan.dropped_from_mpirun}};
+}
+
+Json mpirun_json(const LaunchPlan& plan) {
+  if (!plan.mpirun) return nullptr;
+  Json words = Json::array();
+  for (const MpirunWords& group : plan.mpirun->words) {
+    words.push_back({{"words", group.words}, {"why", group.why}});
+  }
+  return {{"executable", plan.mpirun->executable},
+          {"version", plan.mpirun->version},
+          {"words", words},
+          {"environment", values_json(plan.mpirun->environment)}};
+}
+
+Json limits_json(const config::Limits& limits) {
+  const auto& duration = limits.max_run_duration.value;
+  return {{"max_run_duration_seconds", duration ? Json(duration->count()) : Json(nullptr)},
+          {"join_timeout_ms", limits.join_timeout.value.count()},
+          {"stop_grace_period_ms", limits.stop_grace_period.value.count()},
+          {"failure_grace_period_ms", limits.failure_grace_period.value.count()},
+          {"drain_timeout_ms", limits.drain_timeout.value.count()}};
+}
+
+Json reasons_json(const LaunchPlan& plan) {
+  Json reasons = Json::array();
+  for (const Reason& reason : plan.reasons) {
+    reasons.push_back({{"subject", reason.subject}, {"value", reason.value}, {"why", reason.why}});
+  }
+  return reasons;
+}
+
+}  // namespace
+
+std::string plan_json(const LaunchPlan& plan) {
+  Json json;
+  json["distributed_backend"] = config::to_string(plan.backend);
+  json["world_size"] = plan.world_size;
+  json["process_count_per_node"] = plan.process_count_per_node;
+  json["oversubscribed"] = plan.oversubscribed;
+  json["nodes"] = nodes_json(plan);
+  json["ranks"] = ranks_json(plan);
+  json["argv"] = plan.argv;
+  json["working_directory"] = plan.working_directory;
+  json["in_place"] = plan.in_place;
+  json["source_directory"] = plan.source_directory;
+  json["mpirun_argv"] = plan.mpirun ? plan.mpirun->argv() : std::vector<std::string>{};
+  json["mpirun"] = mpirun_json(plan);
+  json["environment"] = environment_json(plan);
+  json["limits"] = limits_json(plan.limits);
+  json["reasons"] = reasons_json(plan);
+  json["warnings"] = plan.warnings;
+  // Values of the environment may be any bytes; JSON holds text.
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace muster::plan

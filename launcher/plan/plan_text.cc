@@ -1,0 +1,130 @@
+#include "launcher/plan/plan_text.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "base/text_table.h"
+
+namespace muster::plan {
+namespace {
+
+using Align = TextTable::Align;
+
+std::string header(const LaunchPlan& plan) {
+  const auto nodes = static_cast<std::int64_t>(plan.nodes.size());
+  std::string started = config::to_string(plan.backend);
+  if (plan.mpirun) started += ", Open MPI " + plan.mpirun->version;
+  return fmt::format("plan: {} on {} ({})\n\n  run  {}\n  in   {}{}\n",
+                     counted(plan.world_size, "rank"), counted(nodes, "node"), started,
+                     shell_quoted(plan.argv), plan.working_directory,
+                     plan.in_place ? " (in place)" : "");
+}
+
+std::string numa_list(const RankPlacement& rank) {
+  return rank.memory_nodes.empty() ? "-" : CpuSet::from_vector(rank.memory_nodes).to_string();
+}
+
+std::string rank_table(const LaunchPlan& plan) {
+  TextTable table({{"rank", Align::kRight},
+                   {"node"},
+                   {"local", Align::kRight},
+                   {"cores", Align::kRight},
+                   {"CPUs"},
+                   {"NUMA"},
+                   {"memory"}});
+  for (const RankPlacement& rank : plan.ranks) {
+    const NodePlan& node = plan.nodes[static_cast<std::size_t>(rank.node_rank)];
+    table.add_row({std::to_string(rank.rank), node.hostname, std::to_string(rank.local_rank),
+                   rank.bound ? std::to_string(rank.core_count) : "shared", rank.cpuset.to_string(),
+                   numa_list(rank), rank.memory_nodes.empty() ? "default" : "preferred"});
+  }
+  return table.to_string("  ");
+}
+
+std::string reasons_table(const LaunchPlan& plan) {
+  TextTable table({{"what"}, {"value"}, {"why"}});
+  for (const Reason& reason : plan.reasons) {
+    table.add_row({reason.subject, reason.value, reason.why});
+  }
+  return table.to_string("  ");
+}
+
+std::string shown(const EnvironmentVariable& variable) {
+  return variable.name + "=" + shell_quoted(variable.value);
+}
+
+constexpr std::size_t kValuesShown = 8;
+
+// One variable of every rank in one cell: "RANK=0, 1, 2, 3"; plan.json has each in full.
+std::string shown_together(const LaunchPlan& plan, std::size_t index) {
+  std::string text = plan.rank_environment.front()[index].name + "=";
+  for (std::size_t rank = 0; rank < plan.rank_environment.size(); ++rank) {
+    if (rank == kValuesShown) return text + ", …";
+    text += (rank == 0 ? "" : ", ") + shell_quoted(plan.rank_environment[rank][index].value);
+  }
+  return text;
+}
+
+bool is_equal_in_all_ranks(const LaunchPlan& plan, std::size_t index) {
+  const std::string& first = plan.rank_environment.front()[index].value;
+  return std::all_of(plan.rank_environment.begin(), plan.rank_environment.end(),
+                     [&](const auto& variables) { return variables[index].value == first; });
+}
+
+// Every rank has the same names in the same order; only values differ.
+std::string environment_table(const LaunchPlan& plan) {
+  TextTable table({{"ranks"}, {"variable"}, {"origin"}});
+  for (const EnvironmentVariable& variable : plan.common_environment) {
+    table.add_row({"all", shown(variable), variable.origin});
+  }
+  const auto& first_rank = plan.rank_environment.front();
+  for (std::size_t i = 0; i < first_rank.size(); ++i) {
+    const bool equal = is_equal_in_all_ranks(plan, i);
+    table.add_row({equal ? "all" : "each", equal ? shown(first_rank[i]) : shown_together(plan, i),
+                   first_rank[i].origin});
+  }
+  return table.to_string("  ");
+}
+
+std::string dropped(const std::vector<std::string>& names, std::string_view from) {
+  if (names.empty()) return "";
+  return fmt::format("  not passed to {}: {}\n", from, join(names, ", "));
+}
+
+std::string mpirun_table(const MpirunCommand& mpirun) {
+  TextTable table({{"words"}, {"why"}});
+  for (const MpirunWords& group : mpirun.words) {
+    table.add_row({shell_quoted(group.words), group.why});
+  }
+  for (const EnvironmentVariable& variable : mpirun.environment) {
+    table.add_row({shown(variable), variable.origin + " (in its environment)"});
+  }
+  return table.to_string("  ");
+}
+
+}  // namespace
+
+std::string plan_text(const LaunchPlan& plan) {
+  std::string text = header(plan);
+  text += "\n" + rank_table(plan);
+  if (!plan.warnings.empty()) {
+    text += "\nwarnings\n";
+    for (const std::string& warning : plan.warnings) text += "  " + warning + "\n";
+  }
+  text += "\nreasons\n" + reasons_table(plan);
+  text += "\nenvironment\n" + environment_table(plan);
+  text += dropped(plan.dropped_from_ranks, "ranks");
+  text += dropped(plan.dropped_from_mpirun, "mpirun");
+  if (plan.mpirun)
+    text += "\nmpirun (" + plan.mpirun->executable + ")\n" + mpirun_table(*plan.mpirun);
+  text += "\n" + plan_argv(plan);
+  return text;
+}
+
+std::string plan_argv(const LaunchPlan& plan) {
+  return shell_quoted(plan.mpirun ? plan.mpirun->argv() : plan.argv) + "\n";
+}
+
+}  // namespace muster::plan

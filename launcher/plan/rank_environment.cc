@@ -1,0 +1,264 @@
+// All families of names that training programs look at, together and consistent.
+//
+// Three kinds of value: what Muster says (identity, addresses; a config that sets an address wins),
+// defaults that give way to the caller and the config alike (threads, buffering, NCCL), and what
+// the config sets.  OMPI_* and PMIX_* are never invented here: they come from mpirun, or an MPI
+// program would start as many separate worlds.
+#include "launcher/plan/rank_environment.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "launcher/plan/environment_names.h"
+
+namespace muster::plan {
+namespace {
+
+using Variables = std::vector<EnvironmentVariable>;
+
+constexpr const char* kMuster = "muster";
+constexpr const char* kLoopback = "127.0.0.1";  // one node: nothing leaves it
+
+// A pointer to const or not, as the variables are.
+template <typename AnyVariables>
+auto* find(AnyVariables& variables, std::string_view name) {
+  const auto found = std::find_if(variables.begin(), variables.end(),
+                                  [&](const auto& variable) { return variable.name == name; });
+  return found == variables.end() ? nullptr : &*found;
+}
+
+void add(Variables& variables, std::string name, std::string value, std::string origin = kMuster) {
+  if (EnvironmentVariable* there = find(variables, name)) {
+    *there = {std::move(name), std::move(value), std::move(origin)};
+  } else {
+    variables.push_back({std::move(name), std::move(value), std::move(origin)});
+  }
+}
+
+const config::Setting<std::string>* set_by_config(const config::RunConfig& config,
+                                                  const std::string& name) {
+  for (const auto& [key, setting] : config.environment_variables) {
+    if (key == name) return &setting;
+  }
+  return nullptr;
+}
+
+Result<> refuse_identity(const config::RunConfig& config) {
+  for (const auto& [name, setting] : config.environment_variables) {
+    if (!is_identity(name)) continue;
+    return Failure(Error{ErrorCode::kConfig,
+                         "cannot set " + name + " to \"" + setting.value +
+                             "\" for every rank: it tells each rank who it is",
+                         "remove it; Muster sets it for each rank", setting.origin.location});
+  }
+  return {};
+}
+
+// A default gives way to the caller's environment and the config's.
+class Defaults {
+ public:
+  Defaults(const config::RunConfig& config, const PlanInputs& inputs)
+      : config_(config), inputs_(inputs) {}
+
+  bool is_wanted(const std::string& name) const {
+    const bool inherited =
+        inputs_.caller_environment.contains(name) && !is_dropped_from_ranks(name);
+    return !inherited && set_by_config(config_, name) == nullptr;
+  }
+  void add_to(Variables& variables, const std::string& name, std::string value) const {
+    if (is_wanted(name)) add(variables, name, std::move(value), "muster, default");
+  }
+
+ private:
+  const config::RunConfig& config_;
+  const PlanInputs& inputs_;
+};
+
+int ranks_on_node(const LaunchPlan& plan, int node_rank) {
+  return static_cast<int>(
+      std::count_if(plan.ranks.begin(), plan.ranks.end(),
+                    [&](const RankPlacement& rank) { return rank.node_rank == node_rank; }));
+}
+
+// Whole cores of the rank, at least 1, and no more than its part of the cgroup's CPU time.
+int thread_count(const LaunchPlan& plan, const RankPlacement& rank, const PlanInputs& inputs) {
+  const auto& node = inputs.nodes[static_cast<std::size_t>(rank.node_rank)];
+  int threads = std::max(1, rank.core_count);
+  if (node.cpu_quota) {
+    const double part = *node.cpu_quota / ranks_on_node(plan, rank.node_rank);
+    threads = std::min(threads, std::max(1, static_cast<int>(std::floor(part))));
+  }
+  return threads;
+}
+
+Variables common_variables(const LaunchPlan& plan, const Defaults& defaults,
+                           const StartValues& start) {
+  Variables variables;
+  add(variables, "MUSTER_RUN_ID", start.run_id);
+  add(variables, "WORLD_SIZE", std::to_string(plan.world_size));
+  add(variables, "LOCAL_WORLD_SIZE", std::to_string(plan.process_count_per_node));
+  add(variables, "MASTER_ADDR", kLoopback);
+  add(variables, "MASTER_PORT", start.master_port);
+  add(variables, "TORCHELASTIC_RUN_ID", start.run_id);
+  add(variables, "TORCHELASTIC_RESTART_COUNT", "0");
+  add(variables, "TORCHELASTIC_MAX_RESTARTS", "0");
+  add(variables, "AZUREML_RUN_ID", start.run_id);
+  add(variables, "AZ_BATCH_MASTER_NODE", "");  // from MASTER_ADDR and MASTER_PORT, below
+  add(variables, "AZ_BATCH_HOST_LIST", kLoopback);
+  add(variables, "AZ_BATCH_NODE_LIST", kLoopback);
+  add(variables, "AZ_BATCHAI_MPI_MASTER_NODE", "localhost");
+  add(variables, "AZ_BATCHAI_JOB_MASTER_NODE_IP", kLoopback);
+  defaults.add_to(variables, "NCCL_SOCKET_IFNAME", "lo");
+  defaults.add_to(variables, "GLOO_SOCKET_IFNAME", "lo");
+  defaults.add_to(variables, "NCCL_DEBUG", "WARN");
+  defaults.add_to(variables, "PYTHONUNBUFFERED", "1");
+  return variables;
+}
+
+Variables variables_of_rank(const LaunchPlan& plan, const RankPlacement& rank,
+                            const PlanInputs& inputs, const Defaults& defaults) {
+  const auto& node = inputs.nodes[static_cast<std::size_t>(rank.node_rank)];
+  Variables variables;
+  add(variables, "RANK", std::to_string(rank.rank));
+  add(variables, "LOCAL_RANK", std::to_string(rank.local_rank));
+  add(variables, "NODE_RANK", std::to_string(rank.node_rank));
+  add(variables, "GROUP_RANK", std::to_string(rank.node_rank));
+  add(variables, "AZUREML_CR_NODE_RANK", std::to_string(rank.node_rank));
+  add(variables, "AZUREML_PROCESS_NAME", "rank_" + std::to_string(rank.rank));
+  add(variables, "AZ_BATCH_IS_CURRENT_NODE_MASTER", rank.node_rank == 0 ? "true" : "false");
+  add(variables, "AZ_BATCHAI_TASK_INDEX", std::to_string(rank.rank));
+  add(variables, "AZ_BATCHAI_NUM_GPUS", std::to_string(node.gpus.size()));
+  defaults.add_to(variables, "OMP_NUM_THREADS", std::to_string(thread_count(plan, rank, inputs)));
+  return variables;
+}
+
+// The config's variables replace ours where they are, so that each name stands once.
+void add_config_variables(const config::RunConfig& config, LaunchPlan& plan) {
+  for (const auto& [name, setting] : config.environment_variables) {
+    add(plan.common_environment, name, setting.value, setting.origin.text);
+    for (Variables& variables : plan.rank_environment) {
+      std::erase_if(variables, [&, wanted = name](const auto& own) { return own.name == wanted; });
+    }
+  }
+}
+
+// Follows MASTER_ADDR and MASTER_PORT, whoever set them.
+void complete_master_node(LaunchPlan& plan) {
+  EnvironmentVariable* node = find(plan.common_environment, "AZ_BATCH_MASTER_NODE");
+  if (node == nullptr || node->origin != kMuster) return;
+  const EnvironmentVariable* address = find(plan.common_environment, "MASTER_ADDR");
+  const EnvironmentVariable* port = find(plan.common_environment, "MASTER_PORT");
+  if (address != nullptr && port != nullptr) node->value = address->value + ":" + port->value;
+}
+
+void explain_threads(const config::RunConfig& config, const PlanInputs& inputs, LaunchPlan& plan) {
+  const std::string name = "OMP_NUM_THREADS";
+  if (const auto* setting = set_by_config(config, name)) {
+    plan.reasons.push_back({name, setting->value, setting->origin.text});
+    return;
+  }
+  if (const auto caller = inputs.caller_environment.find(name);
+      caller != inputs.caller_environment.end()) {
+    plan.reasons.push_back({name, caller->second, "the caller's environment"});
+    return;
+  }
+  int most = 0;
+  bool capped = false;
+  for (const RankPlacement& rank : plan.ranks) {
+    const int threads = thread_count(plan, rank, inputs);
+    most = std::max(most, threads);
+    capped = capped || threads < rank.core_count;
+  }
+  std::string why = plan.oversubscribed ? "more ranks than cores" : "whole cores of each rank";
+  if (capped) {
+    why =
+        fmt::format("the cgroup grants {:.2f} CPUs of time to {}", *inputs.nodes.front().cpu_quota,
+                    counted(static_cast<std::int64_t>(plan.ranks.size()), "rank"));
+  }
+  plan.reasons.push_back({name, std::to_string(most), why});
+}
+
+Environment kept(const PlanInputs& inputs, bool (*is_dropped)(std::string_view)) {
+  Environment environment;
+  for (const auto& [name, value] : inputs.caller_environment) {
+    if (!is_dropped(name)) environment.emplace(name, value);
+  }
+  return environment;
+}
+
+std::vector<std::string> dropped(const PlanInputs& inputs, bool (*is_dropped)(std::string_view)) {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : inputs.caller_environment) {
+    if (is_dropped(name)) names.push_back(name);
+  }
+  return names;
+}
+
+}  // namespace
+
+Result<> plan_environment(const config::RunConfig& config, const PlanInputs& inputs,
+                          const StartValues& start, LaunchPlan& plan) {
+  MUSTER_TRY(refuse_identity(config));
+  const Defaults defaults(config, inputs);
+  plan.common_environment = common_variables(plan, defaults, start);
+  plan.rank_environment.clear();
+  for (const RankPlacement& rank : plan.ranks) {
+    plan.rank_environment.push_back(variables_of_rank(plan, rank, inputs, defaults));
+  }
+  add_config_variables(config, plan);
+  complete_master_node(plan);
+  explain_threads(config, inputs, plan);
+  plan.dropped_from_ranks = dropped(inputs, is_dropped_from_ranks);
+  if (plan.mpirun) plan.dropped_from_mpirun = dropped(inputs, is_dropped_from_mpirun);
+  return {};
+}
+
+void set_start_values(LaunchPlan& plan, const StartValues& start) {
+  const auto set = [&](const char* name, const std::string& value) {
+    EnvironmentVariable* variable = find(plan.common_environment, name);
+    if (variable != nullptr && variable->origin == kMuster) variable->value = value;
+  };
+  for (const char* name : {"MUSTER_RUN_ID", "TORCHELASTIC_RUN_ID", "AZUREML_RUN_ID"}) {
+    set(name, start.run_id);
+  }
+  set("MASTER_PORT", start.master_port);
+  complete_master_node(plan);
+  if (!plan.in_place && !start.working_directory.empty()) {
+    plan.working_directory = start.working_directory;
+  }
+}
+
+Environment inherited_environment(const PlanInputs& inputs) {
+  return kept(inputs, is_dropped_from_ranks);
+}
+
+Environment complete_rank_environment(const LaunchPlan& plan, const PlanInputs& inputs, int rank) {
+  Environment environment = inherited_environment(inputs);
+  for (const EnvironmentVariable& variable : plan.common_environment) {
+    environment.insert_or_assign(variable.name, variable.value);
+  }
+  for (const auto& variable : plan.rank_environment[static_cast<std::size_t>(rank)]) {
+    environment.insert_or_assign(variable.name, variable.value);
+  }
+  return environment;
+}
+
+Environment mpirun_environment(const LaunchPlan& plan, const PlanInputs& inputs) {
+  Environment environment = kept(inputs, is_dropped_from_mpirun);
+  if (plan.mpirun) {
+    for (const EnvironmentVariable& variable : plan.mpirun->environment) {
+      environment.try_emplace(variable.name, variable.value);
+    }
+  }
+  for (const EnvironmentVariable& variable : plan.common_environment) {
+    if (is_mpi_setting(variable.name)) {
+      environment.insert_or_assign(variable.name, variable.value);
+    }
+  }
+  return environment;
+}
+
+}  // namespace muster::plan

@@ -1,0 +1,73 @@
+#include "launcher/plan/run_command.h"
+
+#include <filesystem>
+
+namespace muster::plan {
+namespace fs = std::filesystem;
+namespace {
+
+std::vector<std::string> arguments_of(const config::RunConfig& config) {
+  std::vector<std::string> arguments;
+  for (const auto& param : config.script_params) {
+    arguments.push_back(param.value.name);
+    if (param.value.value) arguments.push_back(*param.value.value);
+  }
+  arguments.insert(arguments.end(), config.extra_arguments.begin(), config.extra_arguments.end());
+  return arguments;
+}
+
+std::vector<std::string> script_argv(const std::string& path, const std::string& interpreter) {
+  if (path.ends_with(".py")) return {interpreter, path};
+  // A bare name would be looked for on PATH.
+  if (path.find('/') == std::string::npos) return {"./" + path};
+  return {path};
+}
+
+// The shell's own words stay as they were written; further arguments arrive as "$@".
+std::vector<std::string> shell_argv(const std::string& text, bool has_arguments) {
+  if (!has_arguments) return {"/bin/sh", "-c", text};
+  return {"/bin/sh", "-c", text + " \"$@\"", "sh"};
+}
+
+std::string absolute_from(const std::string& directory, const std::string& path) {
+  const fs::path absolute = (fs::path(directory) / path).lexically_normal();
+  return (absolute.has_filename() ? absolute : absolute.parent_path()).string();
+}
+
+}  // namespace
+
+std::vector<std::string> rank_argv(const config::RunConfig& config) {
+  const std::vector<std::string> arguments = arguments_of(config);
+  std::vector<std::string> argv;
+  if (const auto* script = std::get_if<config::EntryScript>(&config.run.value)) {
+    argv = script_argv(script->path, config.python_interpreter.value);
+  } else if (const auto* command = std::get_if<config::ShellCommand>(&config.run.value)) {
+    argv = shell_argv(command->text, !arguments.empty());
+  } else {
+    argv = std::get<config::Program>(config.run.value).argv;
+  }
+  argv.insert(argv.end(), arguments.begin(), arguments.end());
+  return argv;
+}
+
+void choose_working_directory(const config::RunConfig& config, const std::string& current_directory,
+                              LaunchPlan& plan) {
+  const auto& source = config.source_directory;
+  if (source.value) {
+    plan.in_place = false;
+    plan.source_directory = absolute_from(config.config_directory, *source.value);
+    plan.working_directory = "<copy of " + plan.source_directory + ">";
+    plan.reasons.push_back(
+        {"working_directory", plan.working_directory,
+         "source_directory is set (" + source.origin.text + "): ranks run inside a copy"});
+    return;
+  }
+  plan.in_place = true;
+  const bool from_file = !config.file_name.empty();
+  plan.working_directory = from_file ? config.config_directory : current_directory;
+  plan.reasons.push_back({"working_directory", plan.working_directory,
+                          from_file ? "in place: where the config is, without a source_directory"
+                                    : "in place: the current directory"});
+}
+
+}  // namespace muster::plan

@@ -1,0 +1,19 @@
+// What a rank execs, and where.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "launcher/config/run_config.h"
+#include "launcher/plan/launch_plan.h"
+
+namespace muster::plan {
+
+// The argv of every rank: the program, the config's parameters, then the extra arguments.
+std::vector<std::string> rank_argv(const config::RunConfig& config);
+
+// Sets working_directory, in_place and source_directory, and says why.
+void choose_working_directory(const config::RunConfig& config, const std::string& current_directory,
+                              LaunchPlan& plan);
+
+}  // namespace muster::plan

@@ -1,0 +1,225 @@
+#include "launcher/plan/rank_environment.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "launcher/plan/environment_names.h"
+#include "tests/support/plan_samples.h"
+
+namespace muster::plan {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsSupersetOf;
+using ::testing::Key;
+using ::testing::Not;
+using ::testing::Pair;
+
+class RankEnvironment : public ::testing::Test {
+ protected:
+  void use(const std::string& machine_name, int processes,
+           config::Backend backend = config::Backend::kMpi) {
+    config_ = script_config(processes, backend);
+    inputs_ = inputs_for(machine(machine_name));
+  }
+  void config_sets(const std::string& name, const std::string& value) {
+    config_.environment_variables.emplace_back(
+        name, config::Setting<std::string>{value, from_line(9, 5, name + ": " + value)});
+  }
+  void caller_has(const std::string& name, const std::string& value) {
+    inputs_.caller_environment[name] = value;
+  }
+  LaunchPlan plan() {
+    auto plan = make_plan(config_, inputs_, {"digits-1", "29400", ""});
+    EXPECT_TRUE(plan) << plan.error().message;
+    return plan ? *plan : LaunchPlan{};
+  }
+  Environment of_rank(int rank) { return complete_rank_environment(plan(), inputs_, rank); }
+  Environment of_mpirun() { return mpirun_environment(plan(), inputs_); }
+
+  config::RunConfig config_;
+  PlanInputs inputs_;
+};
+
+TEST_F(RankEnvironment, SaysWhoTheRankIsInEveryFamily) {
+  use("server-2x16", 4);
+  EXPECT_THAT(
+      of_rank(3),
+      IsSupersetOf({Pair("RANK", "3"), Pair("LOCAL_RANK", "3"), Pair("WORLD_SIZE", "4"),
+                    Pair("LOCAL_WORLD_SIZE", "4"), Pair("NODE_RANK", "0"), Pair("GROUP_RANK", "0"),
+                    Pair("AZUREML_CR_NODE_RANK", "0"), Pair("AZUREML_PROCESS_NAME", "rank_3"),
+                    Pair("AZ_BATCHAI_TASK_INDEX", "3"), Pair("AZ_BATCHAI_NUM_GPUS", "0"),
+                    Pair("AZ_BATCH_IS_CURRENT_NODE_MASTER", "true")}));
+}
+
+TEST_F(RankEnvironment, SaysWhereTheOthersAreInEveryFamily) {
+  use("server-2x16", 2);
+  EXPECT_THAT(
+      of_rank(1),
+      IsSupersetOf(
+          {Pair("MASTER_ADDR", "127.0.0.1"), Pair("MASTER_PORT", "29400"),
+           Pair("AZ_BATCH_MASTER_NODE", "127.0.0.1:29400"), Pair("AZ_BATCH_HOST_LIST", "127.0.0.1"),
+           Pair("AZ_BATCH_NODE_LIST", "127.0.0.1"), Pair("AZ_BATCHAI_MPI_MASTER_NODE", "localhost"),
+           Pair("AZ_BATCHAI_JOB_MASTER_NODE_IP", "127.0.0.1"), Pair("NCCL_SOCKET_IFNAME", "lo"),
+           Pair("GLOO_SOCKET_IFNAME", "lo")}));
+}
+
+TEST_F(RankEnvironment, NamesTheRun) {
+  use("server-2x16", 2);
+  EXPECT_THAT(of_rank(0),
+              IsSupersetOf({Pair("MUSTER_RUN_ID", "digits-1"), Pair("AZUREML_RUN_ID", "digits-1"),
+                            Pair("TORCHELASTIC_RUN_ID", "digits-1"),
+                            Pair("TORCHELASTIC_RESTART_COUNT", "0"),
+                            Pair("TORCHELASTIC_MAX_RESTARTS", "0")}));
+}
+
+TEST_F(RankEnvironment, InventsNoMpiIdentity) {
+  use("server-2x16", 2, config::Backend::kDirect);
+  for (const auto& [name, value] : of_rank(0)) {
+    EXPECT_THAT(name, Not(HasSubstr("OMPI_")));
+    EXPECT_THAT(name, Not(HasSubstr("PMIX_")));
+  }
+}
+
+TEST_F(RankEnvironment, CountsThreadsAsWholeCores) {
+  use("laptop-4c8t", 2);
+  EXPECT_EQ(of_rank(0)["OMP_NUM_THREADS"], "2");
+}
+
+TEST_F(RankEnvironment, CapsThreadsByTheRanksPartOfTheQuota) {
+  use("server-2x16", 4);
+  inputs_.nodes[0].cpu_quota = 10;
+  EXPECT_EQ(of_rank(0)["OMP_NUM_THREADS"], "2");
+  inputs_.nodes[0].cpu_quota = 0.5;
+  EXPECT_EQ(of_rank(0)["OMP_NUM_THREADS"], "1");
+}
+
+TEST_F(RankEnvironment, UsesOneThreadWhenOversubscribed) {
+  use("laptop-4c8t", 9);
+  EXPECT_EQ(of_rank(8)["OMP_NUM_THREADS"], "1");
+}
+
+TEST_F(RankEnvironment, DefaultsGiveWayToTheCaller) {
+  use("laptop-4c8t", 2);
+  caller_has("OMP_NUM_THREADS", "7");
+  caller_has("NCCL_DEBUG", "INFO");
+  caller_has("PYTHONUNBUFFERED", "");
+  caller_has("NCCL_SOCKET_IFNAME", "eth0");
+  EXPECT_THAT(of_rank(0),
+              IsSupersetOf({Pair("OMP_NUM_THREADS", "7"), Pair("NCCL_DEBUG", "INFO"),
+                            Pair("PYTHONUNBUFFERED", ""), Pair("NCCL_SOCKET_IFNAME", "eth0")}));
+}
+
+TEST_F(RankEnvironment, ConfigWinsOverMusterAndTheCaller) {
+  use("laptop-4c8t", 2);
+  caller_has("OMP_NUM_THREADS", "7");
+  caller_has("COLOUR", "red");
+  config_sets("OMP_NUM_THREADS", "3");
+  config_sets("COLOUR", "blue");
+  config_sets("MASTER_PORT", "6105");
+  EXPECT_THAT(of_rank(1), IsSupersetOf({Pair("OMP_NUM_THREADS", "3"), Pair("COLOUR", "blue"),
+                                        Pair("MASTER_PORT", "6105"),
+                                        Pair("AZ_BATCH_MASTER_NODE", "127.0.0.1:6105")}));
+}
+
+TEST_F(RankEnvironment, HoldsNothingOfTheCallersInThePlan) {
+  use("laptop-4c8t", 1);
+  caller_has("SECRET_TOKEN", "x");
+  for (const EnvironmentVariable& variable : plan().common_environment) {
+    EXPECT_NE(variable.name, "SECRET_TOKEN");
+  }
+  EXPECT_THAT(of_rank(0), Contains(Pair("SECRET_TOKEN", "x")));
+}
+
+TEST_F(RankEnvironment, DropsStaleIdentityAndKeepsTheSchedulers) {
+  use("laptop-4c8t", 2);
+  for (const char* name :
+       {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_SIZE", "LOCAL_SIZE", "ROLE_RANK",
+        "TORCHELASTIC_USE_AGENT_STORE", "MUSTER_NODE_SOCKET", "RANK"}) {
+    caller_has(name, "stale");
+  }
+  caller_has("SLURM_JOB_ID", "17");
+  caller_has("MUSTER_RUNS_DIR", "/data/runs");
+  const Environment environment = of_rank(0);
+  for (const auto& [name, value] : environment) EXPECT_NE(value, "stale") << name;
+  EXPECT_THAT(environment, IsSupersetOf({Pair("SLURM_JOB_ID", "17"), Pair("RANK", "0"),
+                                         Pair("MUSTER_RUNS_DIR", "/data/runs")}));
+  EXPECT_THAT(plan().dropped_from_ranks,
+              ElementsAre("LOCAL_SIZE", "MUSTER_NODE_SOCKET", "OMPI_COMM_WORLD_RANK", "PMIX_RANK",
+                          "PMI_SIZE", "RANK", "ROLE_RANK", "TORCHELASTIC_USE_AGENT_STORE"));
+}
+
+TEST_F(RankEnvironment, RefusesAConfigThatSetsIdentity) {
+  use("laptop-4c8t", 1);
+  config_sets("RANK", "0");
+  const auto plan = make_plan(config_, inputs_);
+  ASSERT_FALSE(plan);
+  EXPECT_EQ(plan.error().code, ErrorCode::kConfig);
+  EXPECT_EQ(plan.error().message,
+            "cannot set RANK to \"0\" for every rank: it tells each rank who it is");
+  EXPECT_EQ(plan.error().location->line, 9);
+}
+
+TEST_F(RankEnvironment, StartValuesReachAPlanThatWasMadeWithoutThem) {
+  use("laptop-4c8t", 2);
+  auto early = make_plan(config_, inputs_);
+  ASSERT_TRUE(early);
+  EXPECT_EQ(complete_rank_environment(*early, inputs_, 0)["MASTER_PORT"], "<set at start>");
+  set_start_values(*early, {"digits-1", "29400", ""});
+  EXPECT_EQ(complete_rank_environment(*early, inputs_, 0), of_rank(0));
+}
+
+TEST_F(RankEnvironment, StartValuesLeaveWhatTheConfigSet) {
+  use("laptop-4c8t", 2);
+  config_sets("MASTER_PORT", "6105");
+  config_sets("AZUREML_RUN_ID", "mine");
+  auto early = make_plan(config_, inputs_);
+  ASSERT_TRUE(early);
+  set_start_values(*early, {"digits-1", "29400", ""});
+  EXPECT_THAT(complete_rank_environment(*early, inputs_, 0),
+              IsSupersetOf({Pair("MASTER_PORT", "6105"), Pair("AZUREML_RUN_ID", "mine"),
+                            Pair("AZ_BATCH_MASTER_NODE", "127.0.0.1:6105")}));
+}
+
+TEST_F(RankEnvironment, MpirunGetsNothingOfASurroundingJob) {
+  use("laptop-4c8t", 2);
+  for (const char* name : {"SLURM_JOBID", "PBS_NODEFILE", "LSB_JOBID", "LOADL_STEP_ID", "SGE_ROOT",
+                           "PE_HOSTFILE", "FLUX_JOB_ID", "PMI_RANK", "PMIX_NAMESPACE", "PRTE_X",
+                           "OMPI_MCA_ess", "MPIEXEC_TIMEOUT", "MUSTER_NODE_SOCKET"}) {
+    caller_has(name, "stale");
+  }
+  const Environment environment = of_mpirun();
+  for (const auto& [name, value] : environment) EXPECT_NE(value, "stale") << name;
+  EXPECT_THAT(environment, Contains(Pair("PATH", "/usr/bin:/bin")));
+  EXPECT_EQ(plan().dropped_from_mpirun.size(), 13U);
+}
+
+TEST_F(RankEnvironment, MpirunGetsTheConfigsMpiSettings) {
+  use("laptop-4c8t", 2);
+  caller_has("OMPI_MCA_btl", "stale");
+  config_sets("OMPI_MCA_btl", "self,vader");
+  config_sets("COLOUR", "blue");
+  EXPECT_THAT(of_mpirun(), Contains(Pair("OMPI_MCA_btl", "self,vader")));
+  EXPECT_THAT(of_mpirun(), Not(Contains(Key("COLOUR"))));
+}
+
+TEST_F(RankEnvironment, MpirunsOwnVariablesGiveWayToTheCallerAndStayOutOfRanks) {
+  use("laptop-4c8t", 2);
+  EXPECT_THAT(of_mpirun(), Contains(Pair("HWLOC_PLUGINS_PATH", "/dev/null")));
+  EXPECT_THAT(of_rank(0), Not(Contains(Key("HWLOC_PLUGINS_PATH"))));
+  caller_has("HWLOC_PLUGINS_PATH", "/opt/hwloc");
+  EXPECT_THAT(of_mpirun(), Contains(Pair("HWLOC_PLUGINS_PATH", "/opt/hwloc")));
+}
+
+TEST(EnvironmentNames, MatchWholeNamesAndListedPrefixesOnly) {
+  EXPECT_TRUE(is_dropped_from_ranks("RANK"));
+  EXPECT_FALSE(is_dropped_from_ranks("RANKING"));
+  EXPECT_FALSE(is_dropped_from_ranks("PMIXED"));
+  EXPECT_TRUE(is_dropped_from_ranks("PMIX_ANYTHING"));
+  EXPECT_FALSE(is_dropped_from_mpirun("SLURMISH"));
+}
+
+}  // namespace
+}  // namespace muster::plan

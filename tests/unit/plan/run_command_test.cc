@@ -1,0 +1,84 @@
+#include "launcher/plan/run_command.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/plan_samples.h"
+
+namespace muster::plan {
+namespace {
+
+using ::testing::ElementsAre;
+
+config::RunConfig config_that_runs(config::WhatToRun what) {
+  config::RunConfig config = script_config(1, config::Backend::kNone);
+  config.run.value = std::move(what);
+  config.script_params.clear();
+  return config;
+}
+
+LaunchPlan directory_plan(const config::RunConfig& config) {
+  LaunchPlan plan;
+  choose_working_directory(config, "/data/here", plan);
+  return plan;
+}
+
+TEST(RankArgv, RunsAPythonScriptWithItsInterpreterAndParams) {
+  config::RunConfig config = script_config(1, config::Backend::kNone);
+  config.script_params.push_back({config::ScriptParam{"--verbose", std::nullopt}, {}});
+  config.python_interpreter.value = "python3.11";
+  config.extra_arguments = {"--seed", "1"};
+  EXPECT_THAT(rank_argv(config), ElementsAre("python3.11", "train.py", "--regularization", "0.8",
+                                             "--verbose", "--seed", "1"));
+}
+
+TEST(RankArgv, RunsAnotherScriptItselfAndNeverFromPath) {
+  EXPECT_THAT(rank_argv(config_that_runs(config::EntryScript{"run.sh"})), ElementsAre("./run.sh"));
+  EXPECT_THAT(rank_argv(config_that_runs(config::EntryScript{"bin/train"})),
+              ElementsAre("bin/train"));
+}
+
+TEST(RankArgv, GivesACommandToTheShellAsItStands) {
+  EXPECT_THAT(rank_argv(config_that_runs(config::ShellCommand{"python train.py --lr 0.1 | tee x"})),
+              ElementsAre("/bin/sh", "-c", "python train.py --lr 0.1 | tee x"));
+}
+
+TEST(RankArgv, PassesExtraArgumentsToACommandUnsplit) {
+  config::RunConfig config = config_that_runs(config::ShellCommand{"python train.py"});
+  config.extra_arguments = {"--name", "two words"};
+  EXPECT_THAT(rank_argv(config),
+              ElementsAre("/bin/sh", "-c", "python train.py \"$@\"", "sh", "--name", "two words"));
+}
+
+TEST(RankArgv, LeavesAProgramAlone) {
+  EXPECT_THAT(rank_argv(config_that_runs(config::Program{{"python", "-c", "print(1)"}})),
+              ElementsAre("python", "-c", "print(1)"));
+}
+
+TEST(WorkingDirectory, IsTheConfigsWithoutASourceDirectory) {
+  const LaunchPlan plan = directory_plan(script_config(1, config::Backend::kNone));
+  EXPECT_TRUE(plan.in_place);
+  EXPECT_EQ(plan.working_directory, "/data/digits");
+}
+
+TEST(WorkingDirectory, IsTheCurrentOneWithoutAFile) {
+  config::RunConfig config = config_that_runs(config::Program{{"true"}});
+  config.file_name.clear();
+  EXPECT_EQ(directory_plan(config).working_directory, "/data/here");
+}
+
+TEST(WorkingDirectory, IsACopyOfTheSourceDirectory) {
+  config::RunConfig config = script_config(1, config::Backend::kNone);
+  config.source_directory = {"./src/", from_line(2, 19, "source_directory: ./src/")};
+  const LaunchPlan plan = directory_plan(config);
+  EXPECT_FALSE(plan.in_place);
+  EXPECT_EQ(plan.source_directory, "/data/digits/src");
+  EXPECT_EQ(plan.working_directory, "<copy of /data/digits/src>");
+  config.source_directory.value = "/srv/code";
+  EXPECT_EQ(directory_plan(config).source_directory, "/srv/code");
+  config.source_directory.value = ".";
+  EXPECT_EQ(directory_plan(config).source_directory, "/data/digits");
+}
+
+}  // namespace
+}  // namespace muster::plan
