@@ -1,0 +1,91 @@
+#include "collector/store/run_directory.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/files.h"
+
+namespace muster::store {
+namespace fs = std::filesystem;
+namespace {
+
+// Azure ML's tools look for these names: std_log.txt alone, or std_log_process_<n>.txt, padded to the
+// width of the largest.
+std::string user_log_name(int rank, int world_size) {
+  if (world_size == 1) return "std_log.txt";
+  std::string number = std::to_string(rank);
+  const std::size_t width = std::to_string(world_size - 1).size();
+  return "std_log_process_" + std::string(width - number.size(), '0') + number + ".txt";
+}
+
+}  // namespace
+
+Result<RunDirectory> RunDirectory::create(const fs::path& runs_directory, const std::string& run_id,
+                                          int world_size) {
+  MUSTER_TRY(make_directories(runs_directory));
+  RunDirectory run(runs_directory / run_id);
+  if (::mkdir(run.root_.c_str(), 0755) != 0) {
+    const bool taken = errno == EEXIST;
+    Error error = system_error(ErrorCode::kRunDirectory,
+                               "creating the run directory " + run.root_.string());
+    if (taken) error.hint = "a run id is used once: choose another --run-id, or leave it out";
+    return Failure(std::move(error));
+  }
+  const auto fill = [&]() -> Result<> {
+    for (const char* name : {"launcher", "outputs", "logs", "user_logs"}) {
+      MUSTER_TRY(make_directories(run.root_ / name));
+    }
+    for (int rank = 0; rank < world_size; ++rank) {
+      MUSTER_TRY(make_directories(run.root_ / attempt_directory(rank, 0)));
+      const fs::path link = run.root_ / "user_logs" / user_log_name(rank, world_size);
+      const std::string target = "../" + attempt_directory(rank, 0) + "/stdout.log";
+      if (::symlink(target.c_str(), link.c_str()) != 0) {
+        return Failure(system_error(ErrorCode::kRunDirectory, "linking " + link.string()));
+      }
+    }
+    return {};
+  };
+  if (auto filled = fill(); !filled) {
+    static_cast<void>(remove_tree(run.root_));
+    return Failure(std::move(filled).error());
+  }
+  return run;
+}
+
+Result<> RunDirectory::hold_reserve() const {
+  // run.json and the last events; more for more ranks, but never worth failing a run over.
+  constexpr off_t kReserve = 1 << 18;
+  MUSTER_TRY_ASSIGN(const Fd fd, open_file(reserve(), O_WRONLY | O_CREAT));
+  const int error = ::posix_fallocate(fd.get(), 0, kReserve);
+  if (error == ENOSPC || error == EDQUOT) {
+    return Failure(system_error(ErrorCode::kRunDirectory,
+                                "setting space aside in " + root_.string(), error));
+  }
+  return {};
+}
+
+void RunDirectory::release_reserve() const { ::unlink(reserve().c_str()); }
+
+std::string RunDirectory::attempt_directory(int rank, int attempt) {
+  char text[64];
+  std::snprintf(text, sizeof text, "ranks/%05d/attempt-%d", rank, attempt);
+  return text;
+}
+
+fs::path RunDirectory::rank_stdout(int rank, int attempt) const {
+  return root_ / attempt_directory(rank, attempt) / "stdout.log";
+}
+
+fs::path RunDirectory::rank_stderr(int rank, int attempt) const {
+  return root_ / attempt_directory(rank, attempt) / "stderr.log";
+}
+
+fs::path RunDirectory::rank_metrics(int rank, int attempt) const {
+  return root_ / attempt_directory(rank, attempt) / "metrics.jsonl";
+}
+
+}  // namespace muster::store

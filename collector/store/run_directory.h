@@ -1,0 +1,49 @@
+// The layout of a run directory: the one place that knows its file names.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "muster/result.h"
+
+namespace muster::store {
+
+class RunDirectory {
+ public:
+  // Creates runs_directory/run_id and the folders below it.  Fails with kRunDirectory, also when the
+  // run id is taken.
+  static Result<RunDirectory> create(const std::filesystem::path& runs_directory,
+                                     const std::string& run_id, int world_size);
+  // Sets some space aside, so that a run that fills the disk can still record its end.
+  Result<> hold_reserve() const;
+  void release_reserve() const;
+
+  // An existing one; nothing is touched.
+  explicit RunDirectory(std::filesystem::path root) : root_(std::move(root)) {}
+
+  const std::filesystem::path& root() const { return root_; }
+
+  std::filesystem::path run_json() const { return root_ / "run.json"; }
+  std::filesystem::path plan_json() const { return root_ / "plan.json"; }
+  std::filesystem::path config_yaml() const { return root_ / "config.yaml"; }
+  std::filesystem::path events_jsonl() const { return root_ / "events.jsonl"; }
+  std::filesystem::path mpirun_log() const { return root_ / "mpirun.log"; }
+  std::filesystem::path launcher_log(const std::string& node) const {
+    return root_ / "launcher" / (node + ".log");
+  }
+  std::filesystem::path outputs() const { return root_ / "outputs"; }
+  std::filesystem::path logs() const { return root_ / "logs"; }
+  std::filesystem::path reserve() const { return root_ / ".reserve"; }
+  std::filesystem::path scratch() const { return root_ / "scratch"; }
+
+  // "ranks/00003/attempt-0", relative to root().
+  static std::string attempt_directory(int rank, int attempt);
+  std::filesystem::path rank_stdout(int rank, int attempt) const;
+  std::filesystem::path rank_stderr(int rank, int attempt) const;
+  std::filesystem::path rank_metrics(int rank, int attempt) const;
+
+ private:
+  std::filesystem::path root_;
+};
+
+}  // namespace muster::store

@@ -1,0 +1,482 @@
+// Execution joins the effects around the Supervision state machine: events go in from the loop, its
+// actions are carried out here, and nothing here decides how a run ends.
+//
+// Order at the end: every rank quiet → agents leave → mpirun goes → strangers (orphans of a killed
+// agent) are swept → pipes reach end of file → done.
+
+#include "launcher/exec/execution.h"
+
+#include <csignal>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/event_loop.h"
+#include "base/exit_code.h"
+#include "base/process.h"
+#include "base/text.h"
+#include "launcher/exec/agent_server.h"
+#include "launcher/exec/limits.h"
+#include "launcher/exec/mpi_worlds.h"
+#include "launcher/exec/rank_starter.h"
+#include "launcher/exec/rank_streams.h"
+#include "launcher/exec/supervision.h"
+
+namespace muster::exec {
+namespace {
+
+using namespace std::chrono_literals;
+using plan::RankEnd;
+using plan::RankOutcome;
+using Clock = std::chrono::steady_clock;
+
+// What outlives its rank may finish for this long (DESIGN §3), then the agent's sweep ends it.
+constexpr auto kDescendantsGrace = 2000ms;
+constexpr int kMostRanksWithLargePipes = 64;  // a user has 1,024 full-size pipes in all
+constexpr auto kSweepDeadline = 5s;
+
+plan::WallTime from_ns(std::int64_t ns) {
+  return plan::WallTime(std::chrono::duration_cast<plan::WallTime::duration>(
+      std::chrono::nanoseconds(ns)));
+}
+
+class Execution : public AgentHandler {
+ public:
+  Execution(const ExecutionRequest& request, RunObserver& observer)
+      : request_(request),
+        observer_(observer),
+        supervision_(request.plan.world_size, request.plan.limits, Clock::now()) {
+    callbacks_.grown = [this] { observer_.streams_grown(); };
+    callbacks_.ended = [this] { check_drained(); };
+    callbacks_.write_failed = [this](const Error& error) { run_directory_failed(error); };
+  }
+
+  Result<plan::RunOutcome> run();
+
+ private:
+  Result<> prepare();
+  Result<std::unique_ptr<RankStarter>> start_ranks();
+  protocol::RankSpec spec_of(int rank) const;
+
+  void agent_connected(int rank) override;
+  void agent_said(int rank, const protocol::AgentMessage& message) override;
+  void agent_gone(int rank) override;
+  void training_ended(int rank, const protocol::TrainingEnded& ended);
+
+  void read_signals();
+  void check_starter();
+  void check_left();
+  void check_drained();
+  void reap_strangers();
+  void sweep_strangers();
+  bool is_stranger(pid_t pid) const;
+  void run_directory_failed(const Error& error);
+
+  void apply(const Actions& actions);
+  void carry_out(const SignalRanks& action);
+  void carry_out(const KillRanks& action);
+  void carry_out(const LeaveAgents& action);
+  void carry_out(const KillStarter& action);
+  void carry_out(const CutStreams& action);
+  void carry_out(const Finish& action);
+  void arm_timer();
+  void arm_tick();
+
+  int world_size() const { return request_.plan.world_size; }
+  RankStreams& streams(int rank) { return *streams_[static_cast<std::size_t>(rank)]; }
+
+  const ExecutionRequest& request_;
+  RunObserver& observer_;
+  EventLoop loop_;
+  Supervision supervision_;
+  StreamCallbacks callbacks_;
+  std::vector<ResourceLimit> original_limits_;
+  std::set<pid_t> inherited_children_;  // of whoever exec'd us: not ours to reap or kill
+  Fd nothing_;                          // /dev/null, for ranks without a stdin
+  Fd log_;
+  std::vector<std::unique_ptr<RankStreams>> streams_;
+  std::unique_ptr<AgentServer> server_;
+  std::unique_ptr<RankStarter> starter_;
+  EventLoop::Watch signal_watch_;
+  EventLoop::Watch timer_;
+  EventLoop::Watch tick_;
+  bool starter_gone_ = false;
+  bool left_ = false;
+  bool drained_ = false;
+};
+
+Result<plan::RunOutcome> Execution::run() {
+  const auto started_at = std::chrono::system_clock::now();
+  MUSTER_TRY(prepare());
+  MUSTER_TRY(starter_->start());
+  arm_timer();
+  if (observer_.wants_ticks()) arm_tick();
+  loop_.run();
+
+  sweep_strangers();
+  plan::RunOutcome outcome = supervision_.outcome();
+  for (const auto& streams : streams_) {
+    streams->finish_metrics();
+    for (plan::StreamGap& gap : streams->gaps()) outcome.gaps.push_back(std::move(gap));
+  }
+  outcome.warnings = find_separate_worlds(request_.plan, outcome.ranks);
+  outcome.started_at = started_at;
+  outcome.ended_at = std::chrono::system_clock::now();
+  return outcome;
+}
+
+Result<> Execution::prepare() {
+  become_child_subreaper();
+  for (const pid_t pid : children_of_this_process()) inherited_children_.insert(pid);
+  MUSTER_TRY_ASSIGN(original_limits_, raise_limits(world_size()));
+  MUSTER_TRY_ASSIGN(nothing_, open_file("/dev/null", O_RDONLY));
+  for (int rank = 0; rank < world_size(); ++rank) {
+    MUSTER_TRY_ASSIGN(
+        auto streams,
+        RankStreams::create(loop_, request_.run_directory, rank, request_.attempt,
+                            request_.runtime.metrics_fifo(rank).string(),
+                            world_size() <= kMostRanksWithLargePipes, callbacks_));
+    streams_.push_back(std::move(streams));
+  }
+  MUSTER_TRY_ASSIGN(server_, AgentServer::listen(loop_, request_.runtime.node_socket(),
+                                                 world_size(), *this));
+  signal_watch_ = loop_.on_readable(request_.signals.get(), [this] { read_signals(); });
+  MUSTER_TRY_ASSIGN(starter_, start_ranks());
+  return {};
+}
+
+Result<std::unique_ptr<RankStarter>> Execution::start_ranks() {
+  const bool mpi = request_.plan.mpirun.has_value();
+  const auto log_path = mpi ? request_.run_directory.mpirun_log()
+                            : request_.run_directory.launcher_log("agents");
+  auto log = open_file(log_path, O_WRONLY | O_CREAT | O_APPEND);
+  if (!log) {
+    log.error().code = ErrorCode::kRunDirectory;
+    return Failure(std::move(log).error());
+  }
+  log_ = std::move(*log);
+
+  StarterContext context;
+  context.environment = request_.starter_environment;
+  context.environment[protocol::kNodeSocketVariable] = request_.runtime.node_socket().string();
+  context.agent_executable = request_.agent_executable;
+  context.working_directory = "/";
+  context.log_fd = log_.get();
+  if (!mpi) return make_direct_starter(world_size(), std::move(context));
+  context.environment["OMPI_MCA_orte_tmpdir_base"] = request_.runtime.mpi_session().string();
+  context.environment["OMPI_MCA_btl_vader_backing_directory"] =
+      request_.runtime.mpi_shared_memory().string();
+  return make_mpirun_starter(*request_.plan.mpirun, std::move(context));
+}
+
+protocol::RankSpec Execution::spec_of(int rank) const {
+  const plan::LaunchPlan& plan = request_.plan;
+  const plan::RankPlacement& placement = plan.ranks[static_cast<std::size_t>(rank)];
+  protocol::RankSpec spec;
+  spec.set_rank(rank);
+  spec.set_local_rank(placement.local_rank);
+  spec.set_world_size(plan.world_size);
+  for (const std::string& word : plan.argv) spec.add_argv(word);
+
+  std::map<std::string, std::string> environment = request_.rank_environment;
+  environment["MUSTER_METRICS"] = request_.runtime.metrics_fifo(rank).string();
+  environment["TORCHELASTIC_ERROR_FILE"] =
+      (request_.run_directory.root() /
+       store::RunDirectory::attempt_directory(rank, request_.attempt) / "error.json")
+          .string();
+  if (!plan.mpirun) {
+    // An MPI program that was started without mpirun leaves its files where they are removed.
+    environment["OMPI_MCA_orte_tmpdir_base"] = request_.runtime.mpi_session().string();
+    environment["OMPI_MCA_btl_vader_backing_directory"] =
+        request_.runtime.mpi_shared_memory().string();
+  }
+  for (const auto& variable : plan.common_environment) environment[variable.name] = variable.value;
+  for (const auto& variable : plan.rank_environment[static_cast<std::size_t>(rank)]) {
+    environment[variable.name] = variable.value;
+  }
+  for (const auto& [name, value] : environment) spec.add_environment(name + "=" + value);
+
+  spec.set_keep_mpi_identity(plan.mpirun.has_value());
+  spec.set_working_directory(plan.working_directory);
+  spec.set_bind(placement.bound);
+  spec.set_cpuset(placement.cpuset.to_string());
+  spec.set_memory_nodes(CpuSet::from_vector(placement.memory_nodes).to_string());
+  for (const ResourceLimit& limit : original_limits_) {
+    protocol::ResourceLimit& added = *spec.add_limits();
+    added.set_resource(limit.resource);
+    added.set_soft(limit.value.rlim_cur);
+    added.set_hard(limit.value.rlim_max);
+  }
+  spec.set_descendants_grace_ms(kDescendantsGrace.count());
+  return spec;
+}
+
+void Execution::agent_connected(int rank) {
+  protocol::LauncherMessage message;
+  if (!supervision_.accepts_ranks()) {
+    message.mutable_leave();
+    server_->send(rank, message);
+    return;
+  }
+  *message.mutable_spec() = spec_of(rank);
+  const bool has_stdin = rank == 0 && request_.rank0_stdin >= 0;
+  server_->send(rank, message,
+                {has_stdin ? request_.rank0_stdin : nothing_.get(),
+                 streams(rank).stdout_write_end().get(), streams(rank).stderr_write_end().get()});
+  streams(rank).close_write_ends();
+}
+
+void Execution::agent_said(int rank, const protocol::AgentMessage& message) {
+  using protocol::AgentMessage;
+  switch (message.message_case()) {
+    case AgentMessage::kStarted: {
+      const protocol::TrainingStarted& started = message.started();
+      const plan::RankPlacement& placement = request_.plan.ranks[static_cast<std::size_t>(rank)];
+      RankOutcome outcome = supervision_.rank(rank);
+      outcome.started_at = from_ns(started.started_at_ns());
+      outcome.training_pid = started.pid();
+      outcome.binding_note = started.binding_note();
+      outcome.cpuset = CpuSet::parse(started.cpuset()).value_or(CpuSet());
+      if (outcome.binding_note.empty() && placement.bound && outcome.cpuset != placement.cpuset) {
+        outcome.binding_note = "planned on CPUs " + placement.cpuset.to_string() +
+                               ", the kernel says " + outcome.cpuset.to_string();
+      }
+      const Actions actions = supervision_.rank_started(outcome, Clock::now());
+      observer_.rank_started(outcome, supervision_.running_count(), world_size());
+      apply(actions);
+      break;
+    }
+    case AgentMessage::kEnded: training_ended(rank, message.ended()); break;
+    case AgentMessage::kQuiet: apply(supervision_.rank_quiet(rank, Clock::now())); break;
+    case AgentMessage::kSignalled:
+      observer_.notice("the agent of rank " + std::to_string(rank) + " got " +
+                       signal_name(message.signalled().signal_number()) + " from process " +
+                       std::to_string(message.signalled().sender_pid()));
+      apply(supervision_.agent_signalled(rank, message.signalled().signal_number(), Clock::now()));
+      break;
+    case AgentMessage::kMpiLibrary:
+      supervision_.note_mpi_library(rank, message.mpi_library().file_name());
+      break;
+    default: break;
+  }
+}
+
+void Execution::training_ended(int rank, const protocol::TrainingEnded& ended) {
+  using protocol::TrainingEnded;
+  // mpirun's death comes before the ends that it causes, whatever order the loop reads them in.
+  check_starter();
+  RankOutcome outcome = supervision_.rank(rank);
+  outcome.ended_at = from_ns(ended.ended_at_ns());
+  outcome.usage = {ended.user_seconds(), ended.system_seconds(), ended.max_rss_bytes()};
+  outcome.exec_failure = ended.failure();
+  switch (ended.how()) {
+    case TrainingEnded::SIGNALED: outcome.status = ExitStatus::signaled(ended.value()); break;
+    case TrainingEnded::REFUSED:
+      outcome.exec_failure = "its agent refused to start it: " + ended.failure();
+      [[fallthrough]];
+    default: outcome.status = ExitStatus::exited(ended.value());
+  }
+  outcome.status.core_dumped = ended.core_dumped();
+  const bool started =
+      ended.how() == TrainingEnded::EXITED || ended.how() == TrainingEnded::SIGNALED;
+  outcome.end = started ? RankEnd::kExited : RankEnd::kExecFailed;
+
+  const bool was_stopping = supervision_.stopping();
+  const Actions actions = supervision_.rank_ended(outcome, ended.by_agent(), Clock::now());
+  observer_.rank_ended(supervision_.rank(rank), supervision_.running_count());
+  if (!was_stopping && supervision_.stopping()) {
+    observer_.stopping("rank " + std::to_string(rank) + " " +
+                           (started ? outcome.status.describe() : outcome.exec_failure),
+                       request_.plan.limits.failure_grace_period.value);
+  }
+  apply(actions);
+}
+
+void Execution::agent_gone(int rank) {
+  check_starter();
+  const bool was_stopping = supervision_.stopping();
+  const Actions actions = supervision_.agent_gone(rank, Clock::now());
+  if (supervision_.rank(rank).end == RankEnd::kAgentLost) {
+    const auto end = starter_->agent_end(rank);
+    supervision_.note_agent_end(rank, end ? "the agent " + end->describe() : "");
+    observer_.rank_ended(supervision_.rank(rank), supervision_.running_count());
+    if (!was_stopping) {
+      observer_.stopping("the agent of rank " + std::to_string(rank) + " ended",
+                         request_.plan.limits.failure_grace_period.value);
+    }
+  }
+  apply(actions);
+  check_left();
+}
+
+void Execution::read_signals() {
+  while (const auto info = request_.signals.read()) {
+    const int signal_number = static_cast<int>(info->ssi_signo);
+    if (signal_number == SIGCHLD) {
+      check_starter();
+      reap_strangers();
+    } else if (signal_number == SIGUSR1 || signal_number == SIGUSR2) {
+      carry_out(SignalRanks{server_->connected_ranks(), signal_number});
+    } else {
+      const bool again = supervision_.stopping();
+      const Actions actions = supervision_.stop_requested(signal_number, Clock::now());
+      const std::string name = signal_name(signal_number);
+      if (again) observer_.notice("a second " + name + ": no more grace");
+      if (!again && supervision_.stopping()) {
+        observer_.stopping(name, request_.plan.limits.stop_grace_period.value);
+      }
+      apply(actions);
+    }
+  }
+}
+
+void Execution::check_starter() {
+  if (starter_gone_) return;
+  const auto status = starter_->try_reap();
+  if (!status) return;
+  starter_gone_ = true;
+  const bool was_stopping = supervision_.stopping();
+  const Actions actions = supervision_.starter_ended(*status, Clock::now());
+  if (request_.plan.mpirun) observer_.notice("mpirun " + status->describe());
+  if (!was_stopping && supervision_.stopping()) {
+    observer_.stopping("mpirun " + status->describe(),
+                       request_.plan.limits.failure_grace_period.value);
+  }
+  apply(actions);
+  check_left();
+}
+
+// After LeaveAgents: once nobody of the run is connected, orphans of killed agents are all that can
+// be left, and they may hold a rank's pipes.
+void Execution::check_left() {
+  if (!left_ || !server_->connected_ranks().empty()) return;
+  apply(supervision_.all_agents_left(Clock::now()));
+  if (starter_gone_) sweep_strangers();
+}
+
+void Execution::check_drained() {
+  if (drained_ || !left_) return;
+  for (const auto& streams : streams_) {
+    if (!streams->ended()) return;
+  }
+  drained_ = true;
+  apply(supervision_.streams_drained(Clock::now()));
+}
+
+bool Execution::is_stranger(pid_t pid) const {
+  return !starter_->owns(pid) && !inherited_children_.contains(pid);
+}
+
+// As a subreaper (or PID 1) we become the parent of every orphan that no living agent takes.
+void Execution::reap_strangers() {
+  for (const pid_t pid : children_of_this_process()) {
+    if (is_stranger(pid)) ::waitpid(pid, nullptr, WNOHANG);
+  }
+}
+
+void Execution::sweep_strangers() {
+  const int killed = kill_children_until_none([this](pid_t pid) { return !is_stranger(pid); },
+                                              Clock::now() + kSweepDeadline);
+  if (killed > 0) observer_.notice("ended " + counted(killed, "process") + " that ranks left behind");
+}
+
+void Execution::run_directory_failed(const Error& error) {
+  plan::FirstFailure failure;
+  failure.origin = plan::FailureOrigin::kMuster;
+  failure.how = "run_directory";
+  failure.description = error.message;
+  const bool was_stopping = supervision_.stopping();
+  const Actions actions =
+      supervision_.muster_failed(failure, to_int(ExitCode::kRunDirectory), Clock::now());
+  if (!was_stopping) {
+    observer_.stopping(error.message, request_.plan.limits.failure_grace_period.value);
+  }
+  apply(actions);
+}
+
+void Execution::apply(const Actions& actions) {
+  for (const Action& action : actions) {
+    std::visit([this](const auto& one) { carry_out(one); }, action);
+  }
+  arm_timer();
+}
+
+void Execution::carry_out(const SignalRanks& action) {
+  protocol::LauncherMessage message;
+  message.mutable_signal()->set_signal_number(action.signal_number);
+  for (const int rank : action.ranks) server_->send(rank, message);
+}
+
+void Execution::carry_out(const KillRanks& action) {
+  observer_.killing(action.ranks.size());
+  protocol::LauncherMessage message;
+  message.mutable_kill();
+  for (const int rank : action.ranks) server_->send(rank, message);
+}
+
+void Execution::carry_out(const LeaveAgents&) {
+  left_ = true;
+  protocol::LauncherMessage message;
+  message.mutable_leave();
+  for (const int rank : server_->connected_ranks()) server_->send(rank, message);
+  // Ranks that never started would otherwise keep their pipes open here.
+  for (const auto& streams : streams_) streams->close_write_ends();
+  check_drained();
+  check_left();
+}
+
+void Execution::carry_out(const KillStarter&) {
+  observer_.notice("mpirun lingers after its agents have left: killed");
+  starter_->kill();
+}
+
+void Execution::carry_out(const CutStreams&) {
+  for (const auto& streams : streams_) streams->cut("drain_timeout: a process outside the run holds it");
+}
+
+void Execution::carry_out(const Finish&) { loop_.stop(); }
+
+void Execution::arm_timer() {
+  const auto deadline = supervision_.next_deadline();
+  timer_ = deadline ? loop_.at(*deadline,
+                               [this] {
+                                 const bool was_stopping = supervision_.stopping();
+                                 const Actions actions = supervision_.tick(Clock::now());
+                                 if (!was_stopping && supervision_.stopping()) {
+                                   observer_.stopping(
+                                       supervision_.why_stopping(),
+                                       request_.plan.limits.stop_grace_period.value);
+                                 }
+                                 apply(actions);
+                               })
+                    : EventLoop::Watch();
+}
+
+void Execution::arm_tick() {
+  tick_ = loop_.at(Clock::now() + 1s, [this] {
+    observer_.tick();
+    arm_tick();
+  });
+}
+
+}  // namespace
+
+sigset_t signals_of_execution() {
+  sigset_t set =
+      signal_set({SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD});
+  // Ignored at the start (nohup): then a closed terminal is no reason to stop.
+  struct sigaction hangup {};
+  if (::sigaction(SIGHUP, nullptr, &hangup) != 0 || hangup.sa_handler != SIG_IGN) {
+    ::sigaddset(&set, SIGHUP);
+  }
+  return set;
+}
+
+Result<plan::RunOutcome> execute(const ExecutionRequest& request, RunObserver& observer) {
+  return Execution(request, observer).run();
+}
+
+}  // namespace muster::exec

@@ -1,0 +1,52 @@
+// Runs a LaunchPlan on this node: pipes, agents, starter, signals, the end of all of it.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "base/signals.h"
+#include "collector/store/run_directory.h"
+#include "launcher/exec/runtime_directory.h"
+#include "launcher/plan/launch_plan.h"
+#include "launcher/plan/run_outcome.h"
+#include "muster/result.h"
+
+namespace muster::exec {
+
+// Told what happens while it happens, on the thread that called execute().  Must not block.
+class RunObserver {
+ public:
+  virtual ~RunObserver() = default;
+  virtual void rank_started(const plan::RankOutcome& rank, int running, int world_size) = 0;
+  virtual void rank_ended(const plan::RankOutcome& rank, int running) = 0;
+  // Ranks are asked to end (SIGTERM), `why` in a few words.
+  virtual void stopping(const std::string& why, std::chrono::milliseconds grace) = 0;
+  virtual void killing(std::size_t rank_count) = 0;
+  virtual void streams_grown() = 0;
+  // About once a second, if wants_ticks().
+  virtual bool wants_ticks() const = 0;
+  virtual void tick() = 0;
+  // Something for the launcher's log that no person needs at the time.
+  virtual void notice(const std::string& text) = 0;
+};
+
+struct ExecutionRequest {
+  const plan::LaunchPlan& plan;
+  const store::RunDirectory& run_directory;
+  const RuntimeDirectories& runtime;
+  const SignalFd& signals;
+  std::map<std::string, std::string> rank_environment;    // what ranks inherit, before the plan's
+  std::map<std::string, std::string> starter_environment; // what mpirun or the agents get
+  std::string agent_executable;
+  int rank0_stdin = -1;  // a descriptor for rank 0; -1: /dev/null
+  int attempt = 0;
+};
+
+// The signals that execute() reads from request.signals; the caller blocks them before it starts
+// threads.
+sigset_t signals_of_execution();
+
+// Returns when nothing of the run is left.  An Error means that nothing was started.
+Result<plan::RunOutcome> execute(const ExecutionRequest& request, RunObserver& observer);
+
+}  // namespace muster::exec

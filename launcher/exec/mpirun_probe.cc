@@ -1,0 +1,170 @@
+#include "launcher/exec/mpirun_probe.h"
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <filesystem>
+#include <optional>
+
+#include "base/files.h"
+#include "base/process.h"
+#include "base/text.h"
+#include "launcher/plan/environment_names.h"
+
+namespace muster::exec {
+namespace fs = std::filesystem;
+namespace {
+
+using namespace std::chrono_literals;
+using Environment = std::map<std::string, std::string>;
+
+constexpr auto kVersionTimeout = 20s;  // a cold NFS may be slow; a hang must not be ours
+constexpr const char* kInstallHint =
+    "install Open MPI 4.x (Debian and Ubuntu: openmpi-bin) or put its bin directory on PATH; "
+    "--backend direct runs without MPI";
+
+std::string value_or(const Environment& environment, const std::string& name,
+                     const std::string& otherwise) {
+  const auto found = environment.find(name);
+  return found == environment.end() || found->second.empty() ? otherwise : found->second;
+}
+
+// An ELF file answers the same until it changes.  A script may look at anything: it is asked anew.
+std::optional<std::string> cache_key(const std::string& executable) {
+  struct stat info {};
+  std::array<char, 4> magic{};
+  const Fd fd(::open(executable.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd || ::read(fd.get(), magic.data(), magic.size()) != 4 ||
+      std::string_view(magic.data(), 4) != "\x7f" "ELF" || ::fstat(fd.get(), &info) != 0) {
+    return std::nullopt;
+  }
+  return executable + " " + std::to_string(info.st_ino) + " " + std::to_string(info.st_size) + " " +
+         std::to_string(info.st_mtim.tv_sec) + "." + std::to_string(info.st_mtim.tv_nsec);
+}
+
+std::optional<fs::path> cache_file(const Environment& environment) {
+  const std::string home = value_or(environment, "HOME", "");
+  const std::string base =
+      value_or(environment, "XDG_CACHE_HOME", home.empty() ? "" : home + "/.cache");
+  if (!base.starts_with('/')) return std::nullopt;
+  return fs::path(base) / "muster" / "mpirun-versions";
+}
+
+// One line per program: the key, a tab, the first line of its answer.
+std::optional<std::string> remembered(const fs::path& file, const std::string& key) {
+  const auto text = read_file(file);
+  if (!text) return std::nullopt;
+  for (const std::string& line : split(*text, '\n')) {
+    if (line.starts_with(key + "\t")) return line.substr(key.size() + 1);
+  }
+  return std::nullopt;
+}
+
+// A cache that cannot be written costs a few milliseconds at the next start, nothing else.
+void remember(const fs::path& file, const std::string& key, const std::string& answer) {
+  if (!make_directories(file.parent_path())) return;
+  const auto old = read_file(file);
+  std::string text = key + "\t" + answer.substr(0, answer.find('\n')) + "\n";
+  if (old && old->size() < 16'384) text += *old;
+  static_cast<void>(replace_file(file, text));
+}
+
+struct Answer {
+  std::string output;
+  std::optional<ExitStatus> status;  // nullopt: it took too long
+};
+
+Result<Answer> ask_version(const std::string& executable, const Environment& environment) {
+  MUSTER_TRY_ASSIGN(Pipe pipe, make_pipe());
+  MUSTER_TRY_ASSIGN(const Fd nothing, open_file("/dev/null", O_RDONLY));
+  ChildSpec spec;
+  spec.program = executable;
+  spec.argv = {"mpirun", "--version"};
+  // A surrounding job's variables change what mpirun does even when it is only asked for its name.
+  for (const auto& [name, value] : environment) {
+    if (!plan::is_dropped_from_mpirun(name)) spec.environment.push_back(name + "=" + value);
+  }
+  spec.stdin_fd = nothing.get();
+  spec.stdout_fd = pipe.write_end.get();
+  spec.stderr_fd = pipe.write_end.get();
+  spec.parent_death_signal = SIGKILL;
+  auto child = Child::start(spec);
+  if (!child) {
+    return fail(ErrorCode::kResources, child.error().describe(spec), kInstallHint);
+  }
+  pipe.write_end.reset();
+
+  Answer answer;
+  const auto deadline = std::chrono::steady_clock::now() + kVersionTimeout;
+  std::array<char, 4096> buffer;
+  while (answer.output.size() < 65'536) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        deadline - std::chrono::steady_clock::now());
+    pollfd readable{pipe.read_end.get(), POLLIN, 0};
+    if (left <= 0ms || ::poll(&readable, 1, static_cast<int>(left.count())) == 0) return answer;
+    const ssize_t got = ::read(pipe.read_end.get(), buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    answer.output.append(buffer.data(), static_cast<std::size_t>(got));
+  }
+  answer.status = child->reap().status;
+  return answer;
+}
+
+}  // namespace
+
+Result<plan::MpirunIdentity> find_mpirun(const Environment& environment) {
+  const auto found = find_program("mpirun", value_or(environment, "PATH", "/usr/bin:/bin"));
+  if (!found) {
+    return fail(ErrorCode::kResources, "no mpirun on PATH, and distributed_backend is mpi",
+                kInstallHint);
+  }
+  const std::string executable = fs::absolute(*found).string();
+  const auto key = cache_key(executable);
+  const auto cache = cache_file(environment);
+  if (key && cache) {
+    if (const auto answer = remembered(*cache, *key)) {
+      if (auto identity = parse_mpirun_version(executable, *answer)) return identity;
+    }
+  }
+  MUSTER_TRY_ASSIGN(const Answer answer, ask_version(executable, environment));
+  if (!answer.status || !answer.status->ok()) {
+    const std::string how = answer.status ? answer.status->describe() : "did not answer in 20 s";
+    std::string said = answer.output.substr(0, 200);
+    said.erase(said.find_last_not_of(" \n") + 1);
+    return fail(ErrorCode::kResources,
+                "`" + executable + " --version` " + how + (said.empty() ? "" : ": " + said),
+                kInstallHint);
+  }
+  MUSTER_TRY_ASSIGN(const plan::MpirunIdentity identity,
+                    parse_mpirun_version(executable, answer.output));
+  if (key && cache) remember(*cache, *key, answer.output);
+  return identity;
+}
+
+Result<plan::MpirunIdentity> parse_mpirun_version(const std::string& executable,
+                                                  const std::string& output) {
+  constexpr std::string_view kMark = "(Open MPI) ";
+  const std::size_t at = output.find(kMark);
+  plan::MpirunIdentity identity;
+  identity.executable = executable;
+  int length = 0;
+  if (at == std::string::npos ||
+      std::sscanf(output.c_str() + at + kMark.size(), "%d.%d%n", &identity.major, &identity.minor,
+                  &length) != 2) {
+    std::string first_line = output.substr(0, output.find('\n')).substr(0, 120);
+    return fail(ErrorCode::kResources,
+                executable + " is not Open MPI: it says \"" + first_line + "\"", kInstallHint);
+  }
+  const std::size_t start = at + kMark.size();
+  identity.version = output.substr(start, output.find_first_of(" \n\t", start) - start);
+  return identity;
+}
+
+}  // namespace muster::exec

@@ -1,0 +1,130 @@
+#include "launcher/exec/rank_starter.h"
+
+#include <csignal>
+#include <fcntl.h>
+
+#include "protocol/node_channel.h"
+
+namespace muster::exec {
+namespace {
+
+constexpr auto kAgentEndWait = std::chrono::milliseconds(200);
+
+std::vector<std::string> to_block(const std::map<std::string, std::string>& environment) {
+  std::vector<std::string> block;
+  for (const auto& [name, value] : environment) block.push_back(name + "=" + value);
+  return block;
+}
+
+Result<Child> start_child(ChildSpec& spec, const StarterContext& context) {
+  MUSTER_TRY_ASSIGN(const Fd nothing, open_file("/dev/null", O_RDONLY));
+  spec.stdin_fd = nothing.get();
+  spec.stdout_fd = context.log_fd;
+  spec.stderr_fd = context.log_fd;
+  spec.working_directory = context.working_directory;
+  auto child = Child::start(spec);
+  if (!child) return fail(ErrorCode::kTimeout, child.error().describe(spec));
+  return std::move(*child);
+}
+
+class MpirunStarter : public RankStarter {
+ public:
+  MpirunStarter(const plan::MpirunCommand& command, StarterContext context)
+      : command_(command), context_(std::move(context)) {}
+
+  Result<> start() override {
+    ChildSpec spec;
+    spec.program = command_.executable;
+    spec.argv = command_.argv();
+    spec.environment = to_block(context_.environment);
+    spec.parent_death_signal = SIGKILL;
+    MUSTER_TRY_ASSIGN(mpirun_, start_child(spec, context_));
+    return {};
+  }
+
+  std::optional<ExitStatus> try_reap() override {
+    const auto reaped = mpirun_.try_reap();
+    return reaped ? std::optional(reaped->status) : std::nullopt;
+  }
+
+  void kill() override { mpirun_.signal_group(SIGKILL); }
+  bool owns(pid_t pid) const override { return pid == mpirun_.pid(); }
+  std::optional<ExitStatus> agent_end(int) override { return std::nullopt; }
+
+ private:
+  plan::MpirunCommand command_;
+  StarterContext context_;
+  Child mpirun_;
+};
+
+class DirectStarter : public RankStarter {
+ public:
+  DirectStarter(int world_size, StarterContext context)
+      : agents_(static_cast<std::size_t>(world_size)),
+        ends_(agents_.size()),
+        context_(std::move(context)) {}
+
+  Result<> start() override {
+    for (std::size_t rank = 0; rank < agents_.size(); ++rank) {
+      ChildSpec spec;
+      spec.program = context_.agent_executable;
+      spec.argv = {"muster-agent"};
+      context_.environment[protocol::kAgentRankVariable] = std::to_string(rank);
+      spec.environment = to_block(context_.environment);
+      // No parent-death signal here: the agent asks for a catchable one itself.
+      MUSTER_TRY_ASSIGN(agents_[rank], start_child(spec, context_));
+    }
+    return {};
+  }
+
+  std::optional<ExitStatus> try_reap() override {
+    if (ended_) return std::nullopt;
+    for (std::size_t rank = 0; rank < agents_.size(); ++rank) {
+      if (const auto reaped = agents_[rank].try_reap()) ends_[rank] = reaped->status;
+      if (agents_[rank]) return std::nullopt;
+    }
+    ended_ = true;
+    return ExitStatus::exited(0);
+  }
+
+  void kill() override {
+    for (const Child& agent : agents_) agent.signal_group(SIGKILL);
+  }
+
+  bool owns(pid_t pid) const override {
+    for (const Child& agent : agents_) {
+      if (agent.pid() == pid) return true;
+    }
+    return false;
+  }
+
+  std::optional<ExitStatus> agent_end(int rank) override {
+    const auto index = static_cast<std::size_t>(rank);
+    // Its socket closes a moment before it can be reaped.
+    const auto deadline = std::chrono::steady_clock::now() + kAgentEndWait;
+    while (agents_[index] && std::chrono::steady_clock::now() < deadline) {
+      if (const auto reaped = agents_[index].try_reap()) ends_[index] = reaped->status;
+      if (agents_[index]) muster::detail::pause_briefly();
+    }
+    return ends_[index];
+  }
+
+ private:
+  std::vector<Child> agents_;
+  std::vector<std::optional<ExitStatus>> ends_;
+  StarterContext context_;
+  bool ended_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<RankStarter> make_mpirun_starter(const plan::MpirunCommand& command,
+                                                 StarterContext context) {
+  return std::make_unique<MpirunStarter>(command, std::move(context));
+}
+
+std::unique_ptr<RankStarter> make_direct_starter(int world_size, StarterContext context) {
+  return std::make_unique<DirectStarter>(world_size, std::move(context));
+}
+
+}  // namespace muster::exec

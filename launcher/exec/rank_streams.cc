@@ -1,0 +1,137 @@
+#include "launcher/exec/rank_streams.h"
+
+#include <cerrno>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace muster::exec {
+namespace {
+
+constexpr std::size_t kReadSize = 1 << 20;
+constexpr int kReadsPerTurn = 4;  // then the other streams have theirs
+constexpr int kEnlargedPipe = 1 << 20;
+
+// One buffer for all pumps: they run on one thread, and a byte leaves it in the turn it came in.
+std::string& read_buffer() {
+  static std::string buffer(kReadSize, '\0');
+  return buffer;
+}
+
+}  // namespace
+
+StreamPump::StreamPump(EventLoop& loop, Fd source, Source kind, store::StreamFile file,
+                       std::string name, const StreamCallbacks& callbacks)
+    : source_(std::move(source)),
+      kind_(kind),
+      file_(std::move(file)),
+      name_(std::move(name)),
+      callbacks_(callbacks),
+      watch_(loop.on_readable(source_.get(), [this] { read_some(); })) {}
+
+void StreamPump::read_some() {
+  bool any = false;
+  for (int turn = 0; turn < kReadsPerTurn && source_ && read_once(); ++turn) any = true;
+  if (any) callbacks_.grown();
+}
+
+// False: nothing is there now, or the end was reached.
+bool StreamPump::read_once() {
+  std::string& buffer = read_buffer();
+  const ssize_t got = ::read(source_.get(), buffer.data(), buffer.size());
+  if (got > 0) {
+    const auto appended = file_.append({buffer.data(), static_cast<std::size_t>(got)});
+    if (!appended) {
+      write_error_ = appended.error().message;
+      callbacks_.write_failed(appended.error());
+    }
+    return true;
+  }
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  end();
+  return false;
+}
+
+void StreamPump::finish(const std::string& reason) {
+  if (!source_) return;
+  // More than a pipe can hold, but bounded: whoever still writes must not keep us here.
+  for (int turn = 0; turn < kReadsPerTurn && source_ && read_once(); ++turn) {
+  }
+  if (!source_) return;
+  cut_reason_ = reason;
+  end();
+}
+
+void StreamPump::end() {
+  watch_ = EventLoop::Watch();
+  source_.reset();
+  if (kind_ == Source::kPipe) callbacks_.ended();
+}
+
+std::vector<plan::StreamGap> StreamPump::gaps() const {
+  plan::StreamGap gap;
+  gap.stream = name_;
+  gap.offset = file_.size();
+  if (!cut_reason_.empty()) {
+    gap.reason = cut_reason_;
+    return {gap};
+  }
+  if (file_.lost_bytes() == 0) return {};
+  gap.length = file_.lost_bytes();
+  gap.reason = write_error_;
+  return {gap};
+}
+
+Result<std::unique_ptr<RankStreams>> RankStreams::create(
+    EventLoop& loop, const store::RunDirectory& run, int rank, int attempt,
+    const std::string& fifo_path, bool enlarge_pipes, const StreamCallbacks& callbacks) {
+  auto streams = std::make_unique<RankStreams>();
+  const std::string directory = store::RunDirectory::attempt_directory(rank, attempt);
+
+  const auto make_pump = [&](Fd source, StreamPump::Source kind,
+                             const std::filesystem::path& path) -> Result<std::unique_ptr<StreamPump>> {
+    MUSTER_TRY_ASSIGN(store::StreamFile file, store::StreamFile::create(path));
+    return std::make_unique<StreamPump>(loop, std::move(source), kind, std::move(file),
+                                        directory + "/" + path.filename().string(), callbacks);
+  };
+  const auto make_pipe_pump = [&](Fd& write_end, const std::filesystem::path& path)
+      -> Result<std::unique_ptr<StreamPump>> {
+    MUSTER_TRY_ASSIGN(Pipe pipe, make_pipe());
+    if (enlarge_pipes) ::fcntl(pipe.read_end.get(), F_SETPIPE_SZ, kEnlargedPipe);
+    write_end = std::move(pipe.write_end);
+    return make_pump(std::move(pipe.read_end), StreamPump::Source::kPipe, path);
+  };
+
+  MUSTER_TRY_ASSIGN(streams->stdout_,
+                    make_pipe_pump(streams->stdout_write_end_, run.rank_stdout(rank, attempt)));
+  MUSTER_TRY_ASSIGN(streams->stderr_,
+                    make_pipe_pump(streams->stderr_write_end_, run.rank_stderr(rank, attempt)));
+  if (::mkfifo(fifo_path.c_str(), 0600) != 0) {
+    return Failure(system_error(ErrorCode::kInternal, "making the FIFO " + fifo_path));
+  }
+  // Opened for both directions: it opens without waiting and does not end with its first writer.
+  MUSTER_TRY_ASSIGN(Fd fifo, open_file(fifo_path, O_RDWR | O_NONBLOCK));
+  MUSTER_TRY_ASSIGN(streams->metrics_, make_pump(std::move(fifo), StreamPump::Source::kFifo,
+                                                 run.rank_metrics(rank, attempt)));
+  return streams;
+}
+
+void RankStreams::close_write_ends() {
+  stdout_write_end_.reset();
+  stderr_write_end_.reset();
+}
+
+void RankStreams::cut(const std::string& reason) {
+  stdout_->finish(reason);
+  stderr_->finish(reason);
+}
+
+std::vector<plan::StreamGap> RankStreams::gaps() const {
+  std::vector<plan::StreamGap> gaps;
+  for (const auto* pump : {stdout_.get(), stderr_.get(), metrics_.get()}) {
+    for (plan::StreamGap& gap : pump->gaps()) gaps.push_back(std::move(gap));
+  }
+  return gaps;
+}
+
+}  // namespace muster::exec

@@ -1,0 +1,84 @@
+// The pipes of one rank and the files that their bytes end in.  The launcher keeps the read ends, so
+// an agent or training process that is killed loses nothing that write() returned for.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/event_loop.h"
+#include "base/fd.h"
+#include "collector/store/run_directory.h"
+#include "collector/store/stream_file.h"
+#include "launcher/plan/run_outcome.h"
+#include "muster/result.h"
+
+namespace muster::exec {
+
+// Called by the streams on the loop's thread.
+struct StreamCallbacks {
+  std::function<void()> grown;                    // some file has more bytes
+  std::function<void()> ended;                    // one more stream is at its end
+  std::function<void(const Error&)> write_failed; // the run directory took a byte no more
+};
+
+// From one descriptor to one file, until end of file.
+class StreamPump {
+ public:
+  enum class Source { kPipe, kFifo };  // a FIFO that we hold open for writing never ends by itself
+
+  StreamPump(EventLoop& loop, Fd source, Source kind, store::StreamFile file, std::string name,
+             const StreamCallbacks& callbacks);
+
+  bool ended() const { return !source_; }
+  // Reads what is there now without waiting, then ends; `reason` records a gap of unknown length if
+  // somebody still holds the other end ("" for a FIFO, whose end this is).
+  void finish(const std::string& reason);
+  // The one gap of this stream, if bytes are missing.
+  std::vector<plan::StreamGap> gaps() const;
+
+ private:
+  void read_some();
+  bool read_once();
+  void end();
+
+  Fd source_;
+  Source kind_;
+  store::StreamFile file_;
+  std::string name_;
+  const StreamCallbacks& callbacks_;
+  std::string cut_reason_;
+  std::string write_error_;
+  EventLoop::Watch watch_;
+};
+
+// stdout, stderr and metrics of one rank.
+class RankStreams {
+ public:
+  // Makes the pipes, the FIFO and the files.  `enlarge_pipes`: try for 1 MiB each.
+  static Result<std::unique_ptr<RankStreams>> create(EventLoop& loop,
+                                                     const store::RunDirectory& run, int rank,
+                                                     int attempt, const std::string& fifo_path,
+                                                     bool enlarge_pipes,
+                                                     const StreamCallbacks& callbacks);
+
+  // For the agent: stdout and stderr.  Closed here by close_write_ends(), else they never end.
+  const Fd& stdout_write_end() const { return stdout_write_end_; }
+  const Fd& stderr_write_end() const { return stderr_write_end_; }
+  void close_write_ends();
+
+  bool ended() const { return stdout_->ended() && stderr_->ended(); }
+  void finish_metrics() { metrics_->finish(""); }
+  void cut(const std::string& reason);
+  std::vector<plan::StreamGap> gaps() const;
+
+ private:
+  Fd stdout_write_end_;
+  Fd stderr_write_end_;
+  std::unique_ptr<StreamPump> stdout_;
+  std::unique_ptr<StreamPump> stderr_;
+  std::unique_ptr<StreamPump> metrics_;
+};
+
+}  // namespace muster::exec

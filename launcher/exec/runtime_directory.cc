@@ -1,0 +1,170 @@
+#include "launcher/exec/runtime_directory.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <random>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "base/files.h"
+#include "base/text.h"
+#include "base/unix_socket.h"
+
+namespace muster::exec {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kLockName = "lock";
+constexpr std::size_t kLongestSocketName = 16;  // "/node.sock" and room to grow
+
+std::string name_prefix() { return "muster-" + std::to_string(::getuid()) + "-"; }
+
+std::string random_name() {
+  std::random_device device;
+  char text[16];
+  std::snprintf(text, sizeof text, "%08x", static_cast<unsigned>(device()));
+  return name_prefix() + text;
+}
+
+bool is_same_file(const Fd& fd, const fs::path& path) {
+  struct stat open_file {};
+  struct stat named {};
+  return ::fstat(fd.get(), &open_file) == 0 && ::lstat(path.c_str(), &named) == 0 &&
+         open_file.st_dev == named.st_dev && open_file.st_ino == named.st_ino;
+}
+
+bool is_remote_file_system(const fs::path& path) {
+  struct statfs info {};
+  if (::statfs(path.c_str(), &info) != 0) return false;
+  constexpr std::array<unsigned long, 6> kRemote = {0x6969 /* NFS */,      0xFF534D42 /* CIFS */,
+                                                    0xFE534D42 /* SMB2 */, 0x0BD00BD0 /* Lustre */,
+                                                    0x65735546 /* FUSE */, 0x47504653 /* GPFS */};
+  const auto type = static_cast<unsigned long>(info.f_type) & 0xFFFFFFFFUL;
+  return std::find(kRemote.begin(), kRemote.end(), type) != kRemote.end();
+}
+
+// "" when a directory for sockets can be made below `root`, else why not.
+std::string why_unusable(const fs::path& root) {
+  struct stat info {};
+  if (::stat(root.c_str(), &info) != 0) return ::strerror(errno);
+  if (!S_ISDIR(info.st_mode)) return "not a directory";
+  if (::access(root.c_str(), W_OK | X_OK) != 0) return ::strerror(errno);
+  const std::size_t longest = root.string().size() + 1 + random_name().size() + kLongestSocketName;
+  if (longest > kMaxSocketPath) {
+    return "too long: a socket's path has at most " + std::to_string(kMaxSocketPath) + " bytes";
+  }
+  if (is_remote_file_system(root)) return "not a local file system";
+  return "";
+}
+
+// Memory that ranks share needs more than Docker's default of 64 MiB, but a few MiB per rank will do.
+bool is_usable_for_shared_memory(const fs::path& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) &&
+         ::access(path.c_str(), W_OK | X_OK) == 0;
+}
+
+}  // namespace
+
+Result<LockedDirectory> LockedDirectory::create(const fs::path& parent) {
+  // A cleaner may look at the directory before the lock is held; then it is gone again, and the next
+  // name is tried.
+  for (int attempt = 0; attempt < 16; ++attempt) {
+    const fs::path path = parent / random_name();
+    if (::mkdir(path.c_str(), 0700) != 0) {
+      if (errno == EEXIST) continue;
+      return Failure(system_error(ErrorCode::kInternal, "creating directory " + path.string()));
+    }
+    const fs::path lock_path = path / kLockName;
+    Fd lock(::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (!lock && errno != ENOENT) {
+      const Error error = system_error(ErrorCode::kInternal, "creating " + lock_path.string());
+      ::rmdir(path.c_str());
+      return Failure(error);
+    }
+    if (lock && ::flock(lock.get(), LOCK_EX) == 0 && is_same_file(lock, lock_path)) {
+      return LockedDirectory(path, std::move(lock));
+    }
+  }
+  return fail(ErrorCode::kInternal, "creating a directory in " + parent.string() +
+                                        ": another process removes it each time");
+}
+
+std::vector<std::string> LockedDirectory::remove_stale(const fs::path& parent) {
+  std::vector<std::string> removed;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(parent, error)) {
+    struct stat info {};
+    if (!entry.path().filename().string().starts_with(name_prefix()) ||
+        ::lstat(entry.path().c_str(), &info) != 0 || !S_ISDIR(info.st_mode) ||
+        info.st_uid != ::getuid()) {
+      continue;
+    }
+    const Fd lock(::open((entry.path() / kLockName).c_str(), O_RDWR | O_CLOEXEC));
+    // Without a lock file it is being made right now, or its removal was cut short.
+    constexpr int kSecondsToMakeOne = 60;
+    const bool stale = lock ? ::flock(lock.get(), LOCK_EX | LOCK_NB) == 0
+                            : ::time(nullptr) - info.st_mtime > kSecondsToMakeOne;
+    if (stale && remove_tree(entry.path())) removed.push_back(entry.path().string());
+  }
+  return removed;
+}
+
+LockedDirectory& LockedDirectory::operator=(LockedDirectory&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(lock_, other.lock_);
+  return *this;
+}
+
+LockedDirectory::~LockedDirectory() {
+  if (!path_.empty()) static_cast<void>(remove_tree(path_));
+}
+
+Result<RuntimeDirectories> make_runtime_directories(
+    const std::map<std::string, std::string>& environment) {
+  struct Candidate {
+    std::string name;
+    fs::path path;
+  };
+  std::vector<Candidate> candidates;
+  for (const char* variable : {"MUSTER_RUNTIME_DIR", "XDG_RUNTIME_DIR", "TMPDIR"}) {
+    const auto found = environment.find(variable);
+    if (found != environment.end() && !found->second.empty()) {
+      candidates.push_back({std::string(variable) + "=" + found->second, found->second});
+    }
+  }
+  candidates.push_back({"/tmp", "/tmp"});
+  candidates.push_back({"/dev/shm", "/dev/shm"});
+
+  RuntimeDirectories directories;
+  std::vector<std::string> reasons;
+  for (const Candidate& candidate : candidates) {
+    std::string why = why_unusable(candidate.path);
+    if (why.empty()) {
+      LockedDirectory::remove_stale(candidate.path);
+      if (directories.runtime.path().empty()) {
+        auto made = LockedDirectory::create(fs::absolute(candidate.path));
+        if (made) directories.runtime = std::move(*made);
+        if (!made) why = made.error().message;
+      }
+    }
+    if (!why.empty()) reasons.push_back(candidate.name + " (" + why + ")");
+  }
+  if (directories.runtime.path().empty()) {
+    return fail(ErrorCode::kResources,
+                "no directory for sockets: none of these can be used: " + join(reasons, ", "),
+                "set MUSTER_RUNTIME_DIR to a writable, local directory with a short path");
+  }
+  if (is_usable_for_shared_memory("/dev/shm")) {
+    if (auto made = LockedDirectory::create("/dev/shm")) directories.shm = std::move(*made);
+  }
+  return directories;
+}
+
+}  // namespace muster::exec

@@ -1,0 +1,59 @@
+// The directories of one run that are neither the user's nor the run directory: sockets, FIFOs and
+// Open MPI's session (runtime), and Open MPI's shared memory (shm).
+//
+// Both are ours alone (0700), hold a lock for as long as the launcher lives, and are removed at its
+// end; those of a launcher that was killed are removed by the next start, because their lock is free.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "muster/result.h"
+
+namespace muster::exec {
+
+// A directory that is removed with this object, or by anybody once the process that holds it is dead.
+class LockedDirectory {
+ public:
+  static Result<LockedDirectory> create(const std::filesystem::path& parent);
+  // Removes those below `parent` that belong to us and to no living process.  Returns their names.
+  static std::vector<std::string> remove_stale(const std::filesystem::path& parent);
+
+  LockedDirectory() = default;
+  LockedDirectory(LockedDirectory&&) noexcept = default;
+  LockedDirectory& operator=(LockedDirectory&& other) noexcept;
+  ~LockedDirectory();
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  LockedDirectory(std::filesystem::path path, Fd lock)
+      : path_(std::move(path)), lock_(std::move(lock)) {}
+
+  std::filesystem::path path_;
+  Fd lock_;
+};
+
+struct RuntimeDirectories {
+  LockedDirectory runtime;
+  LockedDirectory shm;  // on a tmpfs if there is one; empty path: Open MPI's files go into runtime
+
+  std::filesystem::path node_socket() const { return runtime.path() / "node.sock"; }
+  std::filesystem::path metrics_fifo(int local_rank) const {
+    return runtime.path() / ("metrics." + std::to_string(local_rank));
+  }
+  std::filesystem::path mpi_session() const { return runtime.path(); }
+  std::filesystem::path mpi_shared_memory() const {
+    return shm.path().empty() ? runtime.path() : shm.path();
+  }
+};
+
+// The first usable of MUSTER_RUNTIME_DIR, XDG_RUNTIME_DIR, TMPDIR, /tmp, /dev/shm (DESIGN §3), or an
+// error that lists each and why not.  Stale directories of dead launchers are removed on the way.
+Result<RuntimeDirectories> make_runtime_directories(
+    const std::map<std::string, std::string>& environment);
+
+}  // namespace muster::exec

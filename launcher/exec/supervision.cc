@@ -1,0 +1,356 @@
+#include "launcher/exec/supervision.h"
+
+#include <algorithm>
+#include <csignal>
+
+#include "base/exit_code.h"
+
+namespace muster::exec {
+namespace {
+
+using namespace std::chrono_literals;
+using plan::FailureOrigin;
+using plan::FirstFailure;
+using plan::RankEnd;
+using plan::RankOutcome;
+
+// mpirun ends a job because a rank aborted or an agent died; that news may be behind the signal.
+constexpr auto kReasonBehindSignal = 500ms;
+// Agents have left, so mpirun has nothing to do but to go.
+constexpr auto kStarterLinger = 200ms;
+// A process that survives SIGKILL this long is stuck in the kernel; the run must end all the same.
+constexpr auto kGiveUp = 15s;
+
+bool failed(const RankOutcome& outcome) {
+  switch (outcome.end) {
+    case RankEnd::kExited: return !outcome.status.ok();
+    case RankEnd::kExecFailed:
+    case RankEnd::kAgentLost: return true;
+    case RankEnd::kNotStarted:
+    case RankEnd::kStopped: return false;
+  }
+  return false;
+}
+
+FirstFailure first_failure_of(const RankOutcome& outcome) {
+  FirstFailure failure;
+  failure.rank = outcome.rank;
+  switch (outcome.end) {
+    case RankEnd::kExecFailed:
+      failure.how = "exec_failed";
+      failure.value = outcome.status.value;
+      failure.description = outcome.exec_failure;
+      break;
+    case RankEnd::kAgentLost:
+      failure.origin = FailureOrigin::kMuster;
+      failure.how = "agent_lost";
+      failure.description = outcome.detail.empty() ? "its agent ended without a report"
+                                                   : outcome.detail;
+      break;
+    default:
+      failure.how = outcome.status.how == ExitStatus::How::kExited ? "exited" : "signaled";
+      failure.value = outcome.status.value;
+      failure.description = outcome.status.describe();
+  }
+  return failure;
+}
+
+}  // namespace
+
+Supervision::Supervision(int world_size, const config::Limits& limits, SteadyTime now)
+    : limits_(limits), ranks_(static_cast<std::size_t>(world_size)) {
+  for (int rank = 0; rank < world_size; ++rank) at(rank).outcome.rank = rank;
+  start_deadline_ = now + limits_.join_timeout.value;
+  if (const auto limit = limits_.max_run_duration.value) run_deadline_ = now + *limit;
+}
+
+Actions Supervision::rank_started(const RankOutcome& start, SteadyTime) {
+  Rank& rank = at(start.rank);
+  rank.state = RankState::kRunning;
+  rank.outcome = start;
+  if (++started_count_ == world_size()) start_deadline_.reset();
+  // A start that overtook the stop is stopped like the others.
+  if (killed_) return {KillRanks{{start.rank}}};
+  if (stopping_) return {SignalRanks{{start.rank}, SIGTERM}};
+  return {};
+}
+
+Actions Supervision::rank_ended(const RankOutcome& end, bool by_agent, SteadyTime now) {
+  Actions actions;
+  Rank& rank = at(end.rank);
+  rank.state = RankState::kEnded;
+  rank.outcome = end;
+  // Ended after we asked it to: not its own failure, whatever the code.
+  const bool after_stop = stop_began_at_ && end.ended_at && *end.ended_at >= *stop_began_at_;
+  if (end.end == RankEnd::kExited && (by_agent || after_stop)) rank.outcome.end = RankEnd::kStopped;
+  if (failed(rank.outcome) && !stopping_) {
+    begin_stop(limits_.failure_grace_period.value, now, actions);
+  }
+  proceed(now, actions);
+  return actions;
+}
+
+Actions Supervision::rank_quiet(int rank, SteadyTime now) {
+  Actions actions;
+  at(rank).state = RankState::kQuiet;
+  proceed(now, actions);
+  return actions;
+}
+
+Actions Supervision::agent_gone(int rank, SteadyTime now) {
+  Actions actions;
+  Rank& gone = at(rank);
+  if (gone.state == RankState::kGone) return actions;
+  const bool ended = gone.state == RankState::kEnded || gone.state == RankState::kQuiet;
+  gone.state = RankState::kGone;
+  if (!ended) {
+    // Its training process died with it.  After a stop, or when mpirun is gone, that is no news.
+    gone.outcome.end = stopping_ || starter_gone_ ? RankEnd::kStopped : RankEnd::kAgentLost;
+    gone.outcome.status = ExitStatus::signaled(SIGKILL);
+    gone.outcome.ended_at = std::chrono::system_clock::now();
+  }
+  if (failed(gone.outcome) && !stopping_) {
+    begin_stop(limits_.failure_grace_period.value, now, actions);
+  }
+  proceed(now, actions);
+  return actions;
+}
+
+Actions Supervision::agent_signalled(int, int, SteadyTime now) {
+  if (!stopping_ && !left_ && !mpirun_deadline_) mpirun_deadline_ = now + kReasonBehindSignal;
+  return {};
+}
+
+Actions Supervision::starter_ended(const ExitStatus& status, SteadyTime now) {
+  starter_gone_ = true;
+  starter_deadline_.reset();
+  Actions actions;
+  if (!left_ && !stopping_) {
+    const bool never_started = started_count_ < world_size();
+    FirstFailure failure;
+    failure.origin = FailureOrigin::kMuster;
+    failure.how = "mpirun_ended";
+    failure.value = status.value;
+    failure.description = "mpirun " + status.describe() +
+                          (never_started ? " before all ranks had started" : " while ranks ran");
+    return muster_failed(failure, to_int(never_started ? ExitCode::kTimeout : ExitCode::kInternal),
+                         now);
+  }
+  if (!left_) forget_waiting_ranks();
+  proceed(now, actions);
+  return actions;
+}
+
+Actions Supervision::all_agents_left(SteadyTime now) {
+  if (left_ && !starter_gone_) starter_deadline_ = now + kStarterLinger;
+  return {};
+}
+
+Actions Supervision::streams_drained(SteadyTime now) {
+  Actions actions;
+  drained_ = true;
+  drain_deadline_.reset();
+  proceed(now, actions);
+  return actions;
+}
+
+Actions Supervision::stop_requested(int signal_number, SteadyTime now) {
+  Actions actions;
+  if (left_) return actions;
+  if (stopping_) {
+    kill_now(now, actions);
+  } else {
+    stop_signal_ = signal_number;
+    begin_stop(limits_.stop_grace_period.value, now, actions);
+  }
+  proceed(now, actions);
+  return actions;
+}
+
+Actions Supervision::muster_failed(FirstFailure failure, int exit_code, SteadyTime now) {
+  Actions actions;
+  if (!stopping_) {  // else something else failed first and gives the code
+    muster_failure_ = MusterFailure{std::move(failure), exit_code};
+    begin_stop(limits_.failure_grace_period.value, now, actions);
+  }
+  proceed(now, actions);
+  return actions;
+}
+
+Actions Supervision::tick(SteadyTime now) {
+  const auto due = [now](std::optional<SteadyTime>& deadline) {
+    if (!deadline || now < *deadline) return false;
+    deadline.reset();
+    return true;
+  };
+  FirstFailure failure;
+  failure.origin = FailureOrigin::kMuster;
+  if (due(start_deadline_) && !stopping_) {
+    failure.how = "start_timeout";
+    failure.value = started_count_;
+    failure.description = "only " + std::to_string(started_count_) + " of " +
+                          std::to_string(world_size()) + " ranks had started after join_timeout";
+    return muster_failed(failure, to_int(ExitCode::kTimeout), now);
+  }
+  if (due(mpirun_deadline_) && !stopping_ && !left_) {
+    failure.how = "mpirun_ended";
+    failure.description = "mpirun told every rank to end";
+    return muster_failed(failure, to_int(ExitCode::kInternal), now);
+  }
+  Actions actions;
+  if (due(run_deadline_) && !stopping_ && !left_) {
+    failure.how = "time_limit";
+    failure.value = static_cast<int>(limits_.max_run_duration.value->count());
+    failure.description = "reached max_run_duration_seconds";
+    muster_failure_ = MusterFailure{failure, to_int(ExitCode::kTimeLimit)};
+    begin_stop(limits_.stop_grace_period.value, now, actions);
+  }
+  if (due(kill_deadline_)) kill_now(now, actions);
+  if (due(give_up_deadline_)) {
+    for (const int rank : ranks_in({RankState::kRunning, RankState::kEnded})) {
+      if (at(rank).state == RankState::kRunning) {
+        at(rank).outcome.end = RankEnd::kStopped;
+        at(rank).outcome.status = ExitStatus::signaled(SIGKILL);
+        at(rank).outcome.detail = "it does not react to SIGKILL (stuck in the kernel)";
+      }
+      at(rank).state = RankState::kQuiet;
+    }
+  }
+  if (due(drain_deadline_)) {
+    cut_ = true;
+    actions.emplace_back(CutStreams{});
+  }
+  if (due(starter_deadline_) && !starter_gone_ && !starter_killed_) {
+    starter_killed_ = true;
+    actions.emplace_back(KillStarter{});
+  }
+  proceed(now, actions);
+  return actions;
+}
+
+std::optional<SteadyTime> Supervision::next_deadline() const {
+  std::optional<SteadyTime> next;
+  for (const auto& deadline :
+       {start_deadline_, run_deadline_, mpirun_deadline_, kill_deadline_, give_up_deadline_,
+        drain_deadline_, starter_deadline_}) {
+    if (deadline && (!next || *deadline < *next)) next = deadline;
+  }
+  return next;
+}
+
+int Supervision::running_count() const {
+  return static_cast<int>(ranks_in({RankState::kRunning}).size());
+}
+
+void Supervision::note_mpi_library(int rank, std::string name) {
+  at(rank).outcome.mpi_library = std::move(name);
+}
+
+void Supervision::note_agent_end(int rank, std::string detail) {
+  at(rank).outcome.detail = std::move(detail);
+}
+
+std::string Supervision::why_stopping() const {
+  return muster_failure_ ? muster_failure_->failure.description : "";
+}
+
+void Supervision::begin_stop(config::Milliseconds grace, SteadyTime now, Actions& actions) {
+  stopping_ = true;
+  stop_began_at_ = std::chrono::system_clock::now();
+  start_deadline_.reset();
+  run_deadline_.reset();
+  mpirun_deadline_.reset();
+  forget_waiting_ranks();
+  if (grace <= 0ms) {
+    kill_now(now, actions);
+    return;
+  }
+  const std::vector<int> running = ranks_in({RankState::kRunning});
+  if (!running.empty()) actions.emplace_back(SignalRanks{running, SIGTERM});
+  kill_deadline_ = now + grace;
+}
+
+void Supervision::kill_now(SteadyTime now, Actions& actions) {
+  kill_deadline_.reset();
+  if (killed_) return;
+  killed_ = true;
+  const std::vector<int> alive = ranks_in({RankState::kRunning, RankState::kEnded});
+  if (!alive.empty()) actions.emplace_back(KillRanks{alive});
+  give_up_deadline_ = now + kGiveUp;
+}
+
+// Agents that have not asked for their rank yet will be told to leave when they do.
+void Supervision::forget_waiting_ranks() {
+  for (const int rank : ranks_in({RankState::kWaiting})) at(rank).state = RankState::kQuiet;
+}
+
+void Supervision::proceed(SteadyTime now, Actions& actions) {
+  if (finished_) return;
+  if (!left_ && all_in({RankState::kQuiet, RankState::kGone})) {
+    left_ = true;
+    kill_deadline_.reset();
+    give_up_deadline_.reset();
+    run_deadline_.reset();
+    mpirun_deadline_.reset();
+    drain_deadline_ = now + limits_.drain_timeout.value;
+    starter_deadline_ = now + kGiveUp;
+    actions.emplace_back(LeaveAgents{});
+  }
+  if (left_ && starter_gone_ && (drained_ || cut_)) {
+    finished_ = true;
+    actions.emplace_back(Finish{});
+  }
+}
+
+std::vector<int> Supervision::ranks_in(std::initializer_list<RankState> states) const {
+  std::vector<int> found;
+  for (int rank = 0; rank < world_size(); ++rank) {
+    if (std::find(states.begin(), states.end(), ranks_[index(rank)].state) != states.end()) {
+      found.push_back(rank);
+    }
+  }
+  return found;
+}
+
+bool Supervision::all_in(std::initializer_list<RankState> states) const {
+  return ranks_in(states).size() == ranks_.size();
+}
+
+const Supervision::Rank* Supervision::first_failed_rank() const {
+  const Rank* first = nullptr;
+  for (const Rank& rank : ranks_) {
+    if (!failed(rank.outcome) || !rank.outcome.ended_at) continue;
+    if (first == nullptr || *rank.outcome.ended_at < *first->outcome.ended_at) first = &rank;
+  }
+  return first;
+}
+
+plan::RunOutcome Supervision::outcome() const {
+  plan::RunOutcome outcome;
+  for (const Rank& rank : ranks_) outcome.ranks.push_back(rank.outcome);
+
+  const Rank* rank = first_failed_rank();
+  if (rank != nullptr && !muster_failure_) {
+    outcome.status = plan::RunStatus::kFailed;
+    outcome.first_failure = first_failure_of(rank->outcome);
+    outcome.exit_code = rank->outcome.end == RankEnd::kAgentLost
+                            ? to_int(ExitCode::kInternal)
+                            : rank->outcome.status.as_exit_code();
+  } else if (muster_failure_) {
+    outcome.status = plan::RunStatus::kFailed;
+    outcome.first_failure = muster_failure_->failure;
+    outcome.exit_code = muster_failure_->exit_code;
+  } else if (stop_signal_) {
+    outcome.status = plan::RunStatus::kCancelled;
+    outcome.exit_code = 128 + *stop_signal_;
+    FirstFailure stopped;
+    stopped.origin = FailureOrigin::kMuster;
+    stopped.how = "stopped";
+    stopped.value = *stop_signal_;
+    stopped.description = "stopped by " + signal_name(*stop_signal_);
+    outcome.first_failure = stopped;
+  }
+  return outcome;
+}
+
+}  // namespace muster::exec

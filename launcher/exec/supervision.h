@@ -1,0 +1,129 @@
+// How a run proceeds and ends, as a state machine without effects: what happened goes in, what to do
+// comes out.  Time is a parameter, so tests need no clock.
+//
+//   starting ──all started──► running ──all ended──► leaving ──agents, starter, streams gone──► done
+//       └───────── a failure, a stop request, a limit ─► stopping ─┘
+//
+// Stopping sends SIGTERM to every training process group, and SIGKILL to what is left when the grace
+// is over.  Agents leave together, after every rank is quiet, because mpirun would take the first to
+// leave for a failure.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "launcher/config/run_config.h"
+#include "launcher/plan/run_outcome.h"
+
+namespace muster::exec {
+
+using SteadyTime = std::chrono::steady_clock::time_point;
+
+struct SignalRanks {
+  std::vector<int> ranks;
+  int signal_number = 0;
+};
+struct KillRanks {  // SIGKILL, with everything below the agents
+  std::vector<int> ranks;
+};
+struct LeaveAgents {};
+struct KillStarter {};  // mpirun, or the agents that the direct starter started
+struct CutStreams {};   // drain_timeout is over: what still holds a pipe is not waited for
+struct Finish {};
+using Action = std::variant<SignalRanks, KillRanks, LeaveAgents, KillStarter, CutStreams, Finish>;
+using Actions = std::vector<Action>;
+
+class Supervision {
+ public:
+  Supervision(int world_size, const config::Limits& limits, SteadyTime now);
+
+  // What happened.  Each returns what to do now.
+  Actions rank_started(const plan::RankOutcome& start, SteadyTime now);
+  // `end` has kind kExited, kExecFailed or kNotStarted; by_agent: killed because its agent was left
+  // alone or told to.
+  Actions rank_ended(const plan::RankOutcome& end, bool by_agent, SteadyTime now);
+  Actions rank_quiet(int rank, SteadyTime now);
+  // The agent's connection ended; expected after LeaveAgents.
+  Actions agent_gone(int rank, SteadyTime now);
+  // After LeaveAgents: no agent is connected any more.
+  Actions all_agents_left(SteadyTime now);
+  Actions agent_signalled(int rank, int signal_number, SteadyTime now);
+  Actions starter_ended(const ExitStatus& status, SteadyTime now);
+  Actions streams_drained(SteadyTime now);
+  // SIGINT, SIGTERM, SIGHUP at the launcher.  The second one skips the grace.
+  Actions stop_requested(int signal_number, SteadyTime now);
+  // A failure of Muster's own: the disk is full, a start failed.
+  Actions muster_failed(plan::FirstFailure failure, int exit_code, SteadyTime now);
+  Actions tick(SteadyTime now);
+
+  // When tick() has something to do next.
+  std::optional<SteadyTime> next_deadline() const;
+
+  bool accepts_ranks() const { return !stopping_; }
+  bool stopping() const { return stopping_; }
+  bool starting() const { return started_count_ < world_size() && !stopping_; }
+  int running_count() const;
+  const plan::RankOutcome& rank(int rank) const { return ranks_[index(rank)].outcome; }
+  void note_mpi_library(int rank, std::string name);
+  // More about an agent that was lost: "the agent was killed by SIGKILL (signal 9)".
+  void note_agent_end(int rank, std::string detail);
+  // Of a stop that tick() began.
+  std::string why_stopping() const;
+
+  // Valid when Finish was returned; gaps, warnings and times are the caller's to fill.
+  plan::RunOutcome outcome() const;
+
+ private:
+  enum class RankState { kWaiting, kRunning, kEnded, kQuiet, kGone };
+
+  struct Rank {
+    RankState state = RankState::kWaiting;
+    plan::RankOutcome outcome;
+  };
+
+  // A failure that is not a rank's own end.
+  struct MusterFailure {
+    plan::FirstFailure failure;
+    int exit_code = 0;
+  };
+
+  static std::size_t index(int rank) { return static_cast<std::size_t>(rank); }
+  int world_size() const { return static_cast<int>(ranks_.size()); }
+  Rank& at(int rank) { return ranks_[index(rank)]; }
+
+  void begin_stop(config::Milliseconds grace, SteadyTime now, Actions& actions);
+  void kill_now(SteadyTime now, Actions& actions);
+  void forget_waiting_ranks();
+  void proceed(SteadyTime now, Actions& actions);
+  std::vector<int> ranks_in(std::initializer_list<RankState> states) const;
+  bool all_in(std::initializer_list<RankState> states) const;
+  const Rank* first_failed_rank() const;
+
+  config::Limits limits_;
+  std::vector<Rank> ranks_;
+  int started_count_ = 0;
+  bool stopping_ = false;
+  bool killed_ = false;
+  bool left_ = false;
+  bool starter_gone_ = false;
+  bool starter_killed_ = false;
+  bool drained_ = false;
+  bool cut_ = false;
+  bool finished_ = false;
+  std::optional<plan::WallTime> stop_began_at_;
+  std::optional<int> stop_signal_;
+  std::optional<MusterFailure> muster_failure_;
+
+  std::optional<SteadyTime> start_deadline_;    // join_timeout
+  std::optional<SteadyTime> run_deadline_;      // max_run_duration
+  std::optional<SteadyTime> mpirun_deadline_;   // mpirun signalled the agents: is there a reason?
+  std::optional<SteadyTime> kill_deadline_;     // the grace is over
+  std::optional<SteadyTime> give_up_deadline_;  // SIGKILL had no effect
+  std::optional<SteadyTime> drain_deadline_;
+  std::optional<SteadyTime> starter_deadline_;
+};
+
+}  // namespace muster::exec

@@ -1,0 +1,148 @@
+#include "launcher/exec/working_copy.h"
+
+#include <cerrno>
+#include <fcntl.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <functional>
+
+#include "base/fd.h"
+#include "base/files.h"
+
+namespace muster::exec {
+namespace fs = std::filesystem;
+namespace {
+
+Failure data_error(const std::string& doing, int error_number) {
+  return Failure(system_error(ErrorCode::kData, doing, error_number));
+}
+
+// Bytes, mode and times of one regular file.
+Result<std::uint64_t> copy_file(const fs::path& from, const fs::path& to, const struct stat& info) {
+  const std::string doing = "copying " + from.string() + " to " + to.string();
+  const Fd source(::open(from.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!source) return data_error(doing, errno);
+  const Fd target(::open(to.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!target) return data_error(doing, errno);
+  std::uint64_t copied = 0;
+  while (true) {
+    constexpr std::size_t kChunk = 1 << 24;
+    const ssize_t sent = ::sendfile(target.get(), source.get(), nullptr, kChunk);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0) return data_error(doing, errno);
+    if (sent == 0) break;
+    copied += static_cast<std::uint64_t>(sent);
+  }
+  const timespec times[2] = {info.st_atim, info.st_mtim};
+  if (::fchmod(target.get(), info.st_mode & 07777) != 0 || ::futimens(target.get(), times) != 0) {
+    return data_error(doing, errno);
+  }
+  return copied;
+}
+
+Result<> copy_link(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  const fs::path target = fs::read_symlink(from, error);
+  if (!error) fs::create_symlink(target, to, error);
+  if (error) return data_error("copying the link " + from.string(), error.value());
+  return {};
+}
+
+using Wanted = std::function<bool(const fs::path&, const struct stat&)>;
+
+// Walks `from` and copies regular files and links that `wanted` accepts; folders appear with their
+// first entry, or all of them with `empty_folders`.  Sockets, FIFOs and devices are not data.
+Result<> copy_tree(const fs::path& from, const fs::path& to, const fs::path& excluded,
+                   bool empty_folders, const Wanted& wanted, CollectedFiles& collected) {
+  std::error_code error;
+  fs::directory_iterator entries(from, error);
+  if (error) return data_error("reading " + from.string(), error.value());
+  if (empty_folders) MUSTER_TRY(make_directories(to));
+  for (const auto& entry : entries) {
+    struct stat info {};
+    if (::lstat(entry.path().c_str(), &info) != 0) {
+      if (errno == ENOENT) continue;  // gone since the listing
+      return data_error("looking at " + entry.path().string(), errno);
+    }
+    const fs::path target = to / entry.path().filename();
+    if (S_ISDIR(info.st_mode)) {
+      if (!excluded.empty() && fs::equivalent(entry.path(), excluded, error)) continue;
+      MUSTER_TRY(copy_tree(entry.path(), target, excluded, empty_folders, wanted, collected));
+      continue;
+    }
+    if (!wanted(entry.path(), info)) continue;
+    MUSTER_TRY(make_directories(to));
+    if (S_ISLNK(info.st_mode)) {
+      MUSTER_TRY(copy_link(entry.path(), target));
+    } else if (S_ISREG(info.st_mode)) {
+      MUSTER_TRY_ASSIGN(const std::uint64_t bytes, copy_file(entry.path(), target, info));
+      ++collected.files;
+      collected.bytes += bytes;
+    }
+  }
+  return {};
+}
+
+bool is_at_or_after(const timespec& time, const timespec& since) {
+  return time.tv_sec != since.tv_sec ? time.tv_sec > since.tv_sec : time.tv_nsec >= since.tv_nsec;
+}
+
+void count_files(const fs::path& path, CollectedFiles& collected) {
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(path, error), end; !error && at != end;
+       at.increment(error)) {
+    if (!at->is_regular_file(error) || at->is_symlink(error)) continue;
+    ++collected.files;
+    collected.bytes += at->file_size(error);
+  }
+}
+
+}  // namespace
+
+Result<> copy_source(const fs::path& source, const fs::path& copy, const fs::path& excluded) {
+  CollectedFiles collected;
+  auto copied = copy_tree(source, copy, excluded, true,
+                          [](const fs::path&, const struct stat&) { return true; }, collected);
+  if (copied) copied = make_directories(copy / "outputs");
+  if (copied) copied = make_directories(copy / "logs");
+  if (!copied) {
+    Error error = std::move(copied).error();
+    error.code = ErrorCode::kData;
+    return Failure(std::move(error).with_context("copying source_directory"));
+  }
+  return {};
+}
+
+timespec file_time_now() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);  // what the kernel stamps files with
+  return now;
+}
+
+Result<CollectedFiles> move_files(const fs::path& from, const fs::path& to) {
+  CollectedFiles collected;
+  if (::access(from.c_str(), F_OK) != 0) return collected;
+  count_files(from, collected);
+  // `to` is empty, so a rename replaces it.
+  if (::rename(from.c_str(), to.c_str()) == 0) return collected;
+  collected = {};
+  MUSTER_TRY(copy_tree(from, to, {}, true, [](const fs::path&, const struct stat&) { return true; },
+                       collected));
+  return collected;
+}
+
+Result<CollectedFiles> copy_new_files(const fs::path& from, const fs::path& to,
+                                      const timespec& since, const fs::path& excluded) {
+  CollectedFiles collected;
+  struct stat info {};
+  if (::stat(from.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) return collected;
+  MUSTER_TRY(copy_tree(
+      from, to, excluded, false,
+      [&](const fs::path&, const struct stat& file) { return is_at_or_after(file.st_mtim, since); },
+      collected));
+  return collected;
+}
+
+}  // namespace muster::exec

@@ -1,0 +1,36 @@
+// Where ranks run: a copy of source_directory, or in place; and how ./outputs and ./logs get from
+// there into the run directory.
+#pragma once
+
+#include <cstdint>
+#include <ctime>
+#include <filesystem>
+
+#include "muster/result.h"
+
+namespace muster::exec {
+
+// Copies the tree (links as links, modes and times kept) to `copy`, without `excluded`, which may lie
+// inside it (a runs directory).  Makes ./outputs and ./logs in the copy.  Errors: kData.
+Result<> copy_source(const std::filesystem::path& source, const std::filesystem::path& copy,
+                     const std::filesystem::path& excluded);
+
+struct CollectedFiles {
+  std::uint64_t files = 0;
+  std::uint64_t bytes = 0;
+};
+
+// A time that file times of this kernel can be compared with.
+timespec file_time_now();
+
+// Moves what lies in `from` to `to`, which exists (by rename where both are on one file system).
+Result<CollectedFiles> move_files(const std::filesystem::path& from,
+                                  const std::filesystem::path& to);
+
+// Copies the files below `from` that were modified at or after `since`; the user's stay where they
+// are.  `excluded` is not entered.
+Result<CollectedFiles> copy_new_files(const std::filesystem::path& from,
+                                      const std::filesystem::path& to, const timespec& since,
+                                      const std::filesystem::path& excluded);
+
+}  // namespace muster::exec
