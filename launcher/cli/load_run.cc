@@ -1,0 +1,148 @@
+#include "launcher/cli/load_run.h"
+
+#include <filesystem>
+#include <unistd.h>
+
+#include "base/files.h"
+#include "base/process.h"
+#include "base/text.h"
+#include "launcher/exec/mpirun_probe.h"
+#include "launcher/topology/hwloc_source.h"
+
+namespace muster::cli {
+namespace fs = std::filesystem;
+namespace {
+
+tl::unexpected<Problems> one_problem(Error error) {
+  return tl::unexpected<Problems>(Problems{std::move(error)});
+}
+
+Error usage(std::string message, std::string hint) {
+  return Error{ErrorCode::kUsage, std::move(message), std::move(hint), std::nullopt};
+}
+
+// `muster run -n 4 python train.py`: the words look like a command that lacks its `--`.
+Error too_many_files(const CommandLine& line) {
+  return usage("more than one config: " + shell_quoted(line.config_files),
+               "a run takes one config file; to run a command write `muster run -n 4 -- " +
+                   shell_quoted(line.config_files) + "`");
+}
+
+Result<std::string> read_config_file(const std::string& name) {
+  auto text = read_file(name);
+  if (text) return text;
+  Error error = std::move(text).error();
+  error.code = ErrorCode::kConfig;
+  error.message = "cannot read the config: " + error.message;
+  if (!fs::exists(name)) {
+    error.hint = "to run a command without a config, put -- before it: muster run -n 2 -- " + name;
+  } else if (fs::is_directory(name)) {
+    error.hint = "name a file, for example " + (fs::path(name) / "run.yaml").string();
+  }
+  return Failure(std::move(error));
+}
+
+bool backend_is_open(const config::RunConfig& config) {
+  const auto count = config.process_count_per_node.value;
+  return std::holds_alternative<config::Program>(config.run.value) &&
+         config.distributed_backend.origin.kind == config::Origin::Kind::kDefault &&
+         (!count || *count > 1);
+}
+
+// Nobody chose: mpi where an Open MPI is found, else direct.
+void choose_backend(LoadedRun& run) {
+  auto& backend = run.config.distributed_backend;
+  backend.origin.kind = config::Origin::Kind::kDerived;
+  if (auto mpirun = exec::find_mpirun(run.inputs.caller_environment)) {
+    backend.value = config::Backend::kMpi;
+    backend.origin.text = "derived: Open MPI " + mpirun->version + " is on PATH";
+    run.backend_note = "mpi, because Open MPI " + mpirun->version + " is on PATH";
+    run.inputs.mpirun = std::move(*mpirun);
+  } else {
+    backend.value = config::Backend::kDirect;
+    backend.origin.text = "derived: " + mpirun.error().message;
+    run.backend_note = "direct, because no Open MPI was found";
+  }
+}
+
+Result<std::string> find_agent() {
+  MUSTER_TRY_ASSIGN(const fs::path self, own_executable());
+  const fs::path agent = self.parent_path() / "muster-agent";
+  if (::access(agent.c_str(), X_OK) == 0) return agent.string();
+  return fail(ErrorCode::kInternal, "no muster-agent beside " + self.string(),
+              "muster and muster-agent belong into one directory; cmake --install puts them there");
+}
+
+Result<> look_at_node(const CommandLine& line, LoadedRun& run) {
+  run.inputs.caller_environment = caller_environment();
+  run.inputs.running_as_root = ::geteuid() == 0;
+  run.inputs.current_directory = fs::current_path().string();
+  MUSTER_TRY_ASSIGN(run.inputs.agent_executable, find_agent());
+  topology::TopologyOptions options;
+  options.xml_file = line.topology_file;
+  MUSTER_TRY_ASSIGN(topology::NodeInventory inventory, topology::discover(options));
+  run.inputs.nodes.push_back(std::move(inventory));
+  if (backend_is_open(run.config)) {
+    choose_backend(run);
+  } else if (run.config.distributed_backend.value == config::Backend::kMpi) {
+    MUSTER_TRY_ASSIGN(run.inputs.mpirun, exec::find_mpirun(run.inputs.caller_environment));
+  }
+  return {};
+}
+
+}  // namespace
+
+std::map<std::string, std::string> caller_environment() {
+  std::map<std::string, std::string> environment;
+  for (const std::string& variable : own_environment()) {
+    const std::size_t equals = variable.find('=');
+    if (equals == std::string::npos || equals == 0) continue;
+    environment[variable.substr(0, equals)] = variable.substr(equals + 1);
+  }
+  return environment;
+}
+
+tl::expected<config::RunConfig, Problems> load_config(const CommandLine& line,
+                                                      std::string& config_text) {
+  std::error_code error;
+  const fs::path here = fs::current_path(error);
+  if (error) {
+    return one_problem(system_error(ErrorCode::kUsage, "finding the current directory",
+                                    error.value()));
+  }
+  if (line.config_files.size() > 1) return one_problem(too_many_files(line));
+  auto config = [&]() -> tl::expected<config::RunConfig, Problems> {
+    if (line.config_files.empty()) {
+      if (!line.after_dashes || line.after_dashes->empty()) {
+        return one_problem(usage("nothing to run: no config and no command",
+                                 "`muster run run.yaml`, or `muster run -n 4 -- python train.py`"));
+      }
+      return config::config_from_command(*line.after_dashes, line.overrides);
+    }
+    const std::string& name = line.config_files.front();
+    auto text = read_config_file(name);
+    if (!text) return one_problem(std::move(text).error());
+    config_text = *text;
+    const fs::path directory = fs::absolute(name).lexically_normal().parent_path();
+    auto read = config::read_config(*text, name, directory.string(), line.overrides);
+    if (read && line.after_dashes) read->extra_arguments = *line.after_dashes;
+    return read;
+  }();
+  if (!config) return config;
+  if (line.config_files.empty()) config_text = config::describe_text(*config);
+  if (auto problems = config::check_paths(*config, here.string()); !problems.empty()) {
+    return tl::unexpected<Problems>(std::move(problems));
+  }
+  return config;
+}
+
+tl::expected<LoadedRun, Problems> load_run(const CommandLine& line) {
+  LoadedRun run;
+  auto config = load_config(line, run.config_text);
+  if (!config) return tl::unexpected<Problems>(std::move(config).error());
+  run.config = std::move(*config);
+  if (auto looked = look_at_node(line, run); !looked) return one_problem(std::move(looked).error());
+  return run;
+}
+
+}  // namespace muster::cli

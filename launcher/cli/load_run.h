@@ -1,0 +1,35 @@
+// From words to a plan's inputs: read the config, look at the node, find mpirun.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <tl/expected.hpp>
+
+#include "launcher/cli/command_line.h"
+#include "launcher/config/read_config.h"
+#include "launcher/plan/make_plan.h"
+
+namespace muster::cli {
+
+using Problems = config::Problems;
+
+struct LoadedRun {
+  config::RunConfig config;
+  std::string config_text;  // the file as given, or the settings of the form without a file
+  plan::PlanInputs inputs;
+  std::string backend_note;  // why this backend, when nobody chose one; may be empty
+};
+
+// All problems at once, as the config library finds them.
+tl::expected<config::RunConfig, Problems> load_config(const CommandLine& line,
+                                                      std::string& config_text);
+
+// The config, and what the machine has for it.
+tl::expected<LoadedRun, Problems> load_run(const CommandLine& line);
+
+std::map<std::string, std::string> caller_environment();
+
+}  // namespace muster::cli

@@ -1,0 +1,118 @@
+#include "launcher/cli/run_recorder.h"
+
+#include <fcntl.h>
+
+#include "base/files.h"
+#include "base/text.h"
+
+namespace muster::cli {
+namespace {
+
+std::string how_it_ended(const plan::RankOutcome& rank) {
+  switch (rank.end) {
+    case plan::RankEnd::kNotStarted: return "not started";
+    case plan::RankEnd::kExecFailed: return rank.exec_failure;
+    case plan::RankEnd::kAgentLost: return rank.detail.empty() ? "its agent is lost" : rank.detail;
+    case plan::RankEnd::kExited:
+    case plan::RankEnd::kStopped: return rank.status.describe();
+  }
+  return "";
+}
+
+}  // namespace
+
+Result<RunRecorder> RunRecorder::open(const store::RunDirectory& run_directory,
+                                      const std::string& hostname, report::RunRecord record,
+                                      report::Console& console, bool terminal) {
+  RunRecorder recorder(run_directory, std::move(record), console, terminal);
+  const auto append_to = [](const std::filesystem::path& path) -> Result<Fd> {
+    auto fd = open_file(path, O_WRONLY | O_CREAT | O_APPEND);
+    if (!fd) fd.error().code = ErrorCode::kRunDirectory;
+    return fd;
+  };
+  MUSTER_TRY_ASSIGN(recorder.events_, append_to(run_directory.events_jsonl()));
+  MUSTER_TRY_ASSIGN(recorder.log_, append_to(run_directory.launcher_log(hostname)));
+  return recorder;
+}
+
+RunRecorder::RunRecorder(store::RunDirectory run_directory, report::RunRecord record,
+                         report::Console& console, bool terminal)
+    : run_directory_(std::move(run_directory)),
+      record_(std::move(record)),
+      console_(&console),
+      terminal_(terminal) {}
+
+// Events and log are a convenience of the record: a full disk is noticed, and told, at the streams.
+void RunRecorder::event(const std::string& name, const std::vector<report::EventField>& fields) {
+  static_cast<void>(
+      write_all(events_, report::event_line(std::chrono::system_clock::now(), name, fields)));
+}
+
+void RunRecorder::log(const std::string& text) {
+  static_cast<void>(
+      write_all(log_, format_utc(std::chrono::system_clock::now()) + " " + text + "\n"));
+}
+
+Result<> RunRecorder::write_run_json(bool durable) {
+  return replace_file(run_directory_.run_json(), report::run_json(record_), durable);
+}
+
+void RunRecorder::rank_started(const plan::RankOutcome& rank, int running, int world_size) {
+  ++started_;
+  running_ = running;
+  event("rank_started", {{"rank", rank.rank},
+                         {"pid", rank.training_pid},
+                         {"cpuset", rank.cpuset.to_string()}});
+  if (!rank.binding_note.empty()) {
+    notice("rank " + std::to_string(rank.rank) + ": " + rank.binding_note);
+  }
+  if (started_ == world_size) {
+    log(counted(world_size, "rank") + " running after " +
+        format_duration(std::chrono::steady_clock::now() - began_));
+    event("all_ranks_started");
+  }
+  show_status();
+}
+
+void RunRecorder::rank_ended(const plan::RankOutcome& rank, int running) {
+  running_ = running;
+  const std::string how = how_it_ended(rank);
+  log("rank " + std::to_string(rank.rank) + " " + how);
+  event("rank_ended", {{"rank", rank.rank}, {"how", how}, {"value", rank.status.value}});
+  show_status();
+}
+
+void RunRecorder::stopping(const std::string& why, std::chrono::milliseconds grace) {
+  stopping_ = why;
+  log("stopping: " + why);
+  event("stopping", {{"why", why}, {"grace_ms", static_cast<std::int64_t>(grace.count())}});
+  if (running_ > 0) {
+    console_->print("muster: " + why + "; ending " + counted(running_, "rank") +
+                    (grace.count() > 0 ? " (SIGTERM, SIGKILL after " + format_duration(grace) + ")"
+                                       : ""));
+  }
+  show_status();
+}
+
+void RunRecorder::killing(std::size_t rank_count) {
+  const auto count = static_cast<std::int64_t>(rank_count);
+  log("SIGKILL to " + counted(count, "rank"));
+  event("killing", {{"ranks", count}});
+}
+
+void RunRecorder::notice(const std::string& text) {
+  log(text);
+  event("notice", {{"text", text}});
+}
+
+void RunRecorder::show_status() {
+  if (!terminal_) return;
+  const auto world_size = static_cast<std::int64_t>(record_.plan.world_size);
+  std::string text = std::to_string(running_) + "/" + counted(world_size, "rank") + " running";
+  if (started_ < world_size) text += ", " + std::to_string(world_size - started_) + " starting";
+  if (!stopping_.empty()) text += ", stopping (" + stopping_ + ")";
+  text += ", " + format_duration(std::chrono::steady_clock::now() - began_);
+  console_->set_status(text);
+}
+
+}  // namespace muster::cli

@@ -1,0 +1,57 @@
+// What a run tells the world while it goes on: events.jsonl, the launcher's log, run.json, and the
+// console.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "collector/store/run_directory.h"
+#include "launcher/exec/execution.h"
+#include "launcher/report/console.h"
+#include "launcher/report/event_json.h"
+#include "launcher/report/run_json.h"
+
+namespace muster::cli {
+
+class RunRecorder : public exec::RunObserver {
+ public:
+  // Opens the files of the run directory.  Errors: kRunDirectory.
+  static Result<RunRecorder> open(const store::RunDirectory& run_directory,
+                                  const std::string& hostname, report::RunRecord record,
+                                  report::Console& console, bool terminal);
+
+  void event(const std::string& name, const std::vector<report::EventField>& fields = {});
+  // Writes run.json anew.  The last time with the outcome, durably.
+  Result<> write_run_json(bool durable);
+  report::RunRecord& record() { return record_; }
+
+  void rank_started(const plan::RankOutcome& rank, int running, int world_size) override;
+  void rank_ended(const plan::RankOutcome& rank, int running) override;
+  void stopping(const std::string& why, std::chrono::milliseconds grace) override;
+  void killing(std::size_t rank_count) override;
+  void streams_grown() override { console_->grown(); }
+  bool wants_ticks() const override { return terminal_; }
+  void tick() override { show_status(); }
+  void notice(const std::string& text) override;
+
+ private:
+  RunRecorder(store::RunDirectory run_directory, report::RunRecord record,
+              report::Console& console, bool terminal);
+  void log(const std::string& text);
+  void show_status();
+
+  store::RunDirectory run_directory_;
+  report::RunRecord record_;
+  report::Console* console_;
+  bool terminal_;
+  Fd events_;
+  Fd log_;
+  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+  int started_ = 0;
+  int running_ = 0;
+  std::string stopping_;
+};
+
+}  // namespace muster::cli

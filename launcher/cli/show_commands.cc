@@ -1,0 +1,69 @@
+// The commands that show and change nothing: plan, validate, topo.
+
+#include <cstdio>
+
+#include "base/fd.h"
+#include "launcher/cli/commands.h"
+#include "launcher/plan/plan_json.h"
+#include "launcher/plan/plan_text.h"
+#include "launcher/topology/hwloc_source.h"
+#include "launcher/topology/inventory_text.h"
+
+namespace muster::cli {
+namespace {
+
+tl::unexpected<Problems> problem(Error error) {
+  return tl::unexpected<Problems>(Problems{std::move(error)});
+}
+
+Error wrong_format(const char* command) {
+  return Error{ErrorCode::kUsage, std::string("--format argv is for muster plan, not for muster ") +
+                                      command, "use text or json", std::nullopt};
+}
+
+// Whether all of it reached stdout: a full disk behind a redirection is an error, not silence.
+CommandResult print(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) {
+    return 0;
+  }
+  return problem(system_error(ErrorCode::kInternal, "writing to stdout"));
+}
+
+}  // namespace
+
+CommandResult plan_command(const CommandLine& line) {
+  auto run = load_run(line);
+  if (!run) return tl::unexpected<Problems>(std::move(run).error());
+  auto plan = plan::make_plan(run->config, run->inputs);
+  if (!plan) return problem(std::move(plan).error());
+  switch (line.format) {
+    case Format::kText: return print(plan::plan_text(*plan));
+    case Format::kJson: return print(plan::plan_json(*plan));
+    case Format::kArgv: return print(plan::plan_argv(*plan));
+  }
+  return 0;
+}
+
+CommandResult validate_command(const CommandLine& line) {
+  std::string text;
+  auto config = load_config(line, text);
+  if (!config) return tl::unexpected<Problems>(std::move(config).error());
+  return print(line.format == Format::kJson ? config::describe_json(*config)
+                                            : config::describe_text(*config));
+}
+
+CommandResult topo_command(const CommandLine& line) {
+  if (line.format == Format::kArgv) return problem(wrong_format("topo"));
+  if (!line.config_files.empty()) {
+    return problem(Error{ErrorCode::kUsage, "muster topo takes no file: " + line.config_files.front(),
+                         "an hwloc XML file goes after --topology", std::nullopt});
+  }
+  topology::TopologyOptions options;
+  options.xml_file = line.topology_file;
+  auto inventory = topology::discover(options);
+  if (!inventory) return problem(std::move(inventory).error());
+  return print(line.format == Format::kJson ? topology::topology_json(*inventory)
+                                            : topology::topology_text(*inventory));
+}
+
+}  // namespace muster::cli

@@ -1,0 +1,119 @@
+#include "launcher/report/outcome_groups.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/text.h"
+
+namespace muster::report {
+namespace {
+
+using plan::RankEnd;
+using plan::RankOutcome;
+
+struct Group {
+  std::string end;
+  std::vector<int> ranks;
+};
+
+// A handful of groups at most, in the order in which they are met.
+void add_to_group(std::vector<Group>& groups, std::string end, int rank) {
+  for (Group& group : groups) {
+    if (group.end == end) return group.ranks.push_back(rank);
+  }
+  groups.push_back({std::move(end), {rank}});
+}
+
+std::string way_of_stopping(const ExitStatus& status) {
+  if (status.how == ExitStatus::How::kSignaled) return "by " + signal_name(status.value);
+  return "by exiting with " + std::to_string(status.value) + " when asked";
+}
+
+// "6 by SIGTERM, 1 by SIGKILL", the most frequent first.
+std::string ways_of_stopping(std::vector<Group> ways) {
+  std::stable_sort(ways.begin(), ways.end(),
+                   [](const Group& a, const Group& b) { return a.ranks.size() > b.ranks.size(); });
+  std::vector<std::string> parts;
+  for (const Group& way : ways) parts.push_back(std::to_string(way.ranks.size()) + " " + way.end);
+  return join(parts, ", ");
+}
+
+}  // namespace
+
+std::string rank_list(std::vector<int> ranks) {
+  std::sort(ranks.begin(), ranks.end());
+  std::string text = ranks.size() == 1 ? "rank " : "ranks ";
+  for (std::size_t first = 0; first < ranks.size();) {
+    std::size_t last = first;
+    while (last + 1 < ranks.size() && ranks[last + 1] == ranks[last] + 1) ++last;
+    if (first > 0) text += ", ";
+    text += std::to_string(ranks[first]);
+    if (last > first) text += (last == first + 1 ? ", " : "-") + std::to_string(ranks[last]);
+    first = last + 1;
+  }
+  return text;
+}
+
+std::string end_of(const RankOutcome& rank) {
+  switch (rank.end) {
+    case RankEnd::kNotStarted: return "was never started";
+    case RankEnd::kExecFailed: return "could not start its program: " + rank.exec_failure;
+    case RankEnd::kExited: return rank.status.describe();
+    case RankEnd::kStopped: return "was ended, " + way_of_stopping(rank.status);
+    case RankEnd::kAgentLost: return "lost its agent";
+  }
+  return "ended";
+}
+
+std::vector<std::string> others_text(const plan::RunOutcome& outcome) {
+  const int first = outcome.first_failure ? outcome.first_failure->rank.value_or(-1) : -1;
+  std::string first_end;
+  std::vector<int> stopped;
+  std::vector<Group> ways;
+  std::vector<Group> ended;
+  std::size_t other_count = 0;
+  for (const RankOutcome& rank : outcome.ranks) {
+    if (rank.rank == first) {
+      first_end = end_of(rank);
+      continue;
+    }
+    ++other_count;
+    if (rank.end == RankEnd::kStopped) {
+      stopped.push_back(rank.rank);
+      add_to_group(ways, way_of_stopping(rank.status), rank.rank);
+    } else {
+      add_to_group(ended, end_of(rank), rank.rank);
+    }
+  }
+
+  const bool all = stopped.size() == other_count;
+  const std::string everyone =
+      (first >= 0         ? "the other "
+       : other_count == 1 ? "the "
+                          : "all ") +
+      (other_count == 1 ? std::string(first >= 0 ? "rank" : "one rank")
+                        : counted(static_cast<std::int64_t>(other_count), "rank"));
+  std::vector<std::string> sentences;
+  if (!stopped.empty()) {
+    const bool cancelled = outcome.status == plan::RunStatus::kCancelled;
+    sentences.push_back((all ? everyone : rank_list(stopped)) +
+                        (stopped.size() == 1 ? " was ended" : " were ended") +
+                        (cancelled ? ": " : " because of it: ") +
+                        ways_of_stopping(std::move(ways)));
+  }
+  for (const Group& group : ended) {
+    const std::string who = group.ranks.size() == other_count ? everyone : rank_list(group.ranks);
+    if (group.end == first_end) {
+      sentences.push_back(who + " failed in the same way");
+    } else if (group.end == "exited with 0") {
+      sentences.push_back(who + " had ended with 0");
+    } else if (group.end.starts_with("was ") && group.ranks.size() > 1) {
+      sentences.push_back(who + " were " + group.end.substr(4));
+    } else {
+      sentences.push_back(who + " " + group.end);
+    }
+  }
+  return sentences;
+}
+
+}  // namespace muster::report

@@ -1,0 +1,245 @@
+#include "launcher/report/outcome_text.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "collector/store/run_directory.h"
+#include "launcher/report/last_lines.h"
+#include "launcher/report/outcome_groups.h"
+#include "launcher/report/status_line.h"
+
+// The report answers, in this order, what a person asks after a failure: who was it, what did it
+// say, what about the others, is anything missing, where is the rest, and whose exit code is this.
+namespace muster::report {
+namespace {
+
+using plan::FirstFailure;
+using plan::RunOutcome;
+
+constexpr std::size_t kLastLines = 20;
+constexpr std::size_t kLastBytes = 256 * 1024;
+constexpr int kLongestLine = 400;        // code points of a rank's line
+constexpr std::size_t kMostEntries = 5;  // gaps, warnings; run.json has all
+
+class Report {
+ public:
+  Report(const RunOutcome& outcome, const plan::LaunchPlan& plan, const ReportContext& context)
+      : outcome_(outcome), plan_(plan), context_(context), directory_(context.run_directory) {}
+
+  std::string success();
+  std::string failure();
+
+ private:
+  void line(const std::string& words) { text_ += "  " + words + "\n"; }
+  void quote(const std::vector<std::string>& lines);
+  std::string headline() const;
+  std::string headline_of_rank(const FirstFailure& first, int rank) const;
+  std::string run_took() const;
+  const plan::RankOutcome* outcome_of(int rank) const;
+  std::string node_of(int rank) const;
+  void evidence();
+  void last_words(int rank);
+  void mpirun_words();
+  void gaps();
+  void warnings();
+  void outputs();
+
+  const RunOutcome& outcome_;
+  const plan::LaunchPlan& plan_;
+  const ReportContext& context_;
+  store::RunDirectory directory_;
+  std::string text_;
+};
+
+std::string Report::run_took() const {
+  return format_duration(outcome_.ended_at - outcome_.started_at);
+}
+
+std::string Report::success() {
+  text_ = "muster: run " + context_.run_id + " succeeded: " + counted(plan_.world_size, "rank") +
+          " in " + run_took() + "\n";
+  gaps();
+  warnings();
+  outputs();
+  line("what the ranks wrote: " + (directory_.root() / "ranks").string());
+  return std::move(text_);
+}
+
+std::string Report::failure() {
+  text_ = "muster: " + headline() + "\n";
+  const auto& first = outcome_.first_failure;
+  evidence();
+  if (first && first->rank) last_words(*first->rank);
+  mpirun_words();
+  for (const std::string& sentence : others_text(outcome_)) line(sentence);
+  gaps();
+  warnings();
+  if (context_.outputs.file_count > 0) outputs();
+  line("everything that the ranks wrote: " + (directory_.root() / "ranks").string());
+
+  const bool training = first && first->origin == plan::FailureOrigin::kTraining;
+  line("exit code " + std::to_string(outcome_.exit_code) +
+       (training ? ", origin: training" : ", origin: muster"));
+  return std::move(text_);
+}
+
+// "rank 3 failed: exited with 7"; without a description no colon either.
+std::string with_colon(const std::string& words, const std::string& description) {
+  return description.empty() ? words : words + ": " + description;
+}
+
+std::string Report::headline() const {
+  const std::string run = "run " + context_.run_id;
+  if (!outcome_.first_failure) {
+    const bool cancelled = outcome_.status == plan::RunStatus::kCancelled;
+    return run + (cancelled ? " was cancelled after " : " failed after ") + run_took();
+  }
+  const FirstFailure& first = *outcome_.first_failure;
+  if (first.rank) return headline_of_rank(first, *first.rank);
+  const std::string after = " after " + run_took();
+  if (first.how == "stopped") {
+    const std::string by = first.value > 0 ? " by " + signal_name(first.value) : "";
+    return run + " was cancelled" + by + after;
+  }
+  if (first.how == "mpirun_ended") {
+    return with_colon("mpirun ended before the ranks did," + after, first.description);
+  }
+  if (first.how == "start_timeout") {
+    const std::string limit = format_duration(plan_.limits.join_timeout.value);
+    return with_colon("not all ranks had started within " + limit + " (join_timeout)",
+                      first.description);
+  }
+  if (first.how == "time_limit") {
+    const auto& limit = plan_.limits.max_run_duration.value;
+    const std::string of = limit ? " of " + format_duration(*limit) : "";
+    return run + " was stopped at its time limit" + of + " (max_run_duration_seconds)";
+  }
+  if (first.how == "run_directory") {
+    return with_colon(
+        "run directory " + context_.run_directory + " could not be written any more," + after,
+        first.description);
+  }
+  return with_colon(run + " failed" + after, first.description);
+}
+
+std::string Report::headline_of_rank(const FirstFailure& first, int rank) const {
+  const plan::RankOutcome* ended = outcome_of(rank);
+  const std::string who = "rank " + std::to_string(rank) + node_of(rank);
+  if (first.how == "exec_failed") {
+    return with_colon(who + " could not start its program", first.description);
+  }
+  const bool timed = ended != nullptr && ended->started_at && ended->ended_at;
+  const std::string took =
+      timed ? format_duration(*ended->ended_at - *ended->started_at) : run_took();
+  if (first.how == "agent_lost") {
+    return with_colon(who + " was lost after " + took +
+                          ", because its agent (Muster's own program) ended without a report",
+                      first.description);
+  }
+  const std::string failed = plan_.world_size == 1 ? " failed after " : " failed first, after ";
+  return with_colon(who + failed + took, first.description);
+}
+
+const plan::RankOutcome* Report::outcome_of(int rank) const {
+  const auto found = std::find_if(outcome_.ranks.begin(), outcome_.ranks.end(),
+                                  [&](const auto& candidate) { return candidate.rank == rank; });
+  return found == outcome_.ranks.end() ? nullptr : &*found;
+}
+
+// " on node-a", or "" when the plan does not say.
+std::string Report::node_of(int rank) const {
+  for (const plan::RankPlacement& placement : plan_.ranks) {
+    if (placement.rank != rank) continue;
+    for (const plan::NodePlan& node : plan_.nodes) {
+      if (node.node_rank == placement.node_rank && !node.hostname.empty()) {
+        return " on " + node.hostname;
+      }
+    }
+  }
+  return {};
+}
+
+void Report::evidence() {
+  if (!outcome_.first_failure || !outcome_.first_failure->rank) return;
+  const plan::RankOutcome* ended = outcome_of(*outcome_.first_failure->rank);
+  if (ended != nullptr && !ended->detail.empty()) line(ended->detail);
+}
+
+void Report::quote(const std::vector<std::string>& lines) {
+  for (const std::string& words : lines) line("  | " + elided(words, kLongestLine));
+}
+
+void Report::last_words(int rank) {
+  const plan::RankOutcome* ended = outcome_of(rank);
+  if (ended == nullptr || ended->end == plan::RankEnd::kNotStarted ||
+      ended->end == plan::RankEnd::kExecFailed) {
+    return;
+  }
+  const std::filesystem::path stderr_log = directory_.rank_stderr(rank, context_.attempt);
+  std::vector<std::string> lines = last_lines(stderr_log, kLastLines, kLastBytes);
+  if (!lines.empty()) {
+    line("its last lines on stderr (" + stderr_log.string() + "):");
+    return quote(lines);
+  }
+  const std::filesystem::path stdout_log = directory_.rank_stdout(rank, context_.attempt);
+  lines = last_lines(stdout_log, kLastLines, kLastBytes);
+  if (lines.empty()) return line("it wrote nothing to stderr or stdout");
+  line("it wrote nothing to stderr; its last lines on stdout (" + stdout_log.string() + "):");
+  quote(lines);
+}
+
+// Only a failure that is not the training program's can be explained by mpirun.
+void Report::mpirun_words() {
+  const bool about_muster = outcome_.first_failure &&
+                            outcome_.first_failure->origin == plan::FailureOrigin::kMuster &&
+                            outcome_.status != plan::RunStatus::kCancelled;
+  if (!about_muster || context_.mpirun_log_tail.empty()) return;
+  line("mpirun's last lines (" + directory_.mpirun_log().string() + "):");
+  quote(context_.mpirun_log_tail);
+}
+
+void Report::gaps() {
+  for (std::size_t at = 0; at < std::min(outcome_.gaps.size(), kMostEntries); ++at) {
+    const plan::StreamGap& gap = outcome_.gaps[at];
+    const std::string length = gap.length ? counted(static_cast<std::int64_t>(*gap.length), "byte")
+                                          : "an unknown number of bytes";
+    line("missing: " + length + " of " + gap.stream + " from offset " + std::to_string(gap.offset) +
+         " (" + gap.reason + ")");
+  }
+  if (outcome_.gaps.size() > kMostEntries) {
+    line("missing: " + std::to_string(outcome_.gaps.size() - kMostEntries) + " more, listed in " +
+         directory_.run_json().string());
+  }
+}
+
+void Report::warnings() {
+  std::vector<std::string> all = outcome_.warnings;
+  for (const plan::RankOutcome& rank : outcome_.ranks) {
+    if (rank.binding_note.empty()) continue;
+    all.push_back("rank " + std::to_string(rank.rank) + ": " + rank.binding_note);
+  }
+  for (std::size_t at = 0; at < std::min(all.size(), kMostEntries); ++at) {
+    line("warning: " + all[at]);
+  }
+  if (all.size() > kMostEntries) {
+    line("warning: " + std::to_string(all.size() - kMostEntries) + " more, listed in " +
+         directory_.run_json().string());
+  }
+}
+
+void Report::outputs() {
+  if (context_.outputs.file_count == 0) return;
+  line("results: " + directory_.outputs().string() + " (" +
+       counted(static_cast<std::int64_t>(context_.outputs.file_count), "file") + ", " +
+       format_bytes(context_.outputs.bytes) + ")");
+}
+
+}  // namespace
+
+std::string report_text(const RunOutcome& outcome, const plan::LaunchPlan& plan,
+                        const ReportContext& context) {
+  Report report(outcome, plan, context);
+  return outcome.status == plan::RunStatus::kSucceeded ? report.success() : report.failure();
+}
+
+}  // namespace muster::report

@@ -1,0 +1,52 @@
+// run.json: what a run is and what became of it, as data (DESIGN §8).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "launcher/plan/launch_plan.h"
+#include "launcher/plan/run_outcome.h"
+
+namespace muster::report {
+
+// What run.json repeats of the plan; plan.json has all of it.
+struct PlanSummary {
+  config::Backend backend = config::Backend::kNone;
+  int world_size = 1;
+  int process_count_per_node = 1;
+  bool oversubscribed = false;
+  std::vector<plan::NodePlan> nodes;
+  std::vector<int> node_rank_of_rank;  // [rank]
+  std::vector<std::string> argv;       // what every rank execs
+  std::string working_directory;
+  std::vector<std::string> mpirun_argv;  // empty without mpirun
+  std::string mpirun_executable;
+  std::string mpirun_version;
+  std::vector<std::string> warnings;
+};
+
+PlanSummary summarize(const plan::LaunchPlan& plan);
+
+struct AttemptRecord {
+  int attempt = 0;
+  plan::WallTime started_at;
+  std::optional<plan::RunOutcome> outcome;  // nullopt: it runs
+};
+
+struct RunRecord {
+  std::string run_id;
+  plan::WallTime created_at;
+  std::string hostname;  // of the launcher
+  int launcher_pid = 0;
+  std::vector<std::string> command_line;
+  std::string run_directory;  // absolute
+  PlanSummary plan;
+  std::vector<AttemptRecord> attempts;  // the last one's outcome is the run's
+};
+
+// The text of the file.  Never throws because of what the strings hold: bytes that are not UTF-8
+// become U+FFFD.
+std::string run_json(const RunRecord& record);
+
+}  // namespace muster::report

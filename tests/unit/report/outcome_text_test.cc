@@ -1,0 +1,273 @@
+#include "launcher/report/outcome_text.h"
+
+#include <csignal>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/files.h"
+#include "collector/store/run_directory.h"
+#include "launcher/report/outcome_groups.h"
+
+namespace muster::report {
+namespace {
+
+using namespace std::chrono_literals;
+using plan::RankEnd;
+using testing::HasSubstr;
+using testing::Not;
+
+// Eight ranks on two nodes that all ended well, until a test says otherwise.
+class OutcomeTextTest : public testing::Test {
+ protected:
+  OutcomeTextTest() {
+    plan_.world_size = 8;
+    plan_.nodes = {{0, "node-a"}, {1, "node-b"}};
+    outcome_.started_at = plan::WallTime(1'700'000'000s);
+    outcome_.ended_at = outcome_.started_at + 12'300ms;
+    for (int rank = 0; rank < 8; ++rank) {
+      plan_.ranks.push_back({rank, rank % 4, rank / 4});
+      plan::RankOutcome ended;
+      ended.rank = rank;
+      ended.end = RankEnd::kExited;
+      ended.started_at = outcome_.started_at + 300ms;
+      ended.ended_at = outcome_.ended_at;
+      outcome_.ranks.push_back(ended);
+    }
+    context_.run_id = "r1";
+    context_.run_directory = directory_.path().string();
+  }
+
+  plan::RankOutcome& rank(int number) { return outcome_.ranks[static_cast<std::size_t>(number)]; }
+
+  void ends(int number, RankEnd end, ExitStatus status) {
+    rank(number).end = end;
+    rank(number).status = status;
+  }
+
+  void fails_first(std::optional<int> number, std::string how, int value, std::string description,
+                   plan::FailureOrigin origin = plan::FailureOrigin::kTraining) {
+    outcome_.status = plan::RunStatus::kFailed;
+    outcome_.exit_code = value;
+    outcome_.first_failure = {number, origin, std::move(how), value, std::move(description)};
+  }
+
+  void rank_exits_first(int number, int code) {
+    ends(number, RankEnd::kExited, ExitStatus::exited(code));
+    rank(number).ended_at = outcome_.started_at + 2'300ms;
+    fails_first(number, "exited", code, "exited with " + std::to_string(code));
+    outcome_.exit_code = code;
+  }
+
+  void others_are_stopped(int first, int signal) {
+    for (int other = 0; other < 8; ++other) {
+      if (other != first) ends(other, RankEnd::kStopped, ExitStatus::signaled(signal));
+    }
+  }
+
+  void wrote(const std::filesystem::path& file, std::string_view text) {
+    ASSERT_TRUE(make_directories(file.parent_path()));
+    ASSERT_TRUE(replace_file(file, text));
+  }
+
+  // The report, with the run directory's name shortened to "RUN".
+  std::string report() const {
+    std::string text = report_text(outcome_, plan_, context_);
+    const std::string name = context_.run_directory;
+    for (std::size_t at = 0; (at = text.find(name, at)) != text.npos;)
+      text.replace(at, name.size(), "RUN");
+    return text;
+  }
+
+  TemporaryDirectory directory_ =
+      std::move(*TemporaryDirectory::create(std::filesystem::temp_directory_path(), "outcome-"));
+  store::RunDirectory files_{directory_.path()};
+  plan::LaunchPlan plan_;
+  plan::RunOutcome outcome_;
+  ReportContext context_;
+};
+
+TEST_F(OutcomeTextTest, TellsASuccessInFewLines) {
+  EXPECT_EQ(report(),
+            "muster: run r1 succeeded: 8 ranks in 12.3 s\n"
+            "  what the ranks wrote: RUN/ranks\n");
+  context_.outputs = {3, 1536};
+  EXPECT_EQ(report(),
+            "muster: run r1 succeeded: 8 ranks in 12.3 s\n"
+            "  results: RUN/outputs (3 files, 1.5 KiB)\n"
+            "  what the ranks wrote: RUN/ranks\n");
+}
+
+TEST_F(OutcomeTextTest, TellsWhoFailedFirstAndWhatBecameOfTheOthers) {
+  rank_exits_first(5, 7);
+  others_are_stopped(5, SIGTERM);
+  ends(2, RankEnd::kStopped, ExitStatus::signaled(SIGKILL));
+  wrote(files_.rank_stderr(5, 0), "Traceback (most recent call last):\nValueError: no data\n");
+  wrote(files_.rank_stdout(5, 0), "step 1\n");
+  EXPECT_EQ(report(),
+            "muster: rank 5 on node-b failed first, after 2.0 s: exited with 7\n"
+            "  its last lines on stderr (RUN/ranks/00005/attempt-0/stderr.log):\n"
+            "    | Traceback (most recent call last):\n"
+            "    | ValueError: no data\n"
+            "  the other 7 ranks were ended because of it: 6 by SIGTERM, 1 by SIGKILL\n"
+            "  everything that the ranks wrote: RUN/ranks\n"
+            "  exit code 7, origin: training\n");
+}
+
+TEST_F(OutcomeTextTest, ShowsTheLastTwentyLinesOfThisAttempt) {
+  rank_exits_first(0, 1);
+  context_.attempt = 2;
+  std::string text;
+  for (int i = 1; i <= 30; ++i) text += "line " + std::to_string(i) + "\n";
+  wrote(files_.rank_stderr(0, 2), text);
+  wrote(files_.rank_stderr(0, 0), "of the first attempt\n");
+  EXPECT_THAT(report(), HasSubstr("attempt-2/stderr.log):\n    | line 11\n"));
+  EXPECT_THAT(report(), HasSubstr("    | line 30\n"));
+  EXPECT_THAT(report(), Not(HasSubstr("first attempt")));
+}
+
+TEST_F(OutcomeTextTest, ShowsStdoutWhenStderrIsEmpty) {
+  rank_exits_first(0, 1);
+  wrote(files_.rank_stderr(0, 0), "");
+  wrote(files_.rank_stdout(0, 0), "error: no such file\n");
+  EXPECT_THAT(report(), HasSubstr("  it wrote nothing to stderr; its last lines on stdout "
+                                  "(RUN/ranks/00000/attempt-0/stdout.log):\n"
+                                  "    | error: no such file\n"));
+  wrote(files_.rank_stdout(0, 0), "");
+  EXPECT_THAT(report(), HasSubstr("  it wrote nothing to stderr or stdout\n"));
+}
+
+TEST_F(OutcomeTextTest, CutsAnEndlessLine) {
+  rank_exits_first(0, 1);
+  wrote(files_.rank_stderr(0, 0), std::string(5000, 'x') + "\x1b[2J\n");
+  EXPECT_THAT(report(), HasSubstr("    | " + std::string(399, 'x') + "…\n"));
+}
+
+TEST_F(OutcomeTextTest, TellsASignalAndItsEvidence) {
+  ends(3, RankEnd::kExited, ExitStatus::signaled(SIGKILL));
+  rank(3).detail = "the kernel's OOM killer ended it: 12.0 GiB were in use";
+  fails_first(3, "signaled", SIGKILL, "killed by SIGKILL (signal 9)");
+  outcome_.exit_code = 137;
+  EXPECT_THAT(report(), HasSubstr("rank 3 on node-a failed first, after 12.0 s: killed by SIGKILL "
+                                  "(signal 9)\n"
+                                  "  the kernel's OOM killer ended it: 12.0 GiB were in use\n"));
+  EXPECT_THAT(report(), HasSubstr("  the other 7 ranks had ended with 0\n"));
+  EXPECT_THAT(report(), HasSubstr("  exit code 137, origin: training\n"));
+}
+
+TEST_F(OutcomeTextTest, TellsEqualFailuresOnce) {
+  rank_exits_first(3, 7);
+  for (int other = 0; other < 8; ++other) ends(other, RankEnd::kExited, ExitStatus::exited(7));
+  EXPECT_THAT(report(), HasSubstr("  the other 7 ranks failed in the same way\n"));
+  ends(6, RankEnd::kExited, ExitStatus::exited(1));
+  ends(7, RankEnd::kNotStarted, {});
+  EXPECT_THAT(report(), HasSubstr("  ranks 0-2, 4, 5 failed in the same way\n"
+                                  "  rank 6 exited with 1\n"
+                                  "  rank 7 was never started\n"));
+}
+
+TEST_F(OutcomeTextTest, TellsAProgramThatCannotBeStartedWithoutItsLastLines) {
+  for (int each = 0; each < 8; ++each) {
+    ends(each, RankEnd::kExecFailed, ExitStatus::exited(127));
+    rank(each).exec_failure = "executing ./train: no such file or directory";
+  }
+  fails_first(0, "exec_failed", 127, "executing ./train: no such file or directory");
+  EXPECT_EQ(report(),
+            "muster: rank 0 on node-a could not start its program: executing ./train: no such file "
+            "or directory\n"
+            "  the other 7 ranks failed in the same way\n"
+            "  everything that the ranks wrote: RUN/ranks\n"
+            "  exit code 127, origin: training\n");
+}
+
+TEST_F(OutcomeTextTest, DoesNotSayFirstOfTheOnlyRank) {
+  plan_.world_size = 1;
+  outcome_.ranks.resize(1);
+  rank_exits_first(0, 7);
+  EXPECT_THAT(report(), HasSubstr("muster: rank 0 on node-a failed after 2.0 s: exited with 7\n"));
+  EXPECT_THAT(report(), Not(HasSubstr("other")));
+}
+
+TEST_F(OutcomeTextTest, TellsMpirunsEndWithItsLastLines) {
+  fails_first(std::nullopt, "mpirun_ended", 70, "killed by SIGKILL (signal 9)",
+              plan::FailureOrigin::kMuster);
+  context_.mpirun_log_tail = {"mpirun: noticed that something broke"};
+  others_are_stopped(-1, SIGKILL);
+  EXPECT_EQ(
+      report(),
+      "muster: mpirun ended before the ranks did, after 12.3 s: killed by SIGKILL (signal 9)\n"
+      "  mpirun's last lines (RUN/mpirun.log):\n"
+      "    | mpirun: noticed that something broke\n"
+      "  all 8 ranks were ended because of it: 8 by SIGKILL\n"
+      "  everything that the ranks wrote: RUN/ranks\n"
+      "  exit code 70, origin: muster\n");
+}
+
+TEST_F(OutcomeTextTest, KeepsMpirunsLinesOutOfATrainingFailure) {
+  rank_exits_first(0, 7);
+  context_.mpirun_log_tail = {"mpirun noise"};
+  EXPECT_THAT(report(), Not(HasSubstr("mpirun noise")));
+}
+
+TEST_F(OutcomeTextTest, HasASentenceForEachFailureOfMuster) {
+  const auto headline = [&](std::optional<int> who, const char* how, int value) {
+    fails_first(who, how, value, "the reason", plan::FailureOrigin::kMuster);
+    const std::string text = report();
+    return text.substr(0, text.find('\n'));
+  };
+  rank(2).end = RankEnd::kAgentLost;
+  EXPECT_EQ(
+      headline(2, "agent_lost", 70),
+      "muster: rank 2 on node-a was lost after 12.0 s, because its agent (Muster's own program) "
+      "ended without a report: the reason");
+  EXPECT_EQ(headline(std::nullopt, "start_timeout", 75),
+            "muster: not all ranks had started within 10 min 00 s (join_timeout): the reason");
+  plan_.limits.max_run_duration.value = 90s;
+  EXPECT_EQ(
+      headline(std::nullopt, "time_limit", 124),
+      "muster: run r1 was stopped at its time limit of 1 min 30 s (max_run_duration_seconds)");
+  EXPECT_EQ(headline(std::nullopt, "run_directory", 73),
+            "muster: run directory RUN could not be written any more, after 12.3 s: the reason");
+  EXPECT_EQ(headline(std::nullopt, "something new", 70),
+            "muster: run r1 failed after 12.3 s: the reason");
+}
+
+TEST_F(OutcomeTextTest, TellsACancelledRun) {
+  fails_first(std::nullopt, "stopped", SIGINT, "stopped by Ctrl-C", plan::FailureOrigin::kMuster);
+  outcome_.status = plan::RunStatus::kCancelled;
+  outcome_.exit_code = 130;
+  others_are_stopped(-1, SIGTERM);
+  ends(1, RankEnd::kStopped, ExitStatus::exited(0));
+  ends(2, RankEnd::kExited, ExitStatus::exited(0));
+  EXPECT_EQ(report(),
+            "muster: run r1 was cancelled by SIGINT after 12.3 s\n"
+            "  ranks 0, 1, 3-7 were ended: 6 by SIGTERM, 1 by exiting with 0 when asked\n"
+            "  rank 2 had ended with 0\n"
+            "  everything that the ranks wrote: RUN/ranks\n"
+            "  exit code 130, origin: muster\n");
+}
+
+TEST_F(OutcomeTextTest, TellsGapsAndWarningsAlsoOfASuccess) {
+  outcome_.gaps = {{"ranks/00003/attempt-0/stdout.log", 4096, 10, "drain_timeout"},
+                   {"ranks/00004/attempt-0/stdout.log", 1, std::nullopt, "launcher killed"}};
+  outcome_.warnings = {"8 ranks formed 8 MPI worlds of one"};
+  rank(1).binding_note = "runs on CPUs 0-3, planned were 4-7";
+  EXPECT_THAT(report(),
+              HasSubstr("  missing: 10 bytes of ranks/00003/attempt-0/stdout.log from offset 4096 "
+                        "(drain_timeout)\n"
+                        "  missing: an unknown number of bytes of "
+                        "ranks/00004/attempt-0/stdout.log from offset 1 (launcher killed)\n"
+                        "  warning: 8 ranks formed 8 MPI worlds of one\n"
+                        "  warning: rank 1: runs on CPUs 0-3, planned were 4-7\n"));
+  outcome_.gaps.assign(9, outcome_.gaps[0]);
+  EXPECT_THAT(report(), HasSubstr("  missing: 4 more, listed in RUN/run.json\n"));
+}
+
+TEST(RankList, JoinsNeighbours) {
+  EXPECT_EQ(rank_list({4}), "rank 4");
+  EXPECT_EQ(rank_list({5, 0, 1, 2}), "ranks 0-2, 5");
+  EXPECT_EQ(rank_list({1, 2}), "ranks 1, 2");
+}
+
+}  // namespace
+}  // namespace muster::report
