@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <ctime>
 #include <filesystem>
 #include <netinet/in.h>
@@ -25,6 +24,7 @@
 #include "launcher/plan/rank_environment.h"
 #include "launcher/report/last_lines.h"
 #include "launcher/report/outcome_text.h"
+#include "launcher/report/status_line.h"
 
 namespace muster::cli {
 namespace fs = std::filesystem;
@@ -63,10 +63,7 @@ Result<std::string> free_port() {
   return std::to_string(ntohs(address.sin_port));
 }
 
-bool is_terminal(int fd) {
-  const char* kind = std::getenv("TERM");
-  return ::isatty(fd) != 0 && (kind == nullptr || std::string(kind) != "dumb");
-}
+bool is_terminal(int fd) { return ::isatty(fd) != 0 && report::terminal_overprints(); }
 
 report::ConsoleOptions console_options(const CommandLine& line, int world_size) {
   report::ConsoleOptions options;
@@ -74,8 +71,7 @@ report::ConsoleOptions console_options(const CommandLine& line, int world_size) 
   options.prefix = world_size > 1;
   options.stdout_is_terminal = is_terminal(STDOUT_FILENO);
   options.stderr_is_terminal = is_terminal(STDERR_FILENO);
-  const char* no_color = std::getenv("NO_COLOR");
-  options.color = no_color == nullptr || *no_color == '\0';
+  options.color = report::color_wanted();
   return options;
 }
 
@@ -88,6 +84,14 @@ std::string summary_line(const LoadedRun& run, const plan::LaunchPlan& plan,
                      run_directory;
   if (!run.backend_note.empty()) text += " (backend " + run.backend_note + ")";
   return text;
+}
+
+// What every failure of the run directory before the start has in common.
+Error with_place_hint(Error error) {
+  if (error.code == ErrorCode::kRunDirectory && error.hint.empty()) {
+    error.hint = "choose a place that is writable and has room, with --runs-dir or MUSTER_RUNS_DIR";
+  }
+  return error;
 }
 
 class RunSession {
@@ -122,7 +126,7 @@ Result<int> RunSession::run() {
   MUSTER_TRY(make_directories());
   if (auto written = write_first_records(); !written) {
     static_cast<void>(remove_tree(directory_->root()));  // nothing has run: nothing is left behind
-    return Failure(std::move(written).error());
+    return Failure(with_place_hint(std::move(written).error()));
   }
 
   report::Console console(console_options(line_, plan_.world_size));
@@ -134,7 +138,7 @@ Result<int> RunSession::run() {
   auto recorded = recorder ? recorder->write_run_json(false) : Result<>(Failure(recorder.error()));
   if (!recorded) {
     static_cast<void>(remove_tree(directory_->root()));
-    return Failure(std::move(recorded).error());
+    return Failure(with_place_hint(std::move(recorded).error()));
   }
   console.print(summary_line(run_, plan_, shown_directory_));
   for (const std::string& warning : plan_.warnings) console.print("muster: warning: " + warning);
@@ -163,8 +167,8 @@ Result<int> RunSession::run() {
   report::ReportContext context;
   context.run_id = start_.run_id;
   context.run_directory = shown_directory_;
-  directory_->release_reserve();
   context.outputs = collect_outputs(*recorder, outcome.warnings);
+  directory_->release_reserve();  // not before: outputs may take all the room that is left
   if (plan_.mpirun) {
     context.mpirun_log_tail =
         report::last_lines(directory_->mpirun_log(), kMpirunTailLines, kMpirunTailBytes);
@@ -192,7 +196,7 @@ Result<> RunSession::make_directories() {
   auto made = store::RunDirectory::create(fs::absolute(runs), start_.run_id, plan_.world_size);
   if (!made) {
     if (!had_runs) ::rmdir(runs.c_str());  // only if it is ours and empty
-    return Failure(std::move(made).error());
+    return Failure(with_place_hint(std::move(made).error()));
   }
   directory_ = std::move(*made);
   if (!plan_.in_place) {

@@ -1,5 +1,7 @@
 // The commands that show and change nothing: plan, validate, topo.
 
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
 
 #include "base/fd.h"
@@ -26,6 +28,8 @@ CommandResult print(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) {
     return 0;
   }
+  // The reader has seen enough (`muster plan … | head`); a shell expects this code.
+  if (errno == EPIPE) return 128 + SIGPIPE;
   return problem(system_error(ErrorCode::kInternal, "writing to stdout"));
 }
 

@@ -89,8 +89,10 @@ Problems check_entry_script(const RunConfig& config, const std::string& current_
     return {not_found(origin, name, path, error,
                       config.source_directory.value
                           ? "the path counts from source_directory"
-                          : "the path counts from the current directory; set source_directory to "
-                            "the directory of the script")};
+                      : config.config_directory.empty()
+                          ? "the path counts from the current directory"
+                          : "the path counts from the directory of the config; set "
+                            "source_directory to the directory of the script")};
   }
   if (fs::is_directory(status)) {
     return {path_problem(origin, name, path, "is a directory", "name the script in it")};
@@ -117,7 +119,7 @@ std::string entry_script_path(const RunConfig& config, const std::string& curren
   const auto* script = std::get_if<EntryScript>(&config.run.value);
   if (script == nullptr) return "";
   const std::string source = source_directory_path(config, current_directory);
-  const fs::path base = source.empty() ? current_directory : source;
+  const fs::path base = source.empty() ? source_base(config, current_directory) : fs::path(source);
   return (base / script->path).lexically_normal().string();
 }
 

@@ -39,7 +39,7 @@ tl::expected<RunConfig, Problems> config_from_command(std::vector<std::string> a
                                                       std::span<const Override> overrides);
 
 // Whether what the config names is there: source_directory, entry_script.  current_directory is
-// absolute; it counts where the config came without a file or names no source_directory.
+// absolute; it counts where the config came without a file.
 Problems check_paths(const RunConfig& config, const std::string& current_directory);
 
 // The paths that check_paths() looked at, absolute; "" when the config names none.

@@ -35,7 +35,6 @@ using Clock = std::chrono::steady_clock;
 
 // What outlives its rank may finish for this long (DESIGN §3), then the agent's sweep ends it.
 constexpr auto kDescendantsGrace = 2000ms;
-constexpr int kMostRanksWithLargePipes = 64;  // a user has 1,024 full-size pipes in all
 constexpr auto kSweepDeadline = 5s;
 
 plan::WallTime from_ns(std::int64_t ns) {
@@ -138,7 +137,7 @@ Result<> Execution::prepare() {
         auto streams,
         RankStreams::create(loop_, request_.run_directory, rank, request_.attempt,
                             request_.runtime.metrics_fifo(rank).string(),
-                            world_size() <= kMostRanksWithLargePipes, callbacks_));
+                            affordable_pipe_size(world_size()), callbacks_));
     streams_.push_back(std::move(streams));
   }
   MUSTER_TRY_ASSIGN(server_, AgentServer::listen(loop_, request_.runtime.node_socket(),
@@ -227,6 +226,7 @@ void Execution::agent_connected(int rank) {
                 {has_stdin ? request_.rank0_stdin : nothing_.get(),
                  streams(rank).stdout_write_end().get(), streams(rank).stderr_write_end().get()});
   streams(rank).close_write_ends();
+  supervision_.rank_assigned(rank);
 }
 
 void Execution::agent_said(int rank, const protocol::AgentMessage& message) {

@@ -53,14 +53,18 @@ class StreamPump {
   EventLoop::Watch watch_;
 };
 
+// What a pipe of each of `local_ranks` ranks may hold: 1 MiB where few ranks make that safe.  An
+// unprivileged user has 64 MiB of pipes in all, and a training program's own data loaders need some.
+int affordable_pipe_size(int local_ranks);
+
 // stdout, stderr and metrics of one rank.
 class RankStreams {
  public:
-  // Makes the pipes, the FIFO and the files.  `enlarge_pipes`: try for 1 MiB each.
+  // Makes the pipes, the FIFO and the files.  pipe_size in bytes: tried, 0 leaves the default.
   static Result<std::unique_ptr<RankStreams>> create(EventLoop& loop,
                                                      const store::RunDirectory& run, int rank,
                                                      int attempt, const std::string& fifo_path,
-                                                     bool enlarge_pipes,
+                                                     int pipe_size,
                                                      const StreamCallbacks& callbacks);
 
   // For the agent: stdout and stderr.  Closed here by close_write_ends(), else they never end.

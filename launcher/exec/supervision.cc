@@ -64,6 +64,10 @@ Supervision::Supervision(int world_size, const config::Limits& limits, SteadyTim
   if (const auto limit = limits_.max_run_duration.value) run_deadline_ = now + *limit;
 }
 
+void Supervision::rank_assigned(int rank) {
+  if (at(rank).state == RankState::kWaiting) at(rank).state = RankState::kAssigned;
+}
+
 Actions Supervision::rank_started(const RankOutcome& start, SteadyTime) {
   Rank& rank = at(start.rank);
   rank.state = RankState::kRunning;
@@ -207,7 +211,8 @@ Actions Supervision::tick(SteadyTime now) {
   }
   if (due(kill_deadline_)) kill_now(now, actions);
   if (due(give_up_deadline_)) {
-    for (const int rank : ranks_in({RankState::kRunning, RankState::kEnded})) {
+    for (const int rank :
+         ranks_in({RankState::kAssigned, RankState::kRunning, RankState::kEnded})) {
       if (at(rank).state == RankState::kRunning) {
         at(rank).outcome.end = RankEnd::kStopped;
         at(rank).outcome.status = ExitStatus::signaled(SIGKILL);
@@ -274,7 +279,9 @@ void Supervision::kill_now(SteadyTime now, Actions& actions) {
   kill_deadline_.reset();
   if (killed_) return;
   killed_ = true;
-  const std::vector<int> alive = ranks_in({RankState::kRunning, RankState::kEnded});
+  // A kill that overtakes the start is repeated when the start is reported.
+  const std::vector<int> alive =
+      ranks_in({RankState::kAssigned, RankState::kRunning, RankState::kEnded});
   if (!alive.empty()) actions.emplace_back(KillRanks{alive});
   give_up_deadline_ = now + kGiveUp;
 }

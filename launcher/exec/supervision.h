@@ -40,6 +40,9 @@ class Supervision {
  public:
   Supervision(int world_size, const config::Limits& limits, SteadyTime now);
 
+  // Its agent has the spec: a stop from now on waits for it to start, or to fail to.
+  void rank_assigned(int rank);
+
   // What happened.  Each returns what to do now.
   Actions rank_started(const plan::RankOutcome& start, SteadyTime now);
   // `end` has kind kExited, kExecFailed or kNotStarted; by_agent: killed because its agent was left
@@ -77,7 +80,7 @@ class Supervision {
   plan::RunOutcome outcome() const;
 
  private:
-  enum class RankState { kWaiting, kRunning, kEnded, kQuiet, kGone };
+  enum class RankState { kWaiting, kAssigned, kRunning, kEnded, kQuiet, kGone };
 
   struct Rank {
     RankState state = RankState::kWaiting;

@@ -19,26 +19,32 @@ Failure data_error(const std::string& doing, int error_number) {
   return Failure(system_error(ErrorCode::kData, doing, error_number));
 }
 
-// Bytes, mode and times of one regular file.
-Result<std::uint64_t> copy_file(const fs::path& from, const fs::path& to, const struct stat& info) {
-  const std::string doing = "copying " + from.string() + " to " + to.string();
-  const Fd source(::open(from.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!source) return data_error(doing, errno);
-  const Fd target(::open(to.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!target) return data_error(doing, errno);
+Result<std::uint64_t> copy_bytes(const Fd& source, const Fd& target, const std::string& doing) {
   std::uint64_t copied = 0;
   while (true) {
     constexpr std::size_t kChunk = 1 << 24;
     const ssize_t sent = ::sendfile(target.get(), source.get(), nullptr, kChunk);
     if (sent < 0 && errno == EINTR) continue;
     if (sent < 0) return data_error(doing, errno);
-    if (sent == 0) break;
+    if (sent == 0) return copied;
     copied += static_cast<std::uint64_t>(sent);
   }
+}
+
+// Bytes, mode and times of one regular file: all of it, or nothing is there.
+Result<std::uint64_t> copy_file(const fs::path& from, const fs::path& to, const struct stat& info) {
+  const std::string doing = "copying " + from.string() + " to " + to.string();
+  const Fd source(::open(from.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!source) return data_error(doing, errno);
+  const Fd target(::open(to.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!target) return data_error(doing, errno);
+  auto copied = copy_bytes(source, target, doing);
   const timespec times[2] = {info.st_atim, info.st_mtim};
-  if (::fchmod(target.get(), info.st_mode & 07777) != 0 || ::futimens(target.get(), times) != 0) {
-    return data_error(doing, errno);
+  if (copied && (::fchmod(target.get(), info.st_mode & 07777) != 0 ||
+                 ::futimens(target.get(), times) != 0)) {
+    copied = data_error(doing, errno);
   }
+  if (!copied) ::unlink(to.c_str());
   return copied;
 }
 

@@ -67,7 +67,7 @@ Setting<int> resolved_process_count(const RunConfig& config, const NodeInventory
     return {gpus, origin};
   }
   const int nodes = numa_nodes_with_cores(node);
-  origin.text = fmt::format("auto ({}): no GPU, so one per NUMA node with allowed cores",
+  origin.text = fmt::format("auto ({}): no GPU known, so one per NUMA node with allowed cores",
                             setting.origin.text);
   return {nodes, origin};
 }
@@ -98,15 +98,16 @@ Result<> check_gpus(const RunConfig& config, const NodeInventory& node, int proc
   return refuse(ErrorCode::kResources,
                 fmt::format("cannot place {} on {}: {} visible and gpus_per_process is {}",
                             processes(process_count), node.hostname, visible, *wanted.value),
-                "set gpus_per_process to 0 for a run on CPUs; this version does not place GPUs",
+                "set gpus_per_process to 0, or leave it out: this version places CPUs only, and every rank sees "
+                "all GPUs of the node",
                 wanted.origin);
 }
 
 void explain_resources(const RunConfig& config, const NodeInventory& node, LaunchPlan& plan) {
   const auto& gpus = config.resources.gpus_per_process;
-  const std::string automatic = node.gpus.empty()
-                                    ? fmt::format("auto ({}): no GPU is visible", gpus.origin.text)
-                                    : "auto: this version does not place GPUs";
+  const std::string automatic =
+      fmt::format("auto ({}): this version looks for no GPUs; all of the node stay visible",
+                  gpus.origin.text);
   plan.reasons.push_back({"gpus_per_process", "0", gpus.value ? gpus.origin.text : automatic});
   const auto& cores = config.resources.cores_per_process;
   const bool fixed = cores.value.has_value();

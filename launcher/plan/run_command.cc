@@ -6,16 +6,6 @@ namespace muster::plan {
 namespace fs = std::filesystem;
 namespace {
 
-std::vector<std::string> arguments_of(const config::RunConfig& config) {
-  std::vector<std::string> arguments;
-  for (const auto& param : config.script_params) {
-    arguments.push_back(param.value.name);
-    if (param.value.value) arguments.push_back(*param.value.value);
-  }
-  arguments.insert(arguments.end(), config.extra_arguments.begin(), config.extra_arguments.end());
-  return arguments;
-}
-
 std::vector<std::string> script_argv(const std::string& path, const std::string& interpreter) {
   if (path.ends_with(".py")) return {interpreter, path};
   // A bare name would be looked for on PATH.
@@ -37,7 +27,7 @@ std::string absolute_from(const std::string& directory, const std::string& path)
 }  // namespace
 
 std::vector<std::string> rank_argv(const config::RunConfig& config) {
-  const std::vector<std::string> arguments = arguments_of(config);
+  const std::vector<std::string> arguments = config::script_arguments(config);
   std::vector<std::string> argv;
   if (const auto* script = std::get_if<config::EntryScript>(&config.run.value)) {
     argv = script_argv(script->path, config.python_interpreter.value);
@@ -55,7 +45,9 @@ void choose_working_directory(const config::RunConfig& config, const std::string
   const auto& source = config.source_directory;
   if (source.value) {
     plan.in_place = false;
-    plan.source_directory = absolute_from(config.config_directory, *source.value);
+    plan.source_directory = absolute_from(
+        config.config_directory.empty() ? current_directory : config.config_directory,
+        *source.value);
     plan.working_directory = "<copy of " + plan.source_directory + ">";
     plan.reasons.push_back(
         {"working_directory", plan.working_directory,

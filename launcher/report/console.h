@@ -52,7 +52,8 @@ class Console {
   void print(std::string line);
 
   // Shows what is left in the files, takes the status line away, ends the thread.  Gives up after
-  // `timeout` when the other side does not read.  Returns whether everything was shown (a side
+  // `timeout` when the other side does not read; a side that does still gets Muster's own lines.
+  // Returns whether everything was shown (a side
   // whose reader went away counts as shown).  Later calls do nothing.
   bool finish(std::chrono::milliseconds timeout);
 

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 // Each round of the thread takes the sizes of the files, shows them up to there, then those lines
-// of Muster's own that are older than the round, then the status line: what was stored before a line
-// of Muster's is shown before it.  A round follows a wake-up at once but not sooner than 20 ms after
-// the round before, so a flood costs 50 rounds a second and silence costs none.
+// of Muster's own that are older than the round, then the status line: what was stored before a
+// line of Muster's is shown before it.  A round follows a wake-up at once but not sooner than 20 ms
+// after the round before, so a flood costs 50 rounds a second and silence costs none.
 namespace muster::report {
 namespace {
 

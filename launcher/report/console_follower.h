@@ -1,7 +1,6 @@
 // The thread behind Console.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>

@@ -92,6 +92,15 @@ ColorSequence color_sequence(std::string_view text) {
   return found;
 }
 
+// Length of the "erase in line" that `text` begins with, else 0.  Progress bars send it with their
+// carriage return; as a finished line replaces the one before anyway, it says nothing here.
+std::size_t erase_in_line_length(std::string_view text) {
+  if (text.starts_with("\x1b[K")) return 3;
+  const bool numbered = text.size() >= 4 && text.starts_with("\x1b[") && text[2] >= '0' &&
+                        text[2] <= '2' && text[3] == 'K';
+  return numbered ? 4 : 0;
+}
+
 void append_hexadecimal(unsigned char byte, std::string& out) {
   constexpr const char* kDigits = "0123456789abcdef";
   out += "\\x";
@@ -119,6 +128,8 @@ bool render(std::string_view raw, bool color, std::string& out) {
         out.append(raw.data(), used);
         colored = !sequence.resets;
       }
+    } else if (const std::size_t erase = erase_in_line_length(raw); erase > 0) {
+      used = erase;
     } else if (byte < 0x80) {
       out += '^';
       out += static_cast<char>(byte ^ 0x40);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/exit_code.h"
 #include "base/text.h"
 #include "collector/store/run_directory.h"
 #include "launcher/report/last_lines.h"
@@ -43,6 +44,7 @@ class Report {
   void gaps();
   void warnings();
   void outputs();
+  void hint();
 
   const RunOutcome& outcome_;
   const plan::LaunchPlan& plan_;
@@ -75,6 +77,7 @@ std::string Report::failure() {
   gaps();
   warnings();
   if (context_.outputs.file_count > 0) outputs();
+  hint();
   line("everything that the ranks wrote: " + (directory_.root() / "ranks").string());
 
   const bool training = first && first->origin == plan::FailureOrigin::kTraining;
@@ -86,6 +89,13 @@ std::string Report::failure() {
 // "rank 3 failed: exited with 7"; without a description no colon either.
 std::string with_colon(const std::string& words, const std::string& description) {
   return description.empty() ? words : words + ": " + description;
+}
+
+// From "killed by SIGKILL", with or without the subject before it.
+std::string mpirun_ended(std::string words) {
+  if (words.empty()) return "mpirun ended before the ranks did";
+  if (words.starts_with("mpirun ")) words.erase(0, 7);
+  return (words.starts_with("killed ") ? "mpirun was " : "mpirun ") + words;
 }
 
 std::string Report::headline() const {
@@ -102,7 +112,7 @@ std::string Report::headline() const {
     return run + " was cancelled" + by + after;
   }
   if (first.how == "mpirun_ended") {
-    return with_colon("mpirun ended before the ranks did," + after, first.description);
+    return mpirun_ended(first.description) + "," + after;
   }
   if (first.how == "start_timeout") {
     const std::string limit = format_duration(plan_.limits.join_timeout.value);
@@ -132,9 +142,11 @@ std::string Report::headline_of_rank(const FirstFailure& first, int rank) const 
   const std::string took =
       timed ? format_duration(*ended->ended_at - *ended->started_at) : run_took();
   if (first.how == "agent_lost") {
-    return with_colon(who + " was lost after " + took +
-                          ", because its agent (Muster's own program) ended without a report",
-                      first.description);
+    // Without evidence the description says no more than this sentence.
+    const std::string lost = "its agent (Muster's own program) ended without a report";
+    const bool known = ended != nullptr && !ended->detail.empty();
+    return with_colon(who + " was lost after " + took + ", because " + lost,
+                      known ? ended->detail : "");
   }
   const std::string failed = plan_.world_size == 1 ? " failed after " : " failed first, after ";
   return with_colon(who + failed + took, first.description);
@@ -162,7 +174,8 @@ std::string Report::node_of(int rank) const {
 void Report::evidence() {
   if (!outcome_.first_failure || !outcome_.first_failure->rank) return;
   const plan::RankOutcome* ended = outcome_of(*outcome_.first_failure->rank);
-  if (ended != nullptr && !ended->detail.empty()) line(ended->detail);
+  if (ended == nullptr || ended->detail.empty()) return;
+  if (ended->detail != outcome_.first_failure->description) line(ended->detail);
 }
 
 void Report::quote(const std::vector<std::string>& lines) {
@@ -232,6 +245,17 @@ void Report::outputs() {
   line("results: " + directory_.outputs().string() + " (" +
        counted(static_cast<std::int64_t>(context_.outputs.file_count), "file") + ", " +
        format_bytes(context_.outputs.bytes) + ")");
+}
+
+// For failures of the surroundings; a training program's failure is explained by its own words.
+void Report::hint() {
+  if (!outcome_.first_failure) return;
+  const std::string& how = outcome_.first_failure->how;
+  if (how == "run_directory") {
+    line("hint: make room there, or choose another place with --runs-dir or MUSTER_RUNS_DIR");
+  } else if (how == "mpirun_ended" && outcome_.exit_code == to_int(ExitCode::kTimeout)) {
+    line("hint: see whether `mpirun -np 2 true` works here; --backend direct runs without MPI");
+  }
 }
 
 }  // namespace

@@ -62,18 +62,19 @@ void PatientWriter::write(std::string_view bytes) {
   }
 }
 
-// False: the deadline has passed first.
+// False: the deadline has passed.  What can be written without waiting is written even then: when
+// the reader of stdout sleeps, stderr still gets the report.
 bool PatientWriter::wait_until_writable() {
   while (true) {
-    if (deadline_.passed()) {
-      cut_ = true;
-      return false;
-    }
     const bool hurried = deadline_.is_set();
     pollfd watched[2] = {{fd_, POLLOUT, 0}, {deadline_.fd(), POLLIN, 0}};
     const int ready = ::poll(watched, hurried ? 1 : 2, deadline_.remaining_milliseconds());
     if (ready < 0 && errno == EINTR) continue;
     if (ready < 0 || watched[0].revents != 0) return true;  // an error shows in write() as well
+    if (deadline_.passed()) {
+      cut_ = true;
+      return false;
+    }
   }
 }
 

@@ -43,8 +43,8 @@ class PatientWriter {
   // Neither the descriptor nor its flags become ours: other processes share them.
   PatientWriter(int fd, const Deadline& deadline);
 
-  // Waits as long as the other side needs, at most until the deadline.  Nothing is written any more
-  // once a write has failed.
+  // Waits as long as the other side needs, but not beyond the deadline.  Nothing is written any
+  // more once a write has failed.
   void write(std::string_view bytes);
 
   // The other side went away or refuses bytes: the errno.  0 while it works.

@@ -24,6 +24,11 @@ struct Sample {
   std::function<void(config::RunConfig&, PlanInputs&)> change = [](auto&, auto&) {};
 };
 
+// What GoogleTest shows for a sample.
+void PrintTo(const Sample& sample, std::ostream* out) {
+  *out << sample.file;
+}
+
 void one_core_each(config::RunConfig& config, PlanInputs&) {
   config.resources.cores_per_process = {1, from_line(6, 32, "resources: {cores_per_process: 1}")};
 }

@@ -2,8 +2,9 @@
 
 A test file ends in `muster_test.main()`.  Each test has a directory of its own with its run and
 runtime directories; it is removed when the test passes, and kept, with its path printed, when not.
-Every process of a test carries MUSTER_TEST_MARK in its environment, through fork, setsid and exec,
-so what is left behind is found however it left its parent; it is also ended, by its pid.
+Every process of a test carries TEST_MARK in its environment, through fork, setsid and exec, so what
+is left behind is found however it left its parent; it is also ended, by its pid.  (No name with
+MUSTER_ in front would do: Muster takes those for another run's and keeps them from ranks.)
 """
 
 import json
@@ -232,7 +233,7 @@ class MusterTest(unittest.TestCase):
         None removes a variable."""
         variables = {name: value for name, value in os.environ.items()
                      if not name.startswith(FOREIGN) and name not in FOREIGN_NAMES}
-        variables.update(MUSTER_TEST_MARK=self.mark, MUSTER_RUNS_DIR=str(self.runs_dir),
+        variables.update(TEST_MARK=self.mark, MUSTER_RUNS_DIR=str(self.runs_dir),
                          MUSTER_RUNTIME_DIR=str(self.runtime_dir))
         for name, value in (changes or {}).items():
             if value is None:
@@ -247,7 +248,8 @@ class MusterTest(unittest.TestCase):
         return [path for path in self.runs_dir.iterdir()
                 if path.is_dir() and not path.name.startswith(".")]
 
-    def start_muster(self, args, env=None, cwd=None, stdin=subprocess.DEVNULL, prefix=(), **popen):
+    def start_muster(self, args, env=None, cwd=None, stdin=subprocess.DEVNULL, prefix=(),
+                     muster=MUSTER, **popen):
         """Starts muster in a session of its own and does not wait; `prefix` goes before it."""
         self.started += 1
         stdout_file = self.directory / f"muster-{self.started}.stdout"
@@ -255,7 +257,7 @@ class MusterTest(unittest.TestCase):
         known_runs = set(self.run_directories())
         with open(stdout_file, "wb") as stdout, open(stderr_file, "wb") as stderr:
             process = subprocess.Popen(
-                [*map(str, prefix), MUSTER, *map(str, args)], env=self.environment(env),
+                [*map(str, prefix), str(muster), *map(str, args)], env=self.environment(env),
                 cwd=cwd or self.work_dir, stdin=stdin, stdout=stdout, stderr=stderr,
                 start_new_session=True, **popen)
         self.addCleanup(end, process)
@@ -269,7 +271,7 @@ class MusterTest(unittest.TestCase):
         """Every living process of this test but this one, wherever it is in the process tree."""
         return [each for each in all_processes()
                 if each.pid != os.getpid() and each.state not in "ZX"
-                and carries(each.pid, "MUSTER_TEST_MARK", self.mark)]
+                and carries(each.pid, "TEST_MARK", self.mark)]
 
     def assert_nothing_left(self, within=5.0):
         """No process of this test lives, at the latest after that many seconds."""

@@ -44,8 +44,9 @@ TEST_F(CheckPaths, AcceptsAScriptInTheSourceDirectoryBesideTheConfig) {
   EXPECT_EQ(check("source_directory: src\nentry_script: train.py\n"), "");
 }
 
-TEST_F(CheckPaths, LooksInTheCurrentDirectoryWithoutASourceDirectory) {
-  EXPECT_EQ(check("entry_script: here.py\n"), "");
+TEST_F(CheckPaths, LooksBesideTheConfigWithoutASourceDirectory) {
+  EXPECT_EQ(check("entry_script: src/train.py\n"), "");
+  EXPECT_THAT(check("entry_script: here.py\n"), testing::HasSubstr("ROOT/configs/here.py does not"));
 }
 
 TEST_F(CheckPaths, AcceptsAnAbsoluteScript) {
@@ -63,10 +64,10 @@ TEST_F(CheckPaths, NamesAMissingScriptAndOneLikeIt) {
 
 TEST_F(CheckPaths, SaysFromWhereAScriptCountsWhenNothingIsLikeIt) {
   EXPECT_EQ(check("entry_script: evaluate_everything.py\n"),
-            "muster: error: entry_script: ROOT/evaluate_everything.py does not exist\n"
+            "muster: error: entry_script: ROOT/configs/evaluate_everything.py does not exist\n"
             "  run.yaml:1:15: entry_script: evaluate_everything.py\n"
             "                               ^\n"
-            "  hint: the path counts from the current directory; set source_directory to the "
+            "  hint: the path counts from the directory of the config; set source_directory to the "
             "directory of the script\n");
 }
 
@@ -79,8 +80,8 @@ TEST_F(CheckPaths, SaysThatAScriptIsADirectory) {
 }
 
 TEST_F(CheckPaths, RefusesAScriptThatIsNoFile) {
-  ASSERT_EQ(::mkfifo((root_ / "pipe").c_str(), 0600), 0);
-  EXPECT_THAT(check("entry_script: pipe\n"), testing::HasSubstr("ROOT/pipe is not a regular file"));
+  ASSERT_EQ(::mkfifo((root_ / "configs/pipe").c_str(), 0600), 0);
+  EXPECT_THAT(check("entry_script: pipe\n"), testing::HasSubstr("ROOT/configs/pipe is not a regular file"));
 }
 
 TEST_F(CheckPaths, RefusesAScriptOutsideTheSourceDirectoryThatIsCopied) {

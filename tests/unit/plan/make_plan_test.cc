@@ -37,7 +37,7 @@ TEST(MakePlan, CountsOneProcessPerNumaNodeWhenAuto) {
   ASSERT_TRUE(plan) << plan.error().message;
   EXPECT_EQ(plan->world_size, 4);
   EXPECT_EQ(reason(*plan, "process_count_per_node").why,
-            "auto (run.yaml:4:25): no GPU, so one per NUMA node with allowed cores");
+            "auto (run.yaml:4:25): no GPU known, so one per NUMA node with allowed cores");
 }
 
 TEST(MakePlan, IgnoresNumaNodesWithoutCoresWhenAuto) {

@@ -18,7 +18,10 @@ class PlacementInvariants : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     node_ = machine(GetParam());
-    for (const Core& core : node_.cores) ++cores_of_numa_[core.numa_node];
+    for (const Core& core : node_.cores) {
+      ++cores_of_numa_[core.numa_node];
+      for (const int pu : core.pus.to_vector()) core_of_pu_[pu] = &core;
+    }
     for (const auto& [numa, count] : cores_of_numa_) sizes_.insert(count);
   }
 
@@ -35,30 +38,27 @@ class PlacementInvariants : public ::testing::TestWithParam<std::string> {
 
   std::set<int> numa_nodes_of(const RankPlacement& rank) const {
     std::set<int> nodes;
-    for (const Core& core : node_.cores) {
-      if (!core.pus.intersection(rank.cpuset).empty()) nodes.insert(core.numa_node);
-    }
+    for (const int pu : rank.cpuset.to_vector()) nodes.insert(core_of_pu_.at(pu)->numa_node);
     return nodes;
   }
 
-  // Every core in one rank, whole; nothing else in any.
+  // Every allowed hardware thread in one rank, those of a core together; nothing else in any.
   void expect_cores_dealt_once(const NodePlacement& placement) const {
-    CpuSet all;
-    int pus = 0;
+    std::map<int, int> rank_of_pu;
     int cores = 0;
     for (const RankPlacement& rank : placement.ranks) {
       EXPECT_TRUE(rank.bound);
-      all = all.united(rank.cpuset);
-      pus += rank.cpuset.count();
       cores += rank.core_count;
-      for (const Core& core : node_.cores) {
-        const CpuSet shared = core.pus.intersection(rank.cpuset);
-        EXPECT_TRUE(shared.empty() || shared == core.pus) << "core " << core.logical_index;
+      for (const int pu : rank.cpuset.to_vector()) {
+        EXPECT_TRUE(rank_of_pu.emplace(pu, rank.rank).second) << "CPU " << pu << " in two ranks";
       }
     }
-    EXPECT_EQ(all, node_.allowed);
-    EXPECT_EQ(pus, node_.allowed.count());
     EXPECT_EQ(cores, core_count());
+    EXPECT_EQ(static_cast<int>(rank_of_pu.size()), node_.allowed.count());
+    for (const auto& [pu, rank] : rank_of_pu) {
+      const int first_sibling = core_of_pu_.at(pu)->pus.to_vector().front();
+      EXPECT_EQ(rank, rank_of_pu.at(first_sibling)) << "CPU " << pu << " apart from its sibling";
+    }
   }
 
   static int spread_of_counts(const NodePlacement& placement) {
@@ -78,6 +78,7 @@ class PlacementInvariants : public ::testing::TestWithParam<std::string> {
 
   NodeInventory node_;
   std::map<int, int> cores_of_numa_;
+  std::map<int, const Core*> core_of_pu_;
   std::set<int> sizes_;  // of NUMA nodes, in cores; one element: all are equal
 };
 
@@ -180,15 +181,14 @@ TEST_P(PlacementInvariants, FixedSharesAreExactAndDisjoint) {
     request.resources.cores_per_process.value = core_count() / n;
     const auto placement = place(node_, request);
     ASSERT_TRUE(placement) << placement.error().message;
-    CpuSet all;
-    int pus = 0;
+    std::set<int> dealt;
     for (const RankPlacement& rank : placement->ranks) {
       EXPECT_EQ(rank.core_count, core_count() / n);
-      all = all.united(rank.cpuset);
-      pus += rank.cpuset.count();
+      for (const int pu : rank.cpuset.to_vector()) {
+        EXPECT_TRUE(dealt.insert(pu).second) << "CPU " << pu << " in two ranks";
+        EXPECT_TRUE(node_.allowed.contains(pu));
+      }
     }
-    EXPECT_EQ(all.count(), pus) << "a hardware thread in two ranks";
-    EXPECT_EQ(all.intersection(node_.allowed), all);
   }
 }
 

@@ -164,6 +164,17 @@ TEST_F(ConsoleTest, GivesUpAtTheTimeoutWhenNobodyReads) {
   EXPECT_FALSE(console.finish(5s));
 }
 
+TEST_F(ConsoleTest, StillSaysMustersWordWhenNobodyReadsStdout) {
+  Console console(on_pipes(ConsoleMode::kRank0));
+  follow(console, 0);
+  append(out(0), std::string(1 << 20, 'x') + "\n");
+  console.grown();
+  std::this_thread::sleep_for(50ms);
+  console.print("muster: rank 0 failed");
+  EXPECT_FALSE(console.finish(100ms));
+  EXPECT_EQ(stderr_text(), "muster: rank 0 failed\n");
+}
+
 TEST_F(ConsoleTest, ShowsEveryByteToAReaderThatComesLate) {
   std::string text;
   for (int i = 0; text.size() < (12U << 20); ++i) text += "line " + std::to_string(i) + "\n";

@@ -1,6 +1,5 @@
 #include "launcher/report/console_text.h"
 
-#include <chrono>
 #include <random>
 
 #include <gmock/gmock.h>
@@ -51,6 +50,11 @@ TEST(ConsoleLines, ShowsOnlyTheLastStateOfAProgressBar) {
   EXPECT_EQ(shown("100%\r\r\r\n"), "100%\n");
   EXPECT_EQ(shown("a long text\rshort\n"), "short\n");
   EXPECT_EQ(shown("\r\rx\n\r\ny\r"), "x\n\ny\n");
+}
+
+TEST(ConsoleLines, DropsTheEraseInLineOfAProgressBar) {
+  EXPECT_EQ(shown("\r\x1b[K 10%\r\x1b[2K 50%\x1b[0K\n"), " 50%\n");
+  EXPECT_EQ(shown("\x1b[3K\x1b[2J\n"), "^[[3K^[[2J\n");
 }
 
 TEST(ConsoleLines, KeepsTheLiveStateOfAProgressBar) {
@@ -183,23 +187,6 @@ TEST(ConsoleLines, KeepsLittleOfALineWithoutEnd) {
   const std::string returns(1 << 20, '\r');
   for (int i = 0; i < 8; ++i) console.add(returns, lines);
   EXPECT_LE(console.live().size(), ConsoleLines::kMaxLine);
-}
-
-// A loose bound, so that it holds under sanitizers and on a busy machine; -O2 does over 1 GB/s.
-TEST(ConsoleLines, ReadsPlainTextFast) {
-  std::string text;
-  while (text.size() < (32U << 20)) text += "step 1000 loss=0.12345 accuracy=0.98765 time=0.123\n";
-  ConsoleLines console({true, "[12] "});
-  std::string lines;
-  const auto began = std::chrono::steady_clock::now();
-  for (std::size_t at = 0; at < text.size(); at += 128 * 1024) {
-    lines.clear();
-    console.add(std::string_view(text).substr(at, 128 * 1024), lines);
-  }
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-  const double rate = static_cast<double>(text.size()) / took.count() / 1e6;
-  RecordProperty("megabytes_per_second", static_cast<int>(rate));
-  EXPECT_GT(rate, 30);
 }
 
 }  // namespace

@@ -193,14 +193,32 @@ TEST_F(OutcomeTextTest, TellsMpirunsEndWithItsLastLines) {
               plan::FailureOrigin::kMuster);
   context_.mpirun_log_tail = {"mpirun: noticed that something broke"};
   others_are_stopped(-1, SIGKILL);
-  EXPECT_EQ(
-      report(),
-      "muster: mpirun ended before the ranks did, after 12.3 s: killed by SIGKILL (signal 9)\n"
-      "  mpirun's last lines (RUN/mpirun.log):\n"
-      "    | mpirun: noticed that something broke\n"
-      "  all 8 ranks were ended because of it: 8 by SIGKILL\n"
-      "  everything that the ranks wrote: RUN/ranks\n"
-      "  exit code 70, origin: muster\n");
+  EXPECT_EQ(report(),
+            "muster: mpirun was killed by SIGKILL (signal 9), after 12.3 s\n"
+            "  mpirun's last lines (RUN/mpirun.log):\n"
+            "    | mpirun: noticed that something broke\n"
+            "  all 8 ranks were ended because of it: 8 by SIGKILL\n"
+            "  everything that the ranks wrote: RUN/ranks\n"
+            "  exit code 70, origin: muster\n");
+}
+
+TEST_F(OutcomeTextTest, SaysMpirunOnlyOnce) {
+  fails_first(std::nullopt, "mpirun_ended", 1, "mpirun exited with 1 before all ranks had started",
+              plan::FailureOrigin::kMuster);
+  EXPECT_THAT(report(),
+              HasSubstr("muster: mpirun exited with 1 before all ranks had started, after "
+                        "12.3 s\n"));
+}
+
+TEST_F(OutcomeTextTest, TellsTheEvidenceOfALostAgentOnce) {
+  ends(2, RankEnd::kAgentLost, {});
+  fails_first(2, "agent_lost", 70, "its agent ended without a report",
+              plan::FailureOrigin::kMuster);
+  EXPECT_THAT(report(), HasSubstr("(Muster's own program) ended without a report\n"));
+  rank(2).detail = "killed by SIGKILL (signal 9)";
+  outcome_.first_failure->description = rank(2).detail;
+  EXPECT_THAT(report(), HasSubstr("ended without a report: killed by SIGKILL (signal 9)\n"));
+  EXPECT_THAT(report(), Not(HasSubstr("  killed by SIGKILL")));
 }
 
 TEST_F(OutcomeTextTest, KeepsMpirunsLinesOutOfATrainingFailure) {
@@ -216,6 +234,7 @@ TEST_F(OutcomeTextTest, HasASentenceForEachFailureOfMuster) {
     return text.substr(0, text.find('\n'));
   };
   rank(2).end = RankEnd::kAgentLost;
+  rank(2).detail = "the reason";
   EXPECT_EQ(
       headline(2, "agent_lost", 70),
       "muster: rank 2 on node-a was lost after 12.0 s, because its agent (Muster's own program) "
