@@ -19,8 +19,8 @@
 #include "base/process.h"
 #include "base/text.h"
 #include "launcher/exec/agent_server.h"
-#include "launcher/exec/limits.h"
 #include "launcher/exec/mpi_worlds.h"
+#include "launcher/exec/rank_spec.h"
 #include "launcher/exec/rank_starter.h"
 #include "launcher/exec/rank_streams.h"
 #include "launcher/exec/supervision.h"
@@ -33,14 +33,7 @@ using plan::RankEnd;
 using plan::RankOutcome;
 using Clock = std::chrono::steady_clock;
 
-// What outlives its rank may finish for this long (DESIGN §3), then the agent's sweep ends it.
-constexpr auto kDescendantsGrace = 2000ms;
 constexpr auto kSweepDeadline = 5s;
-
-plan::WallTime from_ns(std::int64_t ns) {
-  return plan::WallTime(std::chrono::duration_cast<plan::WallTime::duration>(
-      std::chrono::nanoseconds(ns)));
-}
 
 class Execution : public AgentHandler {
  public:
@@ -58,7 +51,8 @@ class Execution : public AgentHandler {
  private:
   Result<> prepare();
   Result<std::unique_ptr<RankStarter>> start_ranks();
-  protocol::RankSpec spec_of(int rank) const;
+  Result<> open_streams();
+  void abandon_start();
 
   void agent_connected(int rank) override;
   void agent_said(int rank, const protocol::AgentMessage& message) override;
@@ -92,7 +86,6 @@ class Execution : public AgentHandler {
   EventLoop loop_;
   Supervision supervision_;
   StreamCallbacks callbacks_;
-  std::vector<ResourceLimit> original_limits_;
   std::set<pid_t> inherited_children_;  // of whoever exec'd us: not ours to reap or kill
   Fd nothing_;                          // /dev/null, for ranks without a stdin
   Fd log_;
@@ -111,6 +104,12 @@ Result<plan::RunOutcome> Execution::run() {
   const auto started_at = std::chrono::system_clock::now();
   MUSTER_TRY(prepare());
   MUSTER_TRY(starter_->start());
+  // While mpirun comes up, which takes longer: many ranks have hundreds of files to create.  An agent
+  // that is early waits in the socket's backlog.
+  if (auto opened = open_streams(); !opened) {
+    abandon_start();
+    return Failure(std::move(opened).error());
+  }
   arm_timer();
   if (observer_.wants_ticks()) arm_tick();
   loop_.run();
@@ -130,8 +129,15 @@ Result<plan::RunOutcome> Execution::run() {
 Result<> Execution::prepare() {
   become_child_subreaper();
   for (const pid_t pid : children_of_this_process()) inherited_children_.insert(pid);
-  MUSTER_TRY_ASSIGN(original_limits_, raise_limits(world_size()));
   MUSTER_TRY_ASSIGN(nothing_, open_file("/dev/null", O_RDONLY));
+  MUSTER_TRY_ASSIGN(server_, AgentServer::listen(loop_, request_.runtime.node_socket(),
+                                                 world_size(), *this));
+  signal_watch_ = loop_.on_readable(request_.signals.get(), [this] { read_signals(); });
+  MUSTER_TRY_ASSIGN(starter_, start_ranks());
+  return {};
+}
+
+Result<> Execution::open_streams() {
   for (int rank = 0; rank < world_size(); ++rank) {
     MUSTER_TRY_ASSIGN(
         auto streams,
@@ -140,11 +146,15 @@ Result<> Execution::prepare() {
                             affordable_pipe_size(world_size()), callbacks_));
     streams_.push_back(std::move(streams));
   }
-  MUSTER_TRY_ASSIGN(server_, AgentServer::listen(loop_, request_.runtime.node_socket(),
-                                                 world_size(), *this));
-  signal_watch_ = loop_.on_readable(request_.signals.get(), [this] { read_signals(); });
-  MUSTER_TRY_ASSIGN(starter_, start_ranks());
   return {};
+}
+
+// No agent has got a rank yet.
+void Execution::abandon_start() {
+  starter_->kill();
+  const auto deadline = Clock::now() + kSweepDeadline;
+  while (!starter_->try_reap() && Clock::now() < deadline) muster::detail::pause_briefly();
+  sweep_strangers();
 }
 
 Result<std::unique_ptr<RankStarter>> Execution::start_ranks() {
@@ -171,48 +181,6 @@ Result<std::unique_ptr<RankStarter>> Execution::start_ranks() {
   return make_mpirun_starter(*request_.plan.mpirun, std::move(context));
 }
 
-protocol::RankSpec Execution::spec_of(int rank) const {
-  const plan::LaunchPlan& plan = request_.plan;
-  const plan::RankPlacement& placement = plan.ranks[static_cast<std::size_t>(rank)];
-  protocol::RankSpec spec;
-  spec.set_rank(rank);
-  spec.set_local_rank(placement.local_rank);
-  spec.set_world_size(plan.world_size);
-  for (const std::string& word : plan.argv) spec.add_argv(word);
-
-  std::map<std::string, std::string> environment = request_.rank_environment;
-  environment["MUSTER_METRICS"] = request_.runtime.metrics_fifo(rank).string();
-  environment["TORCHELASTIC_ERROR_FILE"] =
-      (request_.run_directory.root() /
-       store::RunDirectory::attempt_directory(rank, request_.attempt) / "error.json")
-          .string();
-  if (!plan.mpirun) {
-    // An MPI program that was started without mpirun leaves its files where they are removed.
-    environment["OMPI_MCA_orte_tmpdir_base"] = request_.runtime.mpi_session().string();
-    environment["OMPI_MCA_btl_vader_backing_directory"] =
-        request_.runtime.mpi_shared_memory().string();
-  }
-  for (const auto& variable : plan.common_environment) environment[variable.name] = variable.value;
-  for (const auto& variable : plan.rank_environment[static_cast<std::size_t>(rank)]) {
-    environment[variable.name] = variable.value;
-  }
-  for (const auto& [name, value] : environment) spec.add_environment(name + "=" + value);
-
-  spec.set_keep_mpi_identity(plan.mpirun.has_value());
-  spec.set_working_directory(plan.working_directory);
-  spec.set_bind(placement.bound);
-  spec.set_cpuset(placement.cpuset.to_string());
-  spec.set_memory_nodes(CpuSet::from_vector(placement.memory_nodes).to_string());
-  for (const ResourceLimit& limit : original_limits_) {
-    protocol::ResourceLimit& added = *spec.add_limits();
-    added.set_resource(limit.resource);
-    added.set_soft(limit.value.rlim_cur);
-    added.set_hard(limit.value.rlim_max);
-  }
-  spec.set_descendants_grace_ms(kDescendantsGrace.count());
-  return spec;
-}
-
 void Execution::agent_connected(int rank) {
   protocol::LauncherMessage message;
   if (!supervision_.accepts_ranks()) {
@@ -220,7 +188,7 @@ void Execution::agent_connected(int rank) {
     server_->send(rank, message);
     return;
   }
-  *message.mutable_spec() = spec_of(rank);
+  *message.mutable_spec() = rank_spec(request_, rank);
   const bool has_stdin = rank == 0 && request_.rank0_stdin >= 0;
   server_->send(rank, message,
                 {has_stdin ? request_.rank0_stdin : nothing_.get(),
@@ -233,17 +201,9 @@ void Execution::agent_said(int rank, const protocol::AgentMessage& message) {
   using protocol::AgentMessage;
   switch (message.message_case()) {
     case AgentMessage::kStarted: {
-      const protocol::TrainingStarted& started = message.started();
-      const plan::RankPlacement& placement = request_.plan.ranks[static_cast<std::size_t>(rank)];
-      RankOutcome outcome = supervision_.rank(rank);
-      outcome.started_at = from_ns(started.started_at_ns());
-      outcome.training_pid = started.pid();
-      outcome.binding_note = started.binding_note();
-      outcome.cpuset = CpuSet::parse(started.cpuset()).value_or(CpuSet());
-      if (outcome.binding_note.empty() && placement.bound && outcome.cpuset != placement.cpuset) {
-        outcome.binding_note = "planned on CPUs " + placement.cpuset.to_string() +
-                               ", the kernel says " + outcome.cpuset.to_string();
-      }
+      const RankOutcome outcome =
+          with_start(supervision_.rank(rank), message.started(),
+                     request_.plan.ranks[static_cast<std::size_t>(rank)]);
       const Actions actions = supervision_.rank_started(outcome, Clock::now());
       observer_.rank_started(outcome, supervision_.running_count(), world_size());
       apply(actions);
@@ -265,31 +225,16 @@ void Execution::agent_said(int rank, const protocol::AgentMessage& message) {
 }
 
 void Execution::training_ended(int rank, const protocol::TrainingEnded& ended) {
-  using protocol::TrainingEnded;
   // mpirun's death comes before the ends that it causes, whatever order the loop reads them in.
   check_starter();
-  RankOutcome outcome = supervision_.rank(rank);
-  outcome.ended_at = from_ns(ended.ended_at_ns());
-  outcome.usage = {ended.user_seconds(), ended.system_seconds(), ended.max_rss_bytes()};
-  outcome.exec_failure = ended.failure();
-  switch (ended.how()) {
-    case TrainingEnded::SIGNALED: outcome.status = ExitStatus::signaled(ended.value()); break;
-    case TrainingEnded::REFUSED:
-      outcome.exec_failure = "its agent refused to start it: " + ended.failure();
-      [[fallthrough]];
-    default: outcome.status = ExitStatus::exited(ended.value());
-  }
-  outcome.status.core_dumped = ended.core_dumped();
-  const bool started =
-      ended.how() == TrainingEnded::EXITED || ended.how() == TrainingEnded::SIGNALED;
-  outcome.end = started ? RankEnd::kExited : RankEnd::kExecFailed;
-
+  const RankOutcome outcome = with_end(supervision_.rank(rank), ended);
   const bool was_stopping = supervision_.stopping();
   const Actions actions = supervision_.rank_ended(outcome, ended.by_agent(), Clock::now());
   observer_.rank_ended(supervision_.rank(rank), supervision_.running_count());
   if (!was_stopping && supervision_.stopping()) {
     observer_.stopping("rank " + std::to_string(rank) + " " +
-                           (started ? outcome.status.describe() : outcome.exec_failure),
+                           (outcome.end == RankEnd::kExecFailed ? outcome.exec_failure
+                                                              : outcome.status.describe()),
                        request_.plan.limits.failure_grace_period.value);
   }
   apply(actions);

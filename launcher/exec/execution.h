@@ -3,7 +3,9 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
+#include "base/process.h"
 #include "base/signals.h"
 #include "collector/store/run_directory.h"
 #include "launcher/exec/runtime_directory.h"
@@ -38,6 +40,7 @@ struct ExecutionRequest {
   std::map<std::string, std::string> rank_environment;    // what ranks inherit, before the plan's
   std::map<std::string, std::string> starter_environment; // what mpirun or the agents get
   std::string agent_executable;
+  std::vector<ResourceLimit> rank_limits;  // as they were before raise_limits()
   int rank0_stdin = -1;  // a descriptor for rank 0; -1: /dev/null
   int attempt = 0;
 };

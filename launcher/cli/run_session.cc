@@ -1,0 +1,278 @@
+// The phases of a run in order.  Before something of the run is started a failure leaves nothing behind;
+// from then on everything is recorded, whatever happens.
+
+#include "launcher/cli/run_session.h"
+
+#include <arpa/inet.h>
+#include <cstdio>
+#include <ctime>
+#include <filesystem>
+#include <netinet/in.h>
+#include <random>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/error_text.h"
+#include "base/exit_code.h"
+#include "base/files.h"
+#include "base/signals.h"
+#include "base/text.h"
+#include "launcher/exec/limits.h"
+#include "launcher/exec/terminal_input.h"
+#include "launcher/exec/working_copy.h"
+#include "launcher/plan/plan_json.h"
+#include "launcher/plan/rank_environment.h"
+#include "launcher/report/last_lines.h"
+#include "launcher/report/status_line.h"
+
+namespace muster::cli {
+namespace fs = std::filesystem;
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kConsolePatience = 5s;  // a terminal that blocks must not keep a finished run
+constexpr std::size_t kMpirunTailLines = 10;
+constexpr std::size_t kMpirunTailBytes = 8192;
+
+// "20261123-061500-3fa2": sorts by time, and two runs of one second differ.
+std::string new_run_id() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  ::gmtime_r(&now, &utc);
+  char date[32];
+  std::strftime(date, sizeof date, "%Y%m%d-%H%M%S", &utc);
+  char text[48];
+  std::snprintf(text, sizeof text, "%s-%04x", date, std::random_device()() & 0xFFFFU);
+  return text;
+}
+
+// A port that is free now; rank 0's program binds it a moment later.
+Result<std::string> free_port() {
+  const Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  if (!socket || ::bind(socket.get(), generic, size) != 0 ||
+      ::getsockname(socket.get(), generic, &size) != 0) {
+    return Failure(system_error(ErrorCode::kResources, "finding a free port for MASTER_PORT"));
+  }
+  return std::to_string(ntohs(address.sin_port));
+}
+
+bool is_terminal(int fd) { return ::isatty(fd) != 0 && report::terminal_overprints(); }
+
+report::ConsoleOptions console_options(const CommandLine& line, int world_size) {
+  report::ConsoleOptions options;
+  options.mode = line.console;
+  options.prefix = world_size > 1;
+  options.stdout_is_terminal = is_terminal(STDOUT_FILENO);
+  options.stderr_is_terminal = is_terminal(STDERR_FILENO);
+  options.color = report::color_wanted();
+  return options;
+}
+
+std::string summary_line(const LoadedRun& run, const plan::LaunchPlan& plan,
+                         const std::string& run_directory) {
+  std::string starter = "started directly";
+  if (plan.mpirun) starter = "Open MPI " + plan.mpirun->version;
+  std::string text = "muster: " + counted(plan.world_size, "rank") + " on " +
+                     plan.nodes.front().hostname + ", " + starter + ", run directory " +
+                     run_directory;
+  if (!run.backend_note.empty()) text += " (backend " + run.backend_note + ")";
+  return text;
+}
+
+// What every failure of the run directory before the start has in common.
+Error with_place_hint(Error error) {
+  if (error.code == ErrorCode::kRunDirectory && error.hint.empty()) {
+    error.hint = "choose a place that is writable and has room, with --runs-dir or MUSTER_RUNS_DIR";
+  }
+  return error;
+}
+
+plan::RunOutcome failure_of_muster(const Error& error, const std::string& how) {
+  plan::RunOutcome outcome;
+  outcome.status = plan::RunStatus::kFailed;
+  outcome.exit_code = to_int(exit_code_for(error.code));
+  plan::FirstFailure failure;
+  failure.origin = plan::FailureOrigin::kMuster;
+  failure.how = how;
+  failure.description = error.message;
+  outcome.first_failure = failure;
+  outcome.started_at = outcome.ended_at = std::chrono::system_clock::now();
+  return outcome;
+}
+
+}  // namespace
+
+RunSession::RunSession(const CommandLine& line, std::vector<std::string> words, LoadedRun run)
+    : line_(line), words_(std::move(words)), run_(std::move(run)) {}
+
+Result<int> RunSession::run() {
+  MUSTER_TRY_ASSIGN(const SignalFd signals, SignalFd::block(exec::signals_of_execution()));
+  MUSTER_TRY_ASSIGN(plan_, plan::make_plan(run_.config, run_.inputs));
+  MUSTER_TRY_ASSIGN(rank_limits_, exec::raise_limits(plan_.world_size));
+  MUSTER_TRY(make_directories());
+  if (auto opened = open_records(); !opened) {
+    static_cast<void>(remove_tree(directory_->root()));
+    return Failure(with_place_hint(std::move(opened).error()));
+  }
+  announce();
+  auto executed = execute(signals);
+  if (!executed) return Failure(conclude_without_start(std::move(executed).error()));
+  return conclude(std::move(*executed));
+}
+
+Result<> RunSession::make_directories() {
+  const auto environment_runs = run_.inputs.caller_environment.find("MUSTER_RUNS_DIR");
+  std::string runs = line_.runs_dir.value_or("runs");
+  if (!line_.runs_dir && environment_runs != run_.inputs.caller_environment.end() &&
+      !environment_runs->second.empty()) {
+    runs = environment_runs->second;
+  }
+  start_.run_id = line_.run_id.value_or(new_run_id());
+  shown_directory_ = (fs::path(runs) / start_.run_id).string();
+  MUSTER_TRY_ASSIGN(start_.master_port, free_port());
+  MUSTER_TRY_ASSIGN(runtime_, exec::make_runtime_directories(run_.inputs.caller_environment));
+  const bool had_runs = fs::exists(runs);
+  auto made = store::RunDirectory::create(fs::absolute(runs), start_.run_id, plan_.world_size);
+  if (!made) {
+    if (!had_runs) ::rmdir(runs.c_str());  // only if it is ours and empty
+    return Failure(with_place_hint(std::move(made).error()));
+  }
+  directory_ = std::move(*made);
+  if (!plan_.in_place) {
+    const fs::path name = fs::path(plan_.source_directory).lexically_normal().filename();
+    start_.working_directory = (directory_->scratch() / (name.empty() ? "source" : name)).string();
+  }
+  plan::set_start_values(plan_, start_);
+  return {};
+}
+
+Result<> RunSession::open_records() {
+  MUSTER_TRY(directory_->hold_reserve());
+  MUSTER_TRY(replace_file(directory_->config_yaml(), run_.config_text));
+  MUSTER_TRY(replace_file(directory_->plan_json(), plan::plan_json(plan_)));
+  if (!plan_.in_place) {
+    MUSTER_TRY(exec::copy_source(plan_.source_directory, plan_.working_directory,
+                                 directory_->root().parent_path()));
+  }
+  began_ = exec::file_time_now();
+  console_.emplace(console_options(line_, plan_.world_size));
+  MUSTER_TRY_ASSIGN(RunRecorder recorder,
+                    RunRecorder::open(*directory_, plan_.nodes.front().hostname, first_record(),
+                                      *console_, is_terminal(STDERR_FILENO)));
+  recorder_.emplace(std::move(recorder));
+  return recorder_->write_run_json(false);
+}
+
+void RunSession::announce() {
+  for (int rank = 0; rank < plan_.world_size; ++rank) {
+    console_->follow(rank, directory_->rank_stdout(rank, 0), directory_->rank_stderr(rank, 0));
+  }
+  console_->print(summary_line(run_, plan_, shown_directory_));
+  for (const std::string& warning : plan_.warnings) console_->print("muster: warning: " + warning);
+}
+
+Result<plan::RunOutcome> RunSession::execute(const SignalFd& signals) {
+  exec::ExecutionRequest request{plan_, *directory_, runtime_, signals, {}, {}, {}, {}, -1, 0};
+  request.rank_limits = rank_limits_;
+  request.rank_environment = plan::inherited_environment(run_.inputs);
+  request.starter_environment = plan_.mpirun ? plan::mpirun_environment(plan_, run_.inputs)
+                                             : run_.inputs.caller_environment;
+  request.agent_executable = run_.inputs.agent_executable;
+  std::optional<exec::TerminalInput> input;
+  if (line_.stdin_to_rank0) {
+    MUSTER_TRY_ASSIGN(auto opened, exec::TerminalInput::open());
+    input.emplace(std::move(opened));
+    request.rank0_stdin = input->fd();
+  }
+  return exec::execute(request, *recorder_);
+}
+
+Error RunSession::conclude_without_start(Error error) {
+  static_cast<void>(console_->finish(kConsolePatience));
+  directory_->release_reserve();
+  if (error.code == ErrorCode::kRunDirectory) {
+    static_cast<void>(remove_tree(directory_->root()));
+    return with_place_hint(std::move(error));
+  }
+  static_cast<void>(record_end(failure_of_muster(error, "not_started")));
+  return error;
+}
+
+Result<int> RunSession::conclude(plan::RunOutcome outcome) {
+  report::ReportContext context;
+  context.run_id = start_.run_id;
+  context.run_directory = shown_directory_;
+  collect_outputs(outcome, context.outputs);
+  directory_->release_reserve();  // not before: outputs may take all the room that is left
+  if (plan_.mpirun) {
+    context.mpirun_log_tail =
+        report::last_lines(directory_->mpirun_log(), kMpirunTailLines, kMpirunTailBytes);
+  }
+  const auto recorded = record_end(outcome);
+  console_->print(report::report_text(outcome, plan_, context));
+  static_cast<void>(console_->finish(kConsolePatience));
+  if (!recorded && outcome.exit_code == 0) return Failure(recorded.error());
+  if (!recorded) std::fputs(format_error(recorded.error()).c_str(), stderr);
+  return outcome.exit_code;
+}
+
+// What cannot be taken stays where it is, the report says where, and the run has not succeeded.
+void RunSession::collect_outputs(plan::RunOutcome& outcome, report::OutputsSummary& summary) {
+  const fs::path work = plan_.working_directory;
+  bool all_taken = true;
+  for (const std::string name : {"outputs", "logs"}) {
+    const fs::path from = work / name;
+    const fs::path to = directory_->root() / name;
+    const auto taken =
+        plan_.in_place
+            ? exec::copy_new_files(from, to, began_, directory_->root().parent_path())
+            : exec::move_files(from, to);
+    if (!taken) {
+      all_taken = false;
+      Error error = taken.error();
+      error.code = ErrorCode::kRunDirectory;
+      error.message = "./" + name + " is not complete in the run directory: " + error.message +
+                      "; the files are still in " + from.string();
+      outcome.warnings.push_back(error.message);
+      if (outcome.exit_code == 0) {
+        const plan::RunOutcome failed = failure_of_muster(error, "run_directory");
+        outcome.status = failed.status;
+        outcome.exit_code = failed.exit_code;
+        outcome.first_failure = failed.first_failure;
+      }
+      continue;
+    }
+    if (name == "outputs") summary = {taken->files, taken->bytes};
+    recorder_->event("files_collected", {{"folder", name},
+                                         {"files", static_cast<std::int64_t>(taken->files)},
+                                         {"bytes", static_cast<std::int64_t>(taken->bytes)}});
+  }
+  if (!plan_.in_place && all_taken) static_cast<void>(remove_tree(directory_->scratch()));
+}
+
+report::RunRecord RunSession::first_record() const {
+  report::RunRecord record;
+  record.run_id = start_.run_id;
+  record.created_at = std::chrono::system_clock::now();
+  record.hostname = plan_.nodes.front().hostname;
+  record.launcher_pid = ::getpid();
+  record.command_line = words_;
+  record.run_directory = directory_->root().string();
+  record.plan = report::summarize(plan_);
+  record.attempts.push_back({0, record.created_at, std::nullopt});
+  return record;
+}
+
+Result<> RunSession::record_end(const plan::RunOutcome& outcome) {
+  recorder_->record().attempts.back().outcome = outcome;
+  recorder_->event("run_ended", {{"exit_code", outcome.exit_code}});
+  return recorder_->write_run_json(true);
+}
+
+}  // namespace muster::cli

@@ -1,0 +1,55 @@
+// One run of `muster run`, after its config is read and its node is known: directories, records,
+// execution, outputs, report.
+#pragma once
+
+#include <ctime>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "collector/store/run_directory.h"
+#include "launcher/cli/command_line.h"
+#include "launcher/cli/load_run.h"
+#include "launcher/cli/run_recorder.h"
+#include "launcher/exec/execution.h"
+#include "launcher/exec/runtime_directory.h"
+#include "launcher/report/console.h"
+#include "launcher/report/outcome_text.h"
+#include "muster/result.h"
+
+namespace muster::cli {
+
+class RunSession {
+ public:
+  // `words` is the whole command line, for the record.
+  RunSession(const CommandLine& line, std::vector<std::string> words, LoadedRun run);
+
+  // Runs it and prints its report.  The exit code; an Error when nothing was started.
+  Result<int> run();
+
+ private:
+  Result<> make_directories();
+  Result<> open_records();
+  void announce();
+  Result<plan::RunOutcome> execute(const SignalFd& signals);
+  Error conclude_without_start(Error error);
+  Result<int> conclude(plan::RunOutcome outcome);
+  void collect_outputs(plan::RunOutcome& outcome, report::OutputsSummary& summary);
+  report::RunRecord first_record() const;
+  Result<> record_end(const plan::RunOutcome& outcome);
+
+  const CommandLine& line_;
+  const std::vector<std::string> words_;
+  LoadedRun run_;
+  plan::LaunchPlan plan_;
+  plan::StartValues start_;
+  std::vector<ResourceLimit> rank_limits_;
+  std::string shown_directory_;  // as the user would type it
+  std::optional<store::RunDirectory> directory_;
+  exec::RuntimeDirectories runtime_;
+  std::optional<report::Console> console_;
+  std::optional<RunRecorder> recorder_;
+  timespec began_{};  // files that are newer were written by the run
+};
+
+}  // namespace muster::cli

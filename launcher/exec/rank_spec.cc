@@ -1,0 +1,95 @@
+#include "launcher/exec/rank_spec.h"
+
+#include <chrono>
+#include <map>
+#include <string>
+
+namespace muster::exec {
+namespace {
+
+using namespace std::chrono_literals;
+using plan::RankEnd;
+
+// What outlives its rank may finish for this long, then the agent's sweep ends it.
+constexpr auto kDescendantsGrace = 2000ms;
+
+plan::WallTime from_ns(std::int64_t ns) {
+  return plan::WallTime(std::chrono::duration_cast<plan::WallTime::duration>(
+      std::chrono::nanoseconds(ns)));
+}
+
+}  // namespace
+
+protocol::RankSpec rank_spec(const ExecutionRequest& request, int rank) {
+  const plan::LaunchPlan& plan = request.plan;
+  const plan::RankPlacement& placement = plan.ranks[static_cast<std::size_t>(rank)];
+  protocol::RankSpec spec;
+  spec.set_rank(rank);
+  spec.set_local_rank(placement.local_rank);
+  spec.set_world_size(plan.world_size);
+  for (const std::string& word : plan.argv) spec.add_argv(word);
+
+  std::map<std::string, std::string> environment = request.rank_environment;
+  environment["MUSTER_METRICS"] = request.runtime.metrics_fifo(rank).string();
+  environment["TORCHELASTIC_ERROR_FILE"] =
+      (request.run_directory.root() /
+       store::RunDirectory::attempt_directory(rank, request.attempt) / "error.json")
+          .string();
+  if (!plan.mpirun) {
+    // An MPI program that was started without mpirun leaves its files where they are removed.
+    environment["OMPI_MCA_orte_tmpdir_base"] = request.runtime.mpi_session().string();
+    environment["OMPI_MCA_btl_vader_backing_directory"] =
+        request.runtime.mpi_shared_memory().string();
+  }
+  for (const auto& variable : plan.common_environment) environment[variable.name] = variable.value;
+  for (const auto& variable : plan.rank_environment[static_cast<std::size_t>(rank)]) {
+    environment[variable.name] = variable.value;
+  }
+  for (const auto& [name, value] : environment) spec.add_environment(name + "=" + value);
+
+  spec.set_keep_mpi_identity(plan.mpirun.has_value());
+  spec.set_working_directory(plan.working_directory);
+  spec.set_bind(placement.bound);
+  spec.set_cpuset(placement.cpuset.to_string());
+  spec.set_memory_nodes(CpuSet::from_vector(placement.memory_nodes).to_string());
+  for (const ResourceLimit& limit : request.rank_limits) {
+    protocol::ResourceLimit& added = *spec.add_limits();
+    added.set_resource(limit.resource);
+    added.set_soft(limit.value.rlim_cur);
+    added.set_hard(limit.value.rlim_max);
+  }
+  spec.set_descendants_grace_ms(kDescendantsGrace.count());
+  return spec;
+}
+
+plan::RankOutcome with_start(plan::RankOutcome outcome, const protocol::TrainingStarted& started,
+                             const plan::RankPlacement& planned) {
+  outcome.started_at = from_ns(started.started_at_ns());
+  outcome.training_pid = started.pid();
+  outcome.binding_note = started.binding_note();
+  outcome.cpuset = CpuSet::parse(started.cpuset()).value_or(CpuSet());
+  if (outcome.binding_note.empty() && planned.bound && outcome.cpuset != planned.cpuset) {
+    outcome.binding_note = "planned on CPUs " + planned.cpuset.to_string() + ", the kernel says " +
+                           outcome.cpuset.to_string();
+  }
+  return outcome;
+}
+
+plan::RankOutcome with_end(plan::RankOutcome outcome, const protocol::TrainingEnded& ended) {
+  using protocol::TrainingEnded;
+  outcome.ended_at = from_ns(ended.ended_at_ns());
+  outcome.usage = {ended.user_seconds(), ended.system_seconds(), ended.max_rss_bytes()};
+  outcome.status = ended.how() == TrainingEnded::SIGNALED ? ExitStatus::signaled(ended.value())
+                                                          : ExitStatus::exited(ended.value());
+  outcome.status.core_dumped = ended.core_dumped();
+  const bool started =
+      ended.how() == TrainingEnded::EXITED || ended.how() == TrainingEnded::SIGNALED;
+  outcome.end = started ? RankEnd::kExited : RankEnd::kExecFailed;
+  outcome.exec_failure = ended.failure();
+  if (ended.how() == TrainingEnded::REFUSED) {
+    outcome.exec_failure = "its agent refused to start it: " + ended.failure();
+  }
+  return outcome;
+}
+
+}  // namespace muster::exec
