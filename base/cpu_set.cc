@@ -42,7 +42,7 @@ Result<CpuSet> CpuSet::parse(std::string_view linux_list) {
     }
     for (int cpu = first; cpu <= last; ++cpu) set.insert(cpu);
     if (at < end && *at == ',') {
-      if (++at == end) return bad();
+      if (++at == end || *at == '\n') return bad();
     } else if (at < end && *at != '\n') {
       return bad();
     }

@@ -2,7 +2,11 @@
 
 #include "base/event_loop.h"
 
+#include <fcntl.h>
+
 #include <optional>
+
+#include "base/fd.h"
 
 namespace muster {
 namespace asio = boost::asio;
@@ -15,6 +19,7 @@ struct EventLoop::Impl {
 // Watch.
 struct EventLoop::Watch::State : std::enable_shared_from_this<EventLoop::Watch::State> {
   std::function<void()> callback;
+  Fd duplicate;  // of a descriptor that is watched for writing
   std::optional<asio::posix::stream_descriptor> descriptor;
   std::optional<asio::steady_timer> timer;
   asio::posix::stream_descriptor::wait_type wait = asio::posix::stream_descriptor::wait_read;
@@ -32,6 +37,7 @@ struct EventLoop::Watch::State : std::enable_shared_from_this<EventLoop::Watch::
     cancelled = true;
     if (descriptor) descriptor->release();  // deregisters and leaves the descriptor open
     descriptor.reset();
+    duplicate.reset();
     if (timer) timer->cancel();
   }
 };
@@ -65,6 +71,11 @@ EventLoop::Watch EventLoop::on_writable(int fd, std::function<void()> callback) 
 EventLoop::Watch EventLoop::watch(int fd, Direction direction, std::function<void()> callback) {
   auto state = std::make_shared<Watch::State>();
   state->callback = std::move(callback);
+  if (direction == Direction::kWrite) {
+    // epoll knows a descriptor once, and this one may be watched for reading too.
+    state->duplicate.reset(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    fd = state->duplicate.get();
+  }
   state->descriptor.emplace(impl_->context, fd);
   state->descriptor->non_blocking(true);
   if (direction == Direction::kWrite) state->wait = asio::posix::stream_descriptor::wait_write;

@@ -223,8 +223,10 @@ void Child::signal(int signal_number) const {
 
 void Child::signal_group(int signal_number) const {
   if (pid_ <= 0) return;
+  // Once each: many programs take a second SIGTERM or SIGINT for "at once".
+  const bool in_own_group = own_group_ && ::getpgid(pid_) == pid_;
   if (own_group_) ::kill(-pid_, signal_number);
-  ::kill(pid_, signal_number);
+  if (!in_own_group) ::kill(pid_, signal_number);
 }
 
 std::optional<Reaped> Child::try_reap() { return wait(WNOHANG); }
@@ -277,6 +279,14 @@ std::vector<pid_t> children_of(pid_t pid) {
     children.insert(children.end(), of_task.begin(), of_task.end());
   }
   return children;
+}
+
+bool has_ended(pid_t pid) {
+  const auto stat = read_file("/proc/" + std::to_string(pid) + "/stat");
+  if (!stat) return true;
+  const std::size_t after_name = stat->rfind(") ");
+  return after_name == std::string::npos || stat->compare(after_name + 2, 1, "Z") == 0 ||
+         stat->compare(after_name + 2, 1, "X") == 0;
 }
 
 std::vector<std::string> own_environment() {

@@ -47,6 +47,15 @@ std::string encode(const Frame& frame) {
   return bytes + frame.payload;
 }
 
+void FrameReader::append(std::string_view bytes) {
+  // What was read goes before more comes, or the buffer of a long connection would hold all of it.
+  if (consumed_ > buffer_.size() / 2) {
+    buffer_.erase(0, consumed_);
+    consumed_ = 0;
+  }
+  buffer_.append(bytes);
+}
+
 Result<std::optional<Frame>> FrameReader::next() {
   const std::string_view waiting = std::string_view(buffer_).substr(consumed_);
   if (waiting.size() < kFrameHeaderSize) return std::nullopt;

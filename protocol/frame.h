@@ -46,9 +46,11 @@ class FrameReader {
  public:
   explicit FrameReader(std::size_t max_payload = kMaxControlPayload) : max_payload_(max_payload) {}
 
-  void append(std::string_view bytes) { buffer_.append(bytes); }
+  void append(std::string_view bytes);
   // The next whole frame; nullopt: more bytes are needed.
   Result<std::optional<Frame>> next();
+
+  std::size_t buffered_bytes() const { return buffer_.size(); }
 
  private:
   std::size_t max_payload_;

@@ -21,6 +21,9 @@ Result<> NodeChannel::send_frame(FrameType type, std::string payload, const std:
                 "the environment and arguments of a rank have " + std::to_string(payload.size()) +
                     " bytes, at most " + std::to_string(kMaxControlPayload) + " are allowed");
   }
+  if (fds.size() > kMaxDescriptorsPerSend) {
+    return fail(ErrorCode::kInternal, std::to_string(fds.size()) + " descriptors with one message");
+  }
   Outgoing outgoing;
   Frame frame;
   frame.type = type;

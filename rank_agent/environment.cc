@@ -36,7 +36,7 @@ std::vector<std::string> training_environment(const protocol::RankSpec& spec,
 
 std::string value_of(const std::vector<std::string>& environment, const std::string& name) {
   for (const std::string& variable : environment) {
-    if (name_of(variable) == name) return variable.substr(name.size() + 1);
+    if (variable.starts_with(name + "=")) return variable.substr(name.size() + 1);
   }
   return "";
 }

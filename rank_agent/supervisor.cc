@@ -88,6 +88,7 @@ Result<> Supervisor::start_training() {
   child.argv = to_strings(spec_.argv());
   child.program = child.argv.empty() ? "" : child.argv.front();
   child.search_path = value_of(environment, "PATH");
+  if (child.search_path.empty()) child.search_path = "/usr/bin:/bin";  // as execvp
   child.environment = environment;
   child.working_directory = spec_.working_directory();
   child.stdin_fd = standard_fds_.at(0).get();

@@ -59,8 +59,12 @@ Result<RunDirectory> RunDirectory::create(const fs::path& runs_directory, const 
 Result<> RunDirectory::hold_reserve() const {
   // run.json and the last events; more for more ranks, but never worth failing a run over.
   constexpr off_t kReserve = 1 << 18;
-  MUSTER_TRY_ASSIGN(const Fd fd, open_file(reserve(), O_WRONLY | O_CREAT));
-  const int error = ::posix_fallocate(fd.get(), 0, kReserve);
+  auto fd = open_file(reserve(), O_WRONLY | O_CREAT);
+  if (!fd) {
+    fd.error().code = ErrorCode::kRunDirectory;
+    return Failure(std::move(fd).error());
+  }
+  const int error = ::posix_fallocate(fd->get(), 0, kReserve);
   if (error == ENOSPC || error == EDQUOT) {
     return Failure(system_error(ErrorCode::kRunDirectory,
                                 "setting space aside in " + root_.string(), error));

@@ -12,7 +12,8 @@ std::string how_it_ended(const plan::RankOutcome& rank) {
   switch (rank.end) {
     case plan::RankEnd::kNotStarted: return "not started";
     case plan::RankEnd::kExecFailed: return rank.exec_failure;
-    case plan::RankEnd::kAgentLost: return rank.detail.empty() ? "its agent is lost" : rank.detail;
+    case plan::RankEnd::kAgentLost:
+      return "lost: its agent ended" + (rank.detail.empty() ? "" : ", " + rank.detail);
     case plan::RankEnd::kExited:
     case plan::RankEnd::kStopped: return rank.status.describe();
   }

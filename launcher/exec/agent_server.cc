@@ -112,6 +112,12 @@ void AgentServer::close(int id) {
   handler_.agent_gone(rank);
 }
 
+std::set<pid_t> AgentServer::connected_agents() const {
+  std::set<pid_t> agents;
+  for (const auto& [rank, id] : by_rank_) agents.insert(connections_.at(id)->peer_pid);
+  return agents;
+}
+
 std::vector<int> AgentServer::connected_ranks() const {
   std::vector<int> ranks;
   for (const auto& [rank, id] : by_rank_) ranks.push_back(rank);

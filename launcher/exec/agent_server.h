@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,7 @@ class AgentServer {
   void send(int rank, const protocol::LauncherMessage& message, const std::vector<int>& fds = {});
   bool is_connected(int rank) const { return by_rank_.contains(rank); }
   std::vector<int> connected_ranks() const;
+  std::set<pid_t> connected_agents() const;
 
  private:
   struct Connection {

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "base/event_loop.h"
@@ -34,6 +35,9 @@ using plan::RankOutcome;
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kSweepDeadline = 5s;
+// Between forking one agent and the next mpirun takes a millisecond.
+constexpr auto kStartCheckInterval = 300ms;
+constexpr int kStartChecksWithoutNews = 4;
 
 class Execution : public AgentHandler {
  public:
@@ -61,6 +65,9 @@ class Execution : public AgentHandler {
 
   void read_signals();
   void check_starter();
+  void check_unconnected_agents();
+  void check_missing_agents();
+  void arm_start_check();
   void check_left();
   void check_drained();
   void reap_strangers();
@@ -95,6 +102,11 @@ class Execution : public AgentHandler {
   EventLoop::Watch signal_watch_;
   EventLoop::Watch timer_;
   EventLoop::Watch tick_;
+  EventLoop::Watch start_check_;
+  std::optional<ExitStatus> starter_status_;
+  std::set<int> agents_gone_;
+  std::set<pid_t> arrived_agents_;  // at the last start check
+  int start_checks_without_news_ = 0;
   bool starter_gone_ = false;
   bool left_ = false;
   bool drained_ = false;
@@ -104,13 +116,14 @@ Result<plan::RunOutcome> Execution::run() {
   const auto started_at = std::chrono::system_clock::now();
   MUSTER_TRY(prepare());
   MUSTER_TRY(starter_->start());
-  // While mpirun comes up, which takes longer: many ranks have hundreds of files to create.  An agent
-  // that is early waits in the socket's backlog.
+  // While mpirun comes up, which takes longer: many ranks have hundreds of files to create.  An
+  // agent that is early waits in the socket's backlog.
   if (auto opened = open_streams(); !opened) {
     abandon_start();
     return Failure(std::move(opened).error());
   }
   arm_timer();
+  arm_start_check();
   if (observer_.wants_ticks()) arm_tick();
   loop_.run();
 
@@ -178,6 +191,7 @@ Result<std::unique_ptr<RankStarter>> Execution::start_ranks() {
   context.environment["OMPI_MCA_orte_tmpdir_base"] = request_.runtime.mpi_session().string();
   context.environment["OMPI_MCA_btl_vader_backing_directory"] =
       request_.runtime.mpi_shared_memory().string();
+  context.environment.try_emplace("OMPI_MCA_shmem", kOpenMpiSharedMemory);
   return make_mpirun_starter(*request_.plan.mpirun, std::move(context));
 }
 
@@ -241,12 +255,13 @@ void Execution::training_ended(int rank, const protocol::TrainingEnded& ended) {
 }
 
 void Execution::agent_gone(int rank) {
+  if (!agents_gone_.insert(rank).second) return;
   check_starter();
   const bool was_stopping = supervision_.stopping();
   const Actions actions = supervision_.agent_gone(rank, Clock::now());
   if (supervision_.rank(rank).end == RankEnd::kAgentLost) {
     const auto end = starter_->agent_end(rank);
-    supervision_.note_agent_end(rank, end ? "the agent " + end->describe() : "");
+    supervision_.note_agent_end(rank, end ? end->describe() : "");
     observer_.rank_ended(supervision_.rank(rank), supervision_.running_count());
     if (!was_stopping) {
       observer_.stopping("the agent of rank " + std::to_string(rank) + " ended",
@@ -262,6 +277,7 @@ void Execution::read_signals() {
     const int signal_number = static_cast<int>(info->ssi_signo);
     if (signal_number == SIGCHLD) {
       check_starter();
+      check_unconnected_agents();
       reap_strangers();
     } else if (signal_number == SIGUSR1 || signal_number == SIGUSR2) {
       carry_out(SignalRanks{server_->connected_ranks(), signal_number});
@@ -280,18 +296,48 @@ void Execution::read_signals() {
 
 void Execution::check_starter() {
   if (starter_gone_) return;
-  const auto status = starter_->try_reap();
-  if (!status) return;
+  if (!starter_status_) starter_status_ = starter_->try_reap();
+  // Without mpirun the starter is the agents, and each of them is heard of by itself.
+  const bool mpi = request_.plan.mpirun.has_value();
+  if (!starter_status_ || (!mpi && !left_)) return;
   starter_gone_ = true;
   const bool was_stopping = supervision_.stopping();
-  const Actions actions = supervision_.starter_ended(*status, Clock::now());
-  if (request_.plan.mpirun) observer_.notice("mpirun " + status->describe());
+  const Actions actions = supervision_.starter_ended(*starter_status_, Clock::now());
+  if (mpi) observer_.notice("mpirun " + starter_status_->describe());
   if (!was_stopping && supervision_.stopping()) {
-    observer_.stopping("mpirun " + status->describe(),
+    observer_.stopping("mpirun " + starter_status_->describe(),
                        request_.plan.limits.failure_grace_period.value);
   }
   apply(actions);
   check_left();
+}
+
+// An agent that ends before it has connected leaves no connection whose end would tell.
+void Execution::check_unconnected_agents() {
+  for (int rank = 0; rank < world_size(); ++rank) {
+    if (starter_->agent_has_ended(rank) && !server_->is_connected(rank)) agent_gone(rank);
+  }
+}
+
+// An agent that is killed before it has connected, while mpirun still forks the others: mpirun notes
+// it and goes on as if nothing was.  Then every agent that it has is here, and ranks are missing.
+void Execution::check_missing_agents() {
+  std::set<pid_t> arrived = server_->connected_agents();
+  const bool news = arrived.empty() || arrived != arrived_agents_ || starter_->awaits_agent(arrived);
+  arrived_agents_ = std::move(arrived);
+  start_checks_without_news_ = news ? 0 : start_checks_without_news_ + 1;
+  if (start_checks_without_news_ < kStartChecksWithoutNews) return;
+  for (int rank = 0; rank < world_size(); ++rank) {
+    if (!server_->is_connected(rank)) agent_gone(rank);
+  }
+}
+
+void Execution::arm_start_check() {
+  start_check_ = loop_.at(Clock::now() + kStartCheckInterval, [this] {
+    if (!supervision_.starting()) return;
+    check_missing_agents();
+    arm_start_check();
+  });
 }
 
 // After LeaveAgents: once nobody of the run is connected, orphans of killed agents are all that can
@@ -370,6 +416,7 @@ void Execution::carry_out(const LeaveAgents&) {
   // Ranks that never started would otherwise keep their pipes open here.
   for (const auto& streams : streams_) streams->close_write_ends();
   check_drained();
+  check_starter();
   check_left();
 }
 

@@ -113,7 +113,11 @@ Result<Answer> ask_version(const std::string& executable, const Environment& env
     if (got <= 0) break;
     answer.output.append(buffer.data(), static_cast<std::size_t>(got));
   }
-  answer.status = child->reap().status;
+  pipe.read_end.reset();  // one that talks on gets SIGPIPE
+  while (!answer.status && std::chrono::steady_clock::now() < deadline) {
+    if (const auto reaped = child->try_reap()) answer.status = reaped->status;
+    if (!answer.status) detail::pause_briefly();
+  }
   return answer;
 }
 

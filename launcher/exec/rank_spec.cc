@@ -40,6 +40,7 @@ protocol::RankSpec rank_spec(const ExecutionRequest& request, int rank) {
     environment["OMPI_MCA_orte_tmpdir_base"] = request.runtime.mpi_session().string();
     environment["OMPI_MCA_btl_vader_backing_directory"] =
         request.runtime.mpi_shared_memory().string();
+    environment.try_emplace("OMPI_MCA_shmem", kOpenMpiSharedMemory);
   }
   for (const auto& variable : plan.common_environment) environment[variable.name] = variable.value;
   for (const auto& variable : plan.rank_environment[static_cast<std::size_t>(rank)]) {

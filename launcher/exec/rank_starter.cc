@@ -49,6 +49,15 @@ class MpirunStarter : public RankStarter {
 
   void kill() override { mpirun_.signal_group(SIGKILL); }
   bool owns(pid_t pid) const override { return pid == mpirun_.pid(); }
+  bool agent_has_ended(int) const override { return false; }
+
+  bool awaits_agent(const std::set<pid_t>& arrived) const override {
+    for (const pid_t pid : children_of(mpirun_.pid())) {
+      if (!arrived.contains(pid) && !has_ended(pid)) return true;
+    }
+    return false;
+  }
+
   std::optional<ExitStatus> agent_end(int) override { return std::nullopt; }
 
  private:
@@ -79,12 +88,12 @@ class DirectStarter : public RankStarter {
 
   std::optional<ExitStatus> try_reap() override {
     if (ended_) return std::nullopt;
+    ended_ = true;
     for (std::size_t rank = 0; rank < agents_.size(); ++rank) {
       if (const auto reaped = agents_[rank].try_reap()) ends_[rank] = reaped->status;
-      if (agents_[rank]) return std::nullopt;
+      if (agents_[rank]) ended_ = false;
     }
-    ended_ = true;
-    return ExitStatus::exited(0);
+    return ended_ ? std::optional(ExitStatus::exited(0)) : std::nullopt;
   }
 
   void kill() override {
@@ -96,6 +105,17 @@ class DirectStarter : public RankStarter {
       if (agent.pid() == pid) return true;
     }
     return false;
+  }
+
+  bool awaits_agent(const std::set<pid_t>& arrived) const override {
+    for (const Child& agent : agents_) {
+      if (agent && !arrived.contains(agent.pid())) return true;
+    }
+    return false;
+  }
+
+  bool agent_has_ended(int rank) const override {
+    return ends_[static_cast<std::size_t>(rank)].has_value();
   }
 
   std::optional<ExitStatus> agent_end(int rank) override {

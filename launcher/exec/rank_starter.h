@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,10 @@ class RankStarter {
   virtual void kill() = 0;
   // Whether `pid` is a child that this starter reaps itself.
   virtual bool owns(pid_t pid) const = 0;
+  // Whether the agent of `rank` is known to have ended; only its parent knows.
+  virtual bool agent_has_ended(int rank) const = 0;
+  // Whether an agent is on its way: alive, and not among those that have `arrived`.
+  virtual bool awaits_agent(const std::set<pid_t>& arrived) const = 0;
   // How the agent of `rank` ended, when this starter is its parent; waits a moment for it.
   virtual std::optional<ExitStatus> agent_end(int rank) = 0;
 };

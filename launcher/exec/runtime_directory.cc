@@ -136,7 +136,8 @@ Result<RuntimeDirectories> make_runtime_directories(
   for (const char* variable : {"MUSTER_RUNTIME_DIR", "XDG_RUNTIME_DIR", "TMPDIR"}) {
     const auto found = environment.find(variable);
     if (found != environment.end() && !found->second.empty()) {
-      candidates.push_back({std::string(variable) + "=" + found->second, found->second});
+      candidates.push_back(
+          {std::string(variable) + "=" + found->second, fs::absolute(found->second)});
     }
   }
   candidates.push_back({"/tmp", "/tmp"});
@@ -149,7 +150,7 @@ Result<RuntimeDirectories> make_runtime_directories(
     if (why.empty()) {
       LockedDirectory::remove_stale(candidate.path);
       if (directories.runtime.path().empty()) {
-        auto made = LockedDirectory::create(fs::absolute(candidate.path));
+        auto made = LockedDirectory::create(candidate.path);
         if (made) directories.runtime = std::move(*made);
         if (!made) why = made.error().message;
       }

@@ -44,8 +44,8 @@ FirstFailure first_failure_of(const RankOutcome& outcome) {
     case RankEnd::kAgentLost:
       failure.origin = FailureOrigin::kMuster;
       failure.how = "agent_lost";
-      failure.description = outcome.detail.empty() ? "its agent ended without a report"
-                                                   : outcome.detail;
+      failure.description = "its agent ended without a report";
+      if (!outcome.detail.empty()) failure.description += ": " + outcome.detail;
       break;
     default:
       failure.how = outcome.status.how == ExitStatus::How::kExited ? "exited" : "signaled";
@@ -87,6 +87,10 @@ Actions Supervision::rank_ended(const RankOutcome& end, bool by_agent, SteadyTim
   // Ended after we asked it to: not its own failure, whatever the code.
   const bool after_stop = stop_began_at_ && end.ended_at && *end.ended_at >= *stop_began_at_;
   if (end.end == RankEnd::kExited && (by_agent || after_stop)) rank.outcome.end = RankEnd::kStopped;
+  // A run that was cancelled while it started did not fail because the rest could not start.
+  if (end.end == RankEnd::kExecFailed && after_stop && stop_signal_) {
+    rank.outcome.end = RankEnd::kNotStarted;
+  }
   if (failed(rank.outcome) && !stopping_) {
     begin_stop(limits_.failure_grace_period.value, now, actions);
   }

@@ -71,7 +71,7 @@ class Supervision {
   int running_count() const;
   const plan::RankOutcome& rank(int rank) const { return ranks_[index(rank)].outcome; }
   void note_mpi_library(int rank, std::string name);
-  // More about an agent that was lost: "the agent was killed by SIGKILL (signal 9)".
+  // More about an agent that was lost: "killed by SIGKILL (signal 9)".
   void note_agent_end(int rank, std::string detail);
   // Of a stop that tick() began.
   std::string why_stopping() const;

@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <functional>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/files.h"
@@ -57,10 +59,18 @@ Result<> copy_link(const fs::path& from, const fs::path& to) {
 }
 
 using Wanted = std::function<bool(const fs::path&, const struct stat&)>;
+using Paths = std::vector<fs::path>;
+
+bool is_one_of(const fs::path& directory, const Paths& paths) {
+  return std::any_of(paths.begin(), paths.end(), [&](const fs::path& path) {
+    std::error_code error;
+    return !path.empty() && fs::equivalent(directory, path, error);
+  });
+}
 
 // Walks `from` and copies regular files and links that `wanted` accepts; folders appear with their
 // first entry, or all of them with `empty_folders`.  Sockets, FIFOs and devices are not data.
-Result<> copy_tree(const fs::path& from, const fs::path& to, const fs::path& excluded,
+Result<> copy_tree(const fs::path& from, const fs::path& to, const Paths& excluded,
                    bool empty_folders, const Wanted& wanted, CollectedFiles& collected) {
   std::error_code error;
   fs::directory_iterator entries(from, error);
@@ -74,7 +84,7 @@ Result<> copy_tree(const fs::path& from, const fs::path& to, const fs::path& exc
     }
     const fs::path target = to / entry.path().filename();
     if (S_ISDIR(info.st_mode)) {
-      if (!excluded.empty() && fs::equivalent(entry.path(), excluded, error)) continue;
+      if (is_one_of(entry.path(), excluded)) continue;
       MUSTER_TRY(copy_tree(entry.path(), target, excluded, empty_folders, wanted, collected));
       continue;
     }
@@ -109,7 +119,7 @@ void count_files(const fs::path& path, CollectedFiles& collected) {
 
 Result<> copy_source(const fs::path& source, const fs::path& copy, const fs::path& excluded) {
   CollectedFiles collected;
-  auto copied = copy_tree(source, copy, excluded, true,
+  auto copied = copy_tree(source, copy, {excluded, copy}, true,
                           [](const fs::path&, const struct stat&) { return true; }, collected);
   if (copied) copied = make_directories(copy / "outputs");
   if (copied) copied = make_directories(copy / "logs");
@@ -145,7 +155,7 @@ Result<CollectedFiles> copy_new_files(const fs::path& from, const fs::path& to,
   struct stat info {};
   if (::stat(from.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) return collected;
   MUSTER_TRY(copy_tree(
-      from, to, excluded, false,
+      from, to, {excluded, to}, false,
       [&](const fs::path&, const struct stat& file) { return is_at_or_after(file.st_mtim, since); },
       collected));
   return collected;

@@ -175,7 +175,7 @@ void Report::evidence() {
   if (!outcome_.first_failure || !outcome_.first_failure->rank) return;
   const plan::RankOutcome* ended = outcome_of(*outcome_.first_failure->rank);
   if (ended == nullptr || ended->detail.empty()) return;
-  if (ended->detail != outcome_.first_failure->description) line(ended->detail);
+  if (outcome_.first_failure->how != "agent_lost") line(ended->detail);  // else it is told already
 }
 
 void Report::quote(const std::vector<std::string>& lines) {

@@ -39,6 +39,8 @@ inline ChildOutput run_child_process(ChildSpec spec) {
   return output;
 }
 
-inline bool process_exists(pid_t pid) { return ::kill(pid, 0) == 0; }
+inline bool process_exists(pid_t pid) {
+  return ::kill(pid, 0) == 0;
+}
 
 }  // namespace muster::test

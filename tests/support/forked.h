@@ -1,4 +1,5 @@
-// What would change this process for good (limits, signals, namespaces, seccomp) is tried in a copy.
+// What would change this process for good (limits, signals, namespaces, seccomp) is tried in a
+// copy.
 #pragma once
 
 #include <csignal>
@@ -49,11 +50,11 @@ inline std::string in_forked_process(const std::function<std::string()>& body) {
 }  // namespace muster::test
 
 // The claim holds in a forked process; skips where it cannot be tried.
-#define MUSTER_EXPECT_IN_FORK(body)                                                          \
-  do {                                                                                       \
-    const std::string muster_said_ = ::muster::test::in_forked_process(body);                \
-    if (muster_said_.starts_with(::muster::test::kSkip)) {                                   \
-      GTEST_SKIP() << muster_said_.substr(::muster::test::kSkip.size());                     \
-    }                                                                                        \
-    EXPECT_EQ(muster_said_, "");                                                             \
+#define MUSTER_EXPECT_IN_FORK(...)                                                   \
+  do {                                                                               \
+    const std::string muster_said_ = ::muster::test::in_forked_process(__VA_ARGS__); \
+    if (muster_said_.starts_with(::muster::test::kSkip)) {                           \
+      GTEST_SKIP() << muster_said_.substr(::muster::test::kSkip.size());             \
+    }                                                                                \
+    EXPECT_EQ(muster_said_, "");                                                     \
   } while (false)

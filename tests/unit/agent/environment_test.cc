@@ -1,0 +1,62 @@
+#include "rank_agent/environment.h"
+
+#include <algorithm>
+
+#include <gtest/gtest.h>
+
+namespace muster::agent {
+namespace {
+
+using Environment = std::vector<std::string>;
+
+Environment sorted(Environment environment) {
+  std::sort(environment.begin(), environment.end());
+  return environment;
+}
+
+protocol::RankSpec spec_with(const Environment& variables, bool keep_mpi_identity) {
+  protocol::RankSpec spec;
+  for (const std::string& variable : variables) spec.add_environment(variable);
+  spec.set_keep_mpi_identity(keep_mpi_identity);
+  return spec;
+}
+
+const Environment kOfMpirun = {"OMPI_COMM_WORLD_RANK=1", "PMIX_RANK=1", "HFI_NO_BACKTRACE=1",
+                               "IPATH_NO_BACKTRACE=1",   "PATH=/agent", "MUSTER_NODE_SOCKET=/s"};
+
+TEST(TrainingEnvironmentTest, UnderMpirunItIsTheSpecsAndTheIdentityThatMpirunGave) {
+  EXPECT_EQ(sorted(training_environment(spec_with({"RANK=1", "PATH=/bin"}, true), kOfMpirun)),
+            (Environment{"HFI_NO_BACKTRACE=1", "IPATH_NO_BACKTRACE=1", "OMPI_COMM_WORLD_RANK=1",
+                         "PATH=/bin", "PMIX_RANK=1", "RANK=1"}));
+}
+
+TEST(TrainingEnvironmentTest, WithoutMpirunItIsTheSpecsAlone) {
+  EXPECT_EQ(training_environment(spec_with({"RANK=1"}, false), kOfMpirun), (Environment{"RANK=1"}));
+}
+
+TEST(TrainingEnvironmentTest, WhatTheSpecSetsWins) {
+  const auto environment = training_environment(
+      spec_with({"OMPI_MCA_btl=self"}, true), {"OMPI_MCA_btl=tcp", "OMPI_MCA_btl_base_verbose=1"});
+  EXPECT_EQ(sorted(environment), (Environment{"OMPI_MCA_btl=self", "OMPI_MCA_btl_base_verbose=1"}));
+}
+
+TEST(TrainingEnvironmentTest, AValueMayHoldAnything) {
+  const Environment variables = {"A=", "B=x=y", "C=line\nbreak", "D=\xff"};
+  EXPECT_EQ(training_environment(spec_with(variables, true), {}), variables);
+}
+
+TEST(ValueOfTest, FindsTheWholeNameOnly) {
+  const Environment environment = {"RANKS=8", "RANK=3", "EMPTY=", "X=a=b"};
+  EXPECT_EQ(value_of(environment, "RANK"), "3");
+  EXPECT_EQ(value_of(environment, "X"), "a=b");
+  EXPECT_EQ(value_of(environment, "EMPTY"), "");
+  EXPECT_EQ(value_of(environment, "NONE"), "");
+}
+
+TEST(ValueOfTest, AnEntryWithoutAValueIsNotSet) {
+  EXPECT_EQ(value_of({"RANK", "RANK=3"}, "RANK"), "3");
+  EXPECT_EQ(value_of({"RANK"}, "RANK"), "");
+}
+
+}  // namespace
+}  // namespace muster::agent

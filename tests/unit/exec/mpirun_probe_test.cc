@@ -1,0 +1,156 @@
+#include "launcher/exec/mpirun_probe.h"
+
+#include <sys/stat.h>
+
+#include "tests/support/scratch.h"
+
+namespace muster::exec {
+namespace {
+
+namespace fs = std::filesystem;
+
+TEST(ParseMpirunVersionTest, ReadsOpenMpisWords) {
+  const auto identity =
+      parse_mpirun_version("/usr/bin/mpirun", "mpirun (Open MPI) 4.1.4\n\nReport bugs to …\n");
+  ASSERT_TRUE(identity);
+  EXPECT_EQ(identity->executable, "/usr/bin/mpirun");
+  EXPECT_EQ(identity->version, "4.1.4");
+  EXPECT_EQ(identity->major, 4);
+  EXPECT_EQ(identity->minor, 1);
+}
+
+TEST(ParseMpirunVersionTest, ReadsOtherVersionsAndACutAnswer) {
+  EXPECT_EQ(parse_mpirun_version("m", "mpirun (Open MPI) 5.0.0rc7\n")->version, "5.0.0rc7");
+  EXPECT_EQ(parse_mpirun_version("m", "mpirun (Open MPI) 10.2")->major, 10);
+  EXPECT_EQ(parse_mpirun_version("m", "a warning\nmpirun (Open MPI) 4.0.3\n")->minor, 0);
+}
+
+TEST(ParseMpirunVersionTest, QuotesWhatElseItSays) {
+  const auto identity =
+      parse_mpirun_version("/opt/mpich/bin/mpirun", "HYDRA build details:\n  Version: 4.0.2\n");
+  ASSERT_FALSE(identity);
+  EXPECT_EQ(identity.error().code, ErrorCode::kResources);
+  EXPECT_EQ(identity.error().message,
+            "/opt/mpich/bin/mpirun is not Open MPI: it says \"HYDRA build details:\"");
+  EXPECT_NE(identity.error().hint, "");
+}
+
+TEST(ParseMpirunVersionTest, RefusesWhatHasNoVersion) {
+  for (const std::string output :
+       {"", "(Open MPI) ", "mpirun (Open MPI) x.y", "mpirun (Open MPI) 4", "(Open MPI) 4.\n"}) {
+    EXPECT_FALSE(parse_mpirun_version("m", output)) << output;
+  }
+}
+
+class FindMpirunTest : public test::ScratchTest {
+ protected:
+  using Environment = std::map<std::string, std::string>;
+
+  Environment environment(const std::string& fake_version = "") const {
+    Environment variables = {{"PATH", bin().string() + ":/usr/bin:/bin"},
+                             {"XDG_CACHE_HOME", (scratch() / "cache").string()}};
+    if (!fake_version.empty()) variables["FAKE_VERSION"] = fake_version;
+    return variables;
+  }
+
+  fs::path bin() const { return scratch() / "bin"; }
+  fs::path mpirun() const { return bin() / "mpirun"; }
+  void script(const std::string& text) const { write("bin/mpirun", "#!/bin/sh\n" + text, 0755); }
+
+  void elf() const {
+    fs::create_directories(bin());
+    fs::copy_file(MUSTER_PRINTS_VERSION, mpirun(), fs::copy_options::overwrite_existing);
+  }
+
+  static std::string version_of(const Environment& environment) {
+    const auto found = find_mpirun(environment);
+    return found ? found->version : "error: " + found.error().message;
+  }
+};
+
+TEST_F(FindMpirunTest, TakesTheFirstOnPathByItsFullPath) {
+  script("echo 'mpirun (Open MPI) 4.1.4'");
+  const auto found = find_mpirun(environment());
+  ASSERT_TRUE(found) << found.error().message;
+  EXPECT_EQ(found->executable, mpirun().string());
+  EXPECT_EQ(found->version, "4.1.4");
+}
+
+TEST_F(FindMpirunTest, WithoutOneItSaysWhatToDo) {
+  Environment variables = environment();
+  variables["PATH"] = "/nowhere";
+  const auto found = find_mpirun(variables);
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().code, ErrorCode::kResources);
+  EXPECT_EQ(found.error().message, "no mpirun on PATH, and distributed_backend is mpi");
+  EXPECT_NE(found.error().hint.find("openmpi-bin"), std::string::npos);
+}
+
+TEST_F(FindMpirunTest, OneThatFailsIsQuoted) {
+  script("echo 'libopen-rte.so.40: cannot open'; exit 127");
+  EXPECT_EQ(version_of(environment()), "error: `" + mpirun().string() +
+                                           " --version` exited with 127: "
+                                           "libopen-rte.so.40: cannot open");
+}
+
+TEST_F(FindMpirunTest, OneThatCannotBeExecutedIsAnError) {
+  write("bin/mpirun",
+        "\x7f"
+        "ELF is not enough",
+        0755);
+  EXPECT_NE(version_of(environment()).find("error: "), std::string::npos);
+}
+
+TEST_F(FindMpirunTest, OneThatNeverStopsTalkingIsEnded) {
+  script("exec yes");
+  EXPECT_NE(version_of(environment()).find("error: `" + mpirun().string() + " --version` "),
+            std::string::npos);
+}
+
+TEST_F(FindMpirunTest, ASurroundingJobsVariablesAreKeptFromIt) {
+  script("echo \"mpirun (Open MPI) 4.1.${OMPI_COMM_WORLD_RANK:-clean}\"");
+  Environment variables = environment();
+  variables["OMPI_COMM_WORLD_RANK"] = "7";
+  EXPECT_EQ(version_of(variables), "4.1.clean");
+}
+
+TEST_F(FindMpirunTest, TheAnswerOfAProgramFileIsRememberedUntilItChanges) {
+  elf();
+  EXPECT_EQ(version_of(environment("mpirun (Open MPI) 4.1.4")), "4.1.4");
+  EXPECT_EQ(version_of(environment("mpirun (Open MPI) 9.9.9")), "4.1.4")
+      << "it was not asked again";
+  const timespec times[2] = {{1, 0}, {1, 0}};
+  ASSERT_EQ(::utimensat(AT_FDCWD, mpirun().c_str(), times, 0), 0);
+  EXPECT_EQ(version_of(environment("mpirun (Open MPI) 9.9.9")), "9.9.9");
+  EXPECT_EQ(version_of(environment("mpirun (Open MPI) 8.8.8")), "9.9.9");
+}
+
+TEST_F(FindMpirunTest, AScriptIsAskedEveryTime) {
+  script("echo 'mpirun (Open MPI) 4.1.4'");
+  EXPECT_EQ(version_of(environment()), "4.1.4");
+  script("echo 'mpirun (Open MPI) 4.1.5'");
+  EXPECT_EQ(version_of(environment()), "4.1.5");
+  EXPECT_FALSE(fs::exists(scratch() / "cache"));
+}
+
+TEST_F(FindMpirunTest, ABadAnswerIsNotRemembered) {
+  elf();
+  EXPECT_NE(version_of(environment("HYDRA")).find("is not Open MPI"), std::string::npos);
+  EXPECT_EQ(version_of(environment("mpirun (Open MPI) 4.1.4")), "4.1.4");
+}
+
+TEST_F(FindMpirunTest, ACacheOfGarbageOrNoCacheCostsOnlyTheQuestion) {
+  elf();
+  write("cache/muster/mpirun-versions", std::string("\0\xff\t\n\t\t\n", 7));
+  EXPECT_EQ(version_of(environment("mpirun (Open MPI) 4.1.4")), "4.1.4");
+  write("file", "");
+  Environment variables = environment("mpirun (Open MPI) 4.1.5");
+  variables["XDG_CACHE_HOME"] = (scratch() / "file").string();
+  EXPECT_EQ(version_of(variables), "4.1.5");
+  variables.erase("XDG_CACHE_HOME");
+  variables.erase("HOME");
+  EXPECT_EQ(version_of(variables), "4.1.5");
+}
+
+}  // namespace
+}  // namespace muster::exec

@@ -1,0 +1,231 @@
+#include "launcher/exec/runtime_directory.h"
+
+#include <csignal>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/unix_socket.h"
+#include "tests/support/forked.h"
+#include "tests/support/scratch.h"
+
+namespace muster::exec {
+namespace {
+
+namespace fs = std::filesystem;
+using Environment = std::map<std::string, std::string>;
+
+std::string own_name(const std::string& rest) {
+  return "muster-" + std::to_string(::getuid()) + "-" + rest;
+}
+
+class RuntimeDirectoryTest : public test::ScratchTest {
+ protected:
+  fs::path folder(const std::string& name) const {
+    fs::create_directories(scratch() / name);
+    return scratch() / name;
+  }
+
+  // Where the runtime directory is made; "error: …" when nowhere.
+  static std::string chosen(const Environment& environment) {
+    const auto made = make_runtime_directories(environment);
+    if (!made) return "error: " + made.error().message;
+    return made->runtime.path().parent_path().string();
+  }
+
+  static std::size_t entries(const fs::path& directory) {
+    return static_cast<std::size_t>(
+        std::distance(fs::directory_iterator(directory), fs::directory_iterator()));
+  }
+
+  // A directory whose owner was killed: it is there, and its lock is free.
+  static fs::path leave_stale_directory(const fs::path& parent) {
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      auto made = LockedDirectory::create(parent);
+      if (made) std::ofstream(made->path() / "shared-memory") << "rubbish";
+      ::kill(::getpid(), SIGKILL);
+    }
+    ::waitpid(pid, nullptr, 0);
+    return entries(parent) > 0 ? fs::directory_iterator(parent)->path() : fs::path();
+  }
+};
+
+TEST_F(RuntimeDirectoryTest, TakesTheFirstThatIsNamed) {
+  const std::string a = folder("a").string();
+  const std::string b = folder("b").string();
+  const std::string c = folder("c").string();
+  EXPECT_EQ(chosen({{"MUSTER_RUNTIME_DIR", a}, {"XDG_RUNTIME_DIR", b}, {"TMPDIR", c}}), a);
+  EXPECT_EQ(chosen({{"XDG_RUNTIME_DIR", b}, {"TMPDIR", c}}), b);
+  EXPECT_EQ(chosen({{"TMPDIR", c}}), c);
+  EXPECT_EQ(chosen({{"MUSTER_RUNTIME_DIR", ""}, {"TMPDIR", c}}), c) << "empty is unset";
+  EXPECT_EQ(chosen({}), "/tmp");
+}
+
+TEST_F(RuntimeDirectoryTest, PassesOverWhatCannotBeUsed) {
+  const std::string good = folder("good").string();
+  const std::string file = write("file", "x").string();
+  const std::string missing = (scratch() / "missing").string();
+  for (const std::string& bad : {file, missing}) {
+    EXPECT_EQ(chosen({{"MUSTER_RUNTIME_DIR", bad}, {"TMPDIR", good}}), good);
+  }
+}
+
+TEST_F(RuntimeDirectoryTest, PassesOverAPathThatIsTooLongForASocket) {
+  const std::string deep = folder(std::string(90, 'd')).string();
+  const std::string good = folder("good").string();
+  EXPECT_EQ(chosen({{"MUSTER_RUNTIME_DIR", deep}, {"TMPDIR", good}}), good);
+}
+
+TEST_F(RuntimeDirectoryTest, TheLengthOfARelativePathIsThatOfItsAbsoluteForm) {
+  folder(std::string(90, 'd'));
+  MUSTER_EXPECT_IN_FORK([&]() -> std::string {
+    if (::chdir((scratch() / std::string(90, 'd')).c_str()) != 0) return "no chdir";
+    const auto made = make_runtime_directories({{"MUSTER_RUNTIME_DIR", "."}});
+    if (!made) return made.error().message;
+    const auto listener = listen_unix(made->node_socket(), 1);
+    return listener ? "" : listener.error().message;
+  });
+}
+
+TEST_F(RuntimeDirectoryTest, ASocketFitsWhereverItIsMade) {
+  // The longest parent that is accepted.
+  std::string parent;
+  for (std::size_t length = 95; parent.empty() && length > scratch().string().size() + 2;
+       --length) {
+    const std::string name(length - scratch().string().size() - 1, 'd');
+    if (chosen({{"MUSTER_RUNTIME_DIR", folder(name).string()}}) == (scratch() / name)) {
+      parent = (scratch() / name).string();
+    }
+  }
+  ASSERT_NE(parent, "");
+  const auto made = make_runtime_directories({{"MUSTER_RUNTIME_DIR", parent}});
+  ASSERT_TRUE(made);
+  const auto listener = listen_unix(made->node_socket(), 1);
+  EXPECT_TRUE(listener) << listener.error().message;
+}
+
+TEST_F(RuntimeDirectoryTest, WithoutAnyTheErrorListsEachAndWhy) {
+  const std::string file = write("file", "x").string();
+  MUSTER_EXPECT_IN_FORK([&]() -> std::string {
+    if (::unshare(CLONE_NEWNS) != 0 ||
+        ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
+      return test::kSkip + "no mount namespace allowed";
+    }
+    for (const char* path : {"/tmp", "/dev/shm"}) {
+      if (::mount("tmpfs", path, "tmpfs", MS_RDONLY, nullptr) != 0) {
+        return test::kSkip + "no tmpfs can be mounted here";
+      }
+    }
+    const auto made = make_runtime_directories(
+        {{"MUSTER_RUNTIME_DIR", "/proc/version"}, {"XDG_RUNTIME_DIR", "/nowhere"}});
+    if (made) return "made in " + made->runtime.path().string();
+    if (made.error().code != ErrorCode::kResources || made.error().hint.empty()) return "no hint";
+    const std::string expected =
+        "no directory for sockets: none of these can be used: "
+        "MUSTER_RUNTIME_DIR=/proc/version (not a directory), "
+        "XDG_RUNTIME_DIR=/nowhere (No such file or directory), "
+        "/tmp (Read-only file system), /dev/shm (Read-only file system)";
+    return made.error().message == expected ? "" : made.error().message;
+  });
+}
+
+TEST_F(RuntimeDirectoryTest, IsOursAloneAndGoesAway) {
+  fs::path path;
+  {
+    const auto made = make_runtime_directories({{"MUSTER_RUNTIME_DIR", folder("a").string()}});
+    ASSERT_TRUE(made);
+    path = made->runtime.path();
+    struct stat info {};
+    ASSERT_EQ(::stat(path.c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 07777, 0700U);
+    EXPECT_EQ(made->node_socket(), path / "node.sock");
+    EXPECT_EQ(made->metrics_fifo(3), path / "metrics.3");
+    std::ofstream(path / "left-behind") << "x";
+  }
+  EXPECT_FALSE(fs::exists(path));
+  EXPECT_EQ(entries(scratch() / "a"), 0U);
+}
+
+TEST_F(RuntimeDirectoryTest, TwoLaunchersHaveTwo) {
+  const auto one = LockedDirectory::create(scratch());
+  const auto two = LockedDirectory::create(scratch());
+  ASSERT_TRUE(one && two);
+  EXPECT_NE(one->path(), two->path());
+}
+
+TEST_F(RuntimeDirectoryTest, ADirectoryOfAKilledLauncherIsRemovedByTheNextStart) {
+  const fs::path stale = leave_stale_directory(folder("a"));
+  ASSERT_TRUE(fs::exists(stale / "shared-memory"));
+  {
+    const auto made =
+        make_runtime_directories({{"MUSTER_RUNTIME_DIR", (scratch() / "a").string()}});
+    ASSERT_TRUE(made);
+    EXPECT_FALSE(fs::exists(stale));
+  }
+  EXPECT_EQ(entries(scratch() / "a"), 0U);
+}
+
+TEST_F(RuntimeDirectoryTest, IsCleanedWhereItIsNotTheFirstChoiceToo) {
+  const fs::path stale = leave_stale_directory(folder("b"));
+  ASSERT_TRUE(fs::exists(stale));
+  const auto made = make_runtime_directories(
+      {{"MUSTER_RUNTIME_DIR", folder("a").string()}, {"TMPDIR", (scratch() / "b").string()}});
+  EXPECT_FALSE(fs::exists(stale));
+}
+
+TEST_F(RuntimeDirectoryTest, ADirectoryOfALivingLauncherIsKept) {
+  auto stay = make_pipe();
+  auto ready = make_pipe();
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    const auto made = LockedDirectory::create(scratch());
+    static_cast<void>(!::write(ready->write_end.get(), "x", 1));
+    stay->write_end.reset();
+    char byte = 0;
+    static_cast<void>(!::read(stay->read_end.get(), &byte, 1));
+    ::kill(::getpid(), SIGKILL);
+  }
+  char byte = 0;
+  ASSERT_EQ(::read(ready->read_end.get(), &byte, 1), 1);
+  EXPECT_TRUE(LockedDirectory::remove_stale(scratch()).empty());
+  EXPECT_EQ(entries(scratch()), 1U);
+  stay->write_end.reset();
+  ::waitpid(pid, nullptr, 0);
+  EXPECT_EQ(LockedDirectory::remove_stale(scratch()).size(), 1U);
+  EXPECT_EQ(entries(scratch()), 0U);
+}
+
+TEST_F(RuntimeDirectoryTest, WhatIsNotOursIsNotTouched) {
+  folder("muster-99999-abcd1234");  // another user's, by its name
+  folder("other");
+  write(own_name("file"), "x");
+  write("target/keep", "x");
+  fs::create_directory_symlink(scratch() / "target", scratch() / own_name("link"));
+  folder(own_name("being-made"));  // no lock yet, and young
+  EXPECT_TRUE(LockedDirectory::remove_stale(scratch()).empty());
+  EXPECT_EQ(entries(scratch()), 6U);
+  EXPECT_TRUE(fs::exists(scratch() / "target/keep"));
+}
+
+TEST_F(RuntimeDirectoryTest, AnOldDirectoryWithoutALockIsRubbish) {
+  const fs::path old = folder(own_name("old"));
+  const timespec times[2] = {{1'000'000, 0}, {1'000'000, 0}};
+  ASSERT_EQ(::utimensat(AT_FDCWD, old.c_str(), times, 0), 0);
+  EXPECT_EQ(LockedDirectory::remove_stale(scratch()).size(), 1U);
+}
+
+TEST_F(RuntimeDirectoryTest, MovingKeepsTheDirectory) {
+  auto made = LockedDirectory::create(scratch());
+  ASSERT_TRUE(made);
+  const fs::path path = made->path();
+  LockedDirectory owner;
+  owner = std::move(*made);
+  EXPECT_TRUE(fs::exists(path));
+  EXPECT_TRUE(LockedDirectory::remove_stale(scratch()).empty()) << "and its lock";
+}
+
+}  // namespace
+}  // namespace muster::exec
