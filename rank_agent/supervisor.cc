@@ -62,7 +62,14 @@ Result<> Supervisor::fetch_spec(int rank, pid_t parent) {
 }
 
 Result<> Supervisor::run() {
-  if (!leave_) MUSTER_TRY(start_training());
+  const Result<> served = leave_ ? Result<>() : serve();
+  // Also after an error, which may be nothing but a launcher that is gone: no child is left behind.
+  sweep();
+  return served;
+}
+
+Result<> Supervisor::serve() {
+  MUSTER_TRY(start_training());
   while (!leave_ && !orphaned_) {
     MUSTER_TRY(wait_for_event());
     const auto now = Clock::now();
@@ -70,7 +77,6 @@ Result<> Supervisor::run() {
     if (next_library_look_ && now >= *next_library_look_) MUSTER_TRY(look_for_mpi_library());
     MUSTER_TRY(report_if_quiet());
   }
-  sweep();
   return {};
 }
 
@@ -145,6 +151,9 @@ Result<> Supervisor::read_signals() {
     const int signal_number = static_cast<int>(info->ssi_signo);
     if (signal_number == parent_death_signal()) {
       orphaned_ = true;
+      protocol::AgentMessage message;
+      message.mutable_parent_gone();
+      static_cast<void>(channel_.send(message));  // the launcher may be gone as well
     } else if (signal_number == SIGCHLD) {
       reap_strangers();
     } else if (signal_number == SIGUSR1 || signal_number == SIGUSR2) {

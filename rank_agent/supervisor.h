@@ -29,6 +29,7 @@ class Supervisor {
   Result<> run();
 
  private:
+  Result<> serve();
   Result<> start_training();
   Result<> wait_for_event();
   Result<> read_signals();

@@ -35,6 +35,10 @@ using plan::RankOutcome;
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kSweepDeadline = 5s;
+// mpirun takes 12 ms to remove its session and to end; we remove the session anyway.
+constexpr auto kMpirunPatienceAfterSuccess = 0ms;
+constexpr auto kAgentsPatience = 200ms;
+constexpr auto kStarterEndWait = 1s;
 // Between forking one agent and the next mpirun takes a millisecond.
 constexpr auto kStartCheckInterval = 300ms;
 constexpr int kStartChecksWithoutNews = 4;
@@ -44,7 +48,8 @@ class Execution : public AgentHandler {
   Execution(const ExecutionRequest& request, RunObserver& observer)
       : request_(request),
         observer_(observer),
-        supervision_(request.plan.world_size, request.plan.limits, Clock::now()) {
+        supervision_(request.plan.world_size, request.plan.limits, Clock::now(),
+                     request.plan.mpirun ? kMpirunPatienceAfterSuccess : kAgentsPatience) {
     callbacks_.grown = [this] { observer_.streams_grown(); };
     callbacks_.ended = [this] { check_drained(); };
     callbacks_.write_failed = [this](const Error& error) { run_directory_failed(error); };
@@ -55,8 +60,6 @@ class Execution : public AgentHandler {
  private:
   Result<> prepare();
   Result<std::unique_ptr<RankStarter>> start_ranks();
-  Result<> open_streams();
-  void abandon_start();
 
   void agent_connected(int rank) override;
   void agent_said(int rank, const protocol::AgentMessage& message) override;
@@ -65,6 +68,7 @@ class Execution : public AgentHandler {
 
   void read_signals();
   void check_starter();
+  void await_end_of_starter();
   void check_unconnected_agents();
   void check_missing_agents();
   void arm_start_check();
@@ -116,12 +120,6 @@ Result<plan::RunOutcome> Execution::run() {
   const auto started_at = std::chrono::system_clock::now();
   MUSTER_TRY(prepare());
   MUSTER_TRY(starter_->start());
-  // While mpirun comes up, which takes longer: many ranks have hundreds of files to create.  An
-  // agent that is early waits in the socket's backlog.
-  if (auto opened = open_streams(); !opened) {
-    abandon_start();
-    return Failure(std::move(opened).error());
-  }
   arm_timer();
   arm_start_check();
   if (observer_.wants_ticks()) arm_tick();
@@ -143,14 +141,6 @@ Result<> Execution::prepare() {
   become_child_subreaper();
   for (const pid_t pid : children_of_this_process()) inherited_children_.insert(pid);
   MUSTER_TRY_ASSIGN(nothing_, open_file("/dev/null", O_RDONLY));
-  MUSTER_TRY_ASSIGN(server_, AgentServer::listen(loop_, request_.runtime.node_socket(),
-                                                 world_size(), *this));
-  signal_watch_ = loop_.on_readable(request_.signals.get(), [this] { read_signals(); });
-  MUSTER_TRY_ASSIGN(starter_, start_ranks());
-  return {};
-}
-
-Result<> Execution::open_streams() {
   for (int rank = 0; rank < world_size(); ++rank) {
     MUSTER_TRY_ASSIGN(
         auto streams,
@@ -159,15 +149,11 @@ Result<> Execution::open_streams() {
                             affordable_pipe_size(world_size()), callbacks_));
     streams_.push_back(std::move(streams));
   }
+  MUSTER_TRY_ASSIGN(server_, AgentServer::listen(loop_, request_.runtime.node_socket(),
+                                                 world_size(), *this));
+  signal_watch_ = loop_.on_readable(request_.signals.get(), [this] { read_signals(); });
+  MUSTER_TRY_ASSIGN(starter_, start_ranks());
   return {};
-}
-
-// No agent has got a rank yet.
-void Execution::abandon_start() {
-  starter_->kill();
-  const auto deadline = Clock::now() + kSweepDeadline;
-  while (!starter_->try_reap() && Clock::now() < deadline) muster::detail::pause_briefly();
-  sweep_strangers();
 }
 
 Result<std::unique_ptr<RankStarter>> Execution::start_ranks() {
@@ -234,6 +220,7 @@ void Execution::agent_said(int rank, const protocol::AgentMessage& message) {
     case AgentMessage::kMpiLibrary:
       supervision_.note_mpi_library(rank, message.mpi_library().file_name());
       break;
+    case AgentMessage::kParentGone: await_end_of_starter(); break;
     default: break;
   }
 }
@@ -310,6 +297,15 @@ void Execution::check_starter() {
   }
   apply(actions);
   check_left();
+}
+
+// The kernel tells mpirun's children of its death a moment before mpirun can be reaped; what they do
+// then must not be taken for their own failure.
+void Execution::await_end_of_starter() {
+  const auto deadline = Clock::now() + kStarterEndWait;
+  for (check_starter(); !starter_gone_ && Clock::now() < deadline; check_starter()) {
+    muster::detail::pause_briefly();
+  }
 }
 
 // An agent that ends before it has connected leaves no connection whose end would tell.
@@ -421,12 +417,14 @@ void Execution::carry_out(const LeaveAgents&) {
 }
 
 void Execution::carry_out(const KillStarter&) {
-  observer_.notice("mpirun lingers after its agents have left: killed");
+  observer_.notice("its agents have left: mpirun is ended");
   starter_->kill();
 }
 
-void Execution::carry_out(const CutStreams&) {
-  for (const auto& streams : streams_) streams->cut("drain_timeout: a process outside the run holds it");
+void Execution::carry_out(const CutStreams& action) {
+  for (const auto& streams : streams_) {
+    streams->cut(action.why + ": a process outside the run still holds it");
+  }
 }
 
 void Execution::carry_out(const Finish&) { loop_.stop(); }

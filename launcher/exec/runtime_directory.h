@@ -42,8 +42,9 @@ struct RuntimeDirectories {
   LockedDirectory shm;  // on a tmpfs if there is one; empty path: Open MPI's files go into runtime
 
   std::filesystem::path node_socket() const { return runtime.path() / "node.sock"; }
+  // In shared memory where there is one: a FIFO takes no room, and a disk is slow to make it.
   std::filesystem::path metrics_fifo(int local_rank) const {
-    return runtime.path() / ("metrics." + std::to_string(local_rank));
+    return mpi_shared_memory() / ("metrics." + std::to_string(local_rank));
   }
   std::filesystem::path mpi_session() const { return runtime.path(); }
   std::filesystem::path mpi_shared_memory() const {

@@ -37,6 +37,10 @@ FirstFailure first_failure_of(const RankOutcome& outcome) {
   failure.rank = outcome.rank;
   switch (outcome.end) {
     case RankEnd::kExecFailed:
+      // 126 and 127 are about the program; 70 is an agent that found Muster contradicting itself.
+      if (outcome.status.value == to_int(ExitCode::kInternal)) {
+        failure.origin = FailureOrigin::kMuster;
+      }
       failure.how = "exec_failed";
       failure.value = outcome.status.value;
       failure.description = outcome.exec_failure;
@@ -57,8 +61,11 @@ FirstFailure first_failure_of(const RankOutcome& outcome) {
 
 }  // namespace
 
-Supervision::Supervision(int world_size, const config::Limits& limits, SteadyTime now)
-    : limits_(limits), ranks_(static_cast<std::size_t>(world_size)) {
+Supervision::Supervision(int world_size, const config::Limits& limits, SteadyTime now,
+                         std::chrono::milliseconds patience_after_success)
+    : limits_(limits),
+      patience_after_success_(patience_after_success),
+      ranks_(static_cast<std::size_t>(world_size)) {
   for (int rank = 0; rank < world_size; ++rank) at(rank).outcome.rank = rank;
   start_deadline_ = now + limits_.join_timeout.value;
   if (const auto limit = limits_.max_run_duration.value) run_deadline_ = now + *limit;
@@ -150,8 +157,12 @@ Actions Supervision::starter_ended(const ExitStatus& status, SteadyTime now) {
 }
 
 Actions Supervision::all_agents_left(SteadyTime now) {
-  if (left_ && !starter_gone_) starter_deadline_ = now + kStarterLinger;
-  return {};
+  if (!left_ || starter_gone_) return {};
+  // After a failure mpirun may have something to say; after a success only its own files to remove,
+  // which lie in our directories.
+  const bool succeeded = !stopping_ && first_failed_rank() == nullptr;
+  starter_deadline_ = now + (succeeded ? patience_after_success_ : kStarterLinger);
+  return tick(now);
 }
 
 Actions Supervision::streams_drained(SteadyTime now) {
@@ -164,8 +175,13 @@ Actions Supervision::streams_drained(SteadyTime now) {
 
 Actions Supervision::stop_requested(int signal_number, SteadyTime now) {
   Actions actions;
-  if (left_) return actions;
-  if (stopping_) {
+  if (left_) {
+    // Every rank has ended; all that a stop can shorten is the wait for the last output.
+    if (!drained_ && !cut_) {
+      cut_ = true;
+      actions.emplace_back(CutStreams{signal_name(signal_number)});
+    }
+  } else if (stopping_) {
     kill_now(now, actions);
   } else {
     stop_signal_ = signal_number;
@@ -227,7 +243,7 @@ Actions Supervision::tick(SteadyTime now) {
   }
   if (due(drain_deadline_)) {
     cut_ = true;
-    actions.emplace_back(CutStreams{});
+    actions.emplace_back(CutStreams{"drain_timeout"});
   }
   if (due(starter_deadline_) && !starter_gone_ && !starter_killed_) {
     starter_killed_ = true;

@@ -31,14 +31,18 @@ struct KillRanks {  // SIGKILL, with everything below the agents
 };
 struct LeaveAgents {};
 struct KillStarter {};  // mpirun, or the agents that the direct starter started
-struct CutStreams {};   // drain_timeout is over: what still holds a pipe is not waited for
+struct CutStreams {  // what still holds a pipe is not waited for any longer
+  std::string why;
+};
 struct Finish {};
 using Action = std::variant<SignalRanks, KillRanks, LeaveAgents, KillStarter, CutStreams, Finish>;
 using Actions = std::vector<Action>;
 
 class Supervision {
  public:
-  Supervision(int world_size, const config::Limits& limits, SteadyTime now);
+  // patience_after_success: how long a starter whose ranks all ended with 0 may take to end itself.
+  Supervision(int world_size, const config::Limits& limits, SteadyTime now,
+              std::chrono::milliseconds patience_after_success = std::chrono::milliseconds(200));
 
   // Its agent has the spec: a stop from now on waits for it to start, or to fail to.
   void rank_assigned(int rank);
@@ -106,6 +110,7 @@ class Supervision {
   const Rank* first_failed_rank() const;
 
   config::Limits limits_;
+  std::chrono::milliseconds patience_after_success_;
   std::vector<Rank> ranks_;
   int started_count_ = 0;
   bool stopping_ = false;

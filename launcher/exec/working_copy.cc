@@ -86,6 +86,10 @@ Result<> copy_tree(const fs::path& from, const fs::path& to, const Paths& exclud
     if (S_ISDIR(info.st_mode)) {
       if (is_one_of(entry.path(), excluded)) continue;
       MUSTER_TRY(copy_tree(entry.path(), target, excluded, empty_folders, wanted, collected));
+      // As it was for others; we ourselves must be able to fill it and to remove it again.
+      if (::chmod(target.c_str(), (info.st_mode & 07777) | S_IRWXU) != 0 && errno != ENOENT) {
+        return data_error("setting the mode of " + target.string(), errno);
+      }
       continue;
     }
     if (!wanted(entry.path(), info)) continue;

@@ -1,5 +1,5 @@
-"""Whoever of a run is killed with signal 9, at whatever moment: nothing of the run is left, and what
-was killed is what the report says.
+"""Whoever of a run is killed with signal 9, at whatever moment: nothing of the run is left, and
+what was killed is what the report says.
 
 Eight ranks; half of them leave processes behind that have left their session, half of those ignore
 SIGTERM.  The moments come from a seed, which is printed: MUSTER_SEED repeats them.  Where a mount
@@ -99,7 +99,8 @@ class ContainmentTest(muster_test.MusterTest):
         command = command or ("sh", "-c", PAYLOAD, program("double_fork"))
         return self.start_muster(
             ["run", "-n", ranks, "--backend", self.backend, *self.options, "--", *command],
-            env={"TMPDIR": self.temporary, "PATH": self.path}, prefix=self.namespace(*unshare_options))
+            env={"TMPDIR": self.temporary, "PATH": self.path},
+            prefix=self.namespace(*unshare_options))
 
     def assert_no_files_left(self):
         self.assert_runtime_empty()
@@ -227,6 +228,44 @@ class Direct(ContainmentTest):
 
         self.rounds(one_round)
 
+    def test_a_launcher_killed_with_news_unread_leaves_no_process(self):
+        # Its agents' sockets then end with an error, not with an end of file.
+        running = self.start_ranks(4, (program("double_fork"), "--ignore-term", "--stay", "600"))
+        wait_until(lambda: self.started_ranks(running) == 4, seconds=30, what="all ranks")
+        wait_until(lambda: self.orphan_count() == 8, seconds=30, what="all that leave their rank")
+        running.send(signal.SIGSTOP)
+        training = self.training_processes()
+        for process in training:
+            os.kill(process.pid, signal.SIGKILL)
+        wait_until(lambda: not any(os.path.exists(f"/proc/{each.pid}") for each in training),
+                   seconds=30, what="the agents to reap their ranks")
+        running.send(signal.SIGKILL)
+        self.assert_nothing_left(within=5)
+
+    def test_agents_that_cannot_report_an_end_leave_no_process(self):
+        # They were stopped when both the launcher and what they would have reported ended.
+        running = self.start_ranks(4, (program("double_fork"), "--ignore-term", "--stay", "600"))
+        wait_until(lambda: self.started_ranks(running) == 4, seconds=30, what="all ranks")
+        wait_until(lambda: self.orphan_count() == 8, seconds=30, what="all that leave their rank")
+        agents = self.agents()
+        training = self.training_processes()
+        for number, processes in ((signal.SIGSTOP, agents), (signal.SIGKILL, training)):
+            for process in processes:
+                os.kill(process.pid, number)
+        running.send(signal.SIGKILL)
+        running.process.wait()
+        for agent in agents:
+            try:
+                os.kill(agent.pid, signal.SIGCONT)
+            except ProcessLookupError:
+                pass  # the kernel lets a stopped process go on whose parent has died
+        self.assert_nothing_left(within=5)
+
+    def orphan_count(self):
+        agents = {each.pid for each in self.agents()}
+        return sum(each.parent in agents and not leads_its_group(each.pid)
+                   for each in self.processes())
+
     def assert_ends_within_5_s(self, running):
         """The run, orphans included; the launcher itself may still write its records."""
         deadline = time.monotonic() + 5
@@ -302,6 +341,13 @@ while True:
 """
 
 
+SAVES = """
+trap 'echo saved > "saved-$RANK"; exit 0' TERM
+touch "up-$RANK"
+while :; do sleep 0.02; done
+"""
+
+
 @needs_mounts
 class AsPid1(ContainmentTest):
     """As a container's entrypoint: the first process of a PID namespace of its own."""
@@ -338,8 +384,8 @@ class AsPid1(ContainmentTest):
         self.assert_code(result, 139)
 
     def test_orphans_are_reaped_while_the_run_goes_on(self):
-        running = self.start_as_pid_1("sh", "-c", f'[ "$RANK" = 0 ] && exec sleep 600; exec {PYTHON}'
-                                      ' -c "$1"', "orphans", ORPHANS)
+        running = self.start_as_pid_1("sh", "-c", '[ "$RANK" = 0 ] && exec sleep 600; exec "$@"',
+                                      "orphans", PYTHON, "-c", ORPHANS)
         launcher = self.pid_1()
         wait_until(lambda: self.started_ranks(running) == 2, seconds=30, what="both ranks")
         # Enters the namespace, as `docker exec` does, and leaves a child behind: PID 1's then.
@@ -357,9 +403,7 @@ class AsPid1(ContainmentTest):
         self.assert_code(self.outcome(running), 143)
 
     def test_sigterm_ends_it_orderly(self):
-        running = self.start_as_pid_1("sh", "-c",
-                                      'trap "echo saved > saved-$RANK; exit 0" TERM; echo > up-$RANK;'
-                                      'while :; do sleep 0.02; done')
+        running = self.start_as_pid_1("sh", "-c", SAVES)
         launcher = self.pid_1()
         wait_until(lambda: all((self.work_dir / f"up-{rank}").exists() for rank in range(2)),
                    seconds=30, what="both ranks")

@@ -1,5 +1,5 @@
-"""Stops from outside, limits, and starts that do not come about: what ranks get to do, what the exit
-code is, and that nothing is left."""
+"""Stops from outside, limits, and starts that do not come about: what ranks get to do, what the
+exit code is, and that nothing is left."""
 
 import fcntl
 import os
@@ -314,7 +314,21 @@ class Mpirun(Direct):
         result = self.finish(running)
         self.assert_code(result, 70)
         first = result.run_json["first_failure"]
-        self.assertEqual((first["rank"], first["how"], first["origin"]), (1, "agent_lost", "muster"))
+        self.assertEqual((first["rank"], first["how"], first["origin"]),
+                         (1, "agent_lost", "muster"))
+
+    def test_an_mpirun_that_gives_no_identity_is_refused_by_the_agents(self):
+        fake = """
+            for agent; do :; done
+            for rank in 0 1 2; do OMPI_COMM_WORLD_RANK=$rank "$agent" & done
+            wait
+            """
+        result = self.finish(self.start_muster(
+            ["run", "-n", RANKS, "--backend", "mpi", "--", "true"], env=self.mpirun_that(fake)))
+        self.assert_code(result, 70)
+        self.assertEqual(result.run_json["first_failure"]["origin"], "muster")
+        self.assertIn("its agent refused to start it: OMPI_COMM_WORLD_SIZE is not set",
+                      result.stderr)
 
     def test_what_such_an_mpirun_left_running_is_ended(self):
         self.run_with(self.mpirun_that("setsid sleep 600 & trap '' TERM; sleep 600"),

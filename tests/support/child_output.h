@@ -1,6 +1,7 @@
 // A child process with its output and its end, for tests of how processes are started.
 #pragma once
 
+#include <csignal>
 #include <string>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@ inline ChildSpec shell(const std::string& script) {
   spec.program = "/bin/sh";
   spec.argv = {"sh", "-c", script};
   spec.environment = {"PATH=/usr/bin:/bin"};
+  spec.parent_death_signal = SIGKILL;  // a test that is killed leaves nothing
   return spec;
 }
 

@@ -36,7 +36,7 @@ TEST(BindingTest, WhatIsAppliedIsReadBackAndInherited) {
       return test::kSkip + note;
     }
     if (read_affinity(0) != cpu) return "the kernel says " + read_affinity(0);
-    const auto child = Child::start(test::shell("sleep 1000"));
+    const auto child = Child::start(test::shell("exec sleep 100"));
     return read_affinity(child->pid()) == cpu ? "" : "the child has another mask";
   });
 }

@@ -282,7 +282,7 @@ TEST_F(ProcessTest, RedirectsItsStandardDescriptors) {
 // ---- the end ----
 
 TEST_F(ProcessTest, TryReapGivesTheEndOnce) {
-  auto child = Child::start(shell("exec sleep 1000"));
+  auto child = Child::start(shell("exec sleep 100"));
   ASSERT_TRUE(child);
   EXPECT_TRUE(*child);
   child->signal(SIGTERM);
@@ -295,14 +295,14 @@ TEST_F(ProcessTest, TryReapGivesTheEndOnce) {
 }
 
 TEST_F(ProcessTest, TryReapDoesNotWait) {
-  auto child = Child::start(shell("sleep 1000"));
+  auto child = Child::start(shell("exec sleep 100"));
   ASSERT_TRUE(child);
   EXPECT_EQ(child->try_reap(), std::nullopt);
   EXPECT_TRUE(*child);
 }
 
 TEST_F(ProcessTest, TheExitDescriptorBecomesReadableAtTheEnd) {
-  auto child = Child::start(shell("sleep 1000"));
+  auto child = Child::start(shell("exec sleep 100"));
   ASSERT_TRUE(child);
   if (child->exit_fd() < 0) GTEST_SKIP() << "this kernel or sandbox has no pidfd";
   pollfd exit{child->exit_fd(), POLLIN, 0};
@@ -316,7 +316,7 @@ TEST_F(ProcessTest, WithoutAPidfdAChildIsStartedSignalledAndReaped) {
   for (const int error_number : {EPERM, ENOSYS}) {
     MUSTER_EXPECT_IN_FORK([error_number]() -> std::string {
       if (!forbid({kPidfdOpen}, error_number)) return test::kSkip + "no seccomp filter allowed";
-      auto child = Child::start(shell("sleep 1000"));
+      auto child = Child::start(shell("exec sleep 100"));
       if (!child) return "it was not started";
       if (child->exit_fd() != -1) return "there is a pidfd";
       child->signal_group(SIGTERM);
@@ -338,7 +338,7 @@ TEST_F(ProcessTest, ReapedByAnotherItIsStillOver) {
 
 TEST_F(ProcessTest, SignalsReachTheGroupWithWhatTheChildStarted) {
   auto pipe = make_pipe();
-  ChildSpec spec = shell("sleep 1000 & echo $!; wait");
+  ChildSpec spec = shell("sleep 100 & echo $!; wait");
   spec.stdout_fd = pipe->write_end.get();
   auto child = Child::start(spec);
   ASSERT_TRUE(child);
@@ -356,7 +356,7 @@ TEST_F(ProcessTest, AForgottenChildIsKilledWithItsGroupAndReaped) {
   pid_t pid = 0;
   pid_t grandchild = 0;
   {
-    ChildSpec spec = shell("trap '' TERM HUP INT; sleep 1000 & echo $!; wait");
+    ChildSpec spec = shell("trap '' TERM HUP INT; sleep 100 & echo $!; wait");
     spec.stdout_fd = pipe->write_end.get();
     const auto child = Child::start(spec);
     ASSERT_TRUE(child);
@@ -371,7 +371,7 @@ TEST_F(ProcessTest, AForgottenChildIsKilledWithItsGroupAndReaped) {
 }
 
 TEST_F(ProcessTest, MovedChildrenAreReapedOnce) {
-  auto first = Child::start(shell("sleep 1000"));
+  auto first = Child::start(shell("exec sleep 100"));
   auto second = Child::start(shell("exit 3"));
   ASSERT_TRUE(first && second);
   const pid_t pid = first->pid();

@@ -142,7 +142,7 @@ TEST_F(RuntimeDirectoryTest, IsOursAloneAndGoesAway) {
     ASSERT_EQ(::stat(path.c_str(), &info), 0);
     EXPECT_EQ(info.st_mode & 07777, 0700U);
     EXPECT_EQ(made->node_socket(), path / "node.sock");
-    EXPECT_EQ(made->metrics_fifo(3), path / "metrics.3");
+    EXPECT_EQ(made->metrics_fifo(3), made->mpi_shared_memory() / "metrics.3");
     std::ofstream(path / "left-behind") << "x";
   }
   EXPECT_FALSE(fs::exists(path));

@@ -47,7 +47,7 @@ class SupervisionTest : public ::testing::Test {
 
   // ---- setting the scene ----
 
-  void world(int size) { run_.emplace(size, limits_, begin_); }
+  void world(int size) { run_.emplace(size, limits_, begin_, patience_); }
 
   // Time goes on to `ms` since the start; deadlines on the way are kept, as the loop keeps them.
   void at(int ms) {
@@ -149,6 +149,7 @@ class SupervisionTest : public ::testing::Test {
   }
 
   config::Limits limits_;
+  std::chrono::milliseconds patience_ = 200ms;  // with a starter whose ranks succeeded
   const SteadyTime begin_ = SteadyTime(1000s);
   SteadyTime now_ = begin_;
   std::optional<Supervision> run_;

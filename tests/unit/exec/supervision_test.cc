@@ -111,6 +111,12 @@ TEST_F(SupervisionTest, AFailedExecNamesItsCodeAndPhrase) {
   EXPECT_EQ(rank_end(1), RankEnd::kExecFailed);
 }
 
+TEST_F(SupervisionTest, AnAgentThatRefusedIsMustersFailure) {
+  world(1);
+  exec_fails(0, 70, "its agent refused to start it: RANK is 3, the plan says 0");
+  EXPECT_EQ(verdict(), "rank 0 exec_failed 70, code 70, muster");
+}
+
 // ---- graces ----
 
 TEST_F(SupervisionTest, WithoutAGraceTheOthersAreKilledAtOnce) {
@@ -566,6 +572,29 @@ TEST_F(SupervisionTest, AnMpirunThatLingersAfterItsAgentsIsKilled) {
   EXPECT_EQ(verdict(), "succeeded, code 0");
 }
 
+TEST_F(SupervisionTest, WithoutPatienceAnMpirunWhoseRanksSucceededIsEndedAtOnce) {
+  patience_ = 0ms;
+  world(1);
+  start(0);
+  end_quietly(0, 0);
+  told();
+  all_agents_left();
+  EXPECT_EQ(told(), (Phrases{"kill starter"}));
+}
+
+TEST_F(SupervisionTest, AfterAFailureMpirunMayHaveItsSayWhateverThePatience) {
+  patience_ = 0ms;
+  world(1);
+  start(0);
+  end_quietly(0, 7);
+  told();
+  all_agents_left();
+  at(199);
+  EXPECT_EQ(told(), Phrases{});
+  at(200);
+  EXPECT_EQ(told(), (Phrases{"kill starter"}));
+}
+
 TEST_F(SupervisionTest, AgentsThatDoNotLeaveAreEndedWithTheirStarter) {
   world(1);
   start(0);
@@ -602,11 +631,13 @@ TEST_F(SupervisionTest, FinishesOnceWhicheverComesLast) {
   }
 }
 
-TEST_F(SupervisionTest, AStopRequestWhenAllHaveEndedIsNoStop) {
+TEST_F(SupervisionTest, AStopRequestWhenAllHaveEndedOnlyCutsTheWaitForOutput) {
   world(1);
   start(0);
   end_quietly(0, 0);
   told();
+  stop(SIGINT);
+  EXPECT_EQ(told(), Phrases{"cut"});
   stop(SIGINT);
   EXPECT_EQ(told(), Phrases{});
   EXPECT_EQ(verdict(), "succeeded, code 0");

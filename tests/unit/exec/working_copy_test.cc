@@ -1,5 +1,7 @@
 #include "launcher/exec/working_copy.h"
 
+#include "base/files.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -69,6 +71,18 @@ TEST_F(WorkingCopyTest, KeepsModesAndTimesOfFiles) {
   ::stat((copy() / "run.sh").c_str(), &info);
   EXPECT_EQ(info.st_mtim.tv_sec, 1'000'000);
   EXPECT_EQ(info.st_mtim.tv_nsec, 500);
+}
+
+TEST_F(WorkingCopyTest, APrivateFolderStaysPrivateAndAReadOnlyOneCanBeRemovedAgain) {
+  write("src/private/key", "x");
+  write("src/readonly/data", "x");
+  ::chmod((source() / "private").c_str(), 0700);
+  ::chmod((source() / "readonly").c_str(), 0555);
+  ASSERT_TRUE(copy_source(source(), copy(), {}));
+  EXPECT_EQ(mode_of(copy() / "private"), 0700U);
+  EXPECT_EQ(mode_of(copy() / "readonly"), 0755U);
+  EXPECT_TRUE(remove_tree(copy()));
+  ::chmod((source() / "readonly").c_str(), 0755);
 }
 
 TEST_F(WorkingCopyTest, ALinkStaysALink) {
