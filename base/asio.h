@@ -1,4 +1,5 @@
-// The only way to Boost.Asio: 1.74 does not compile as C++20 with GCC 12 unless <utility> comes first.
+// The only way to Boost.Asio: 1.74 does not compile as C++20 with GCC 12 unless <utility> comes
+// first.
 #pragma once
 
 #include <utility>

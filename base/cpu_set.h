@@ -1,4 +1,5 @@
-// A set of CPUs (or NUMA nodes) by their OS index, of any size; printed as Linux prints it: "0-3,8".
+// A set of CPUs (or NUMA nodes) by their OS index, of any size; printed as Linux prints it:
+// "0-3,8".
 #pragma once
 
 #include <string>
@@ -27,7 +28,9 @@ class CpuSet {
   CpuSet intersection(const CpuSet& other) const;
   CpuSet united(const CpuSet& other) const;
 
-  friend bool operator==(const CpuSet& a, const CpuSet& b) { return a.to_vector() == b.to_vector(); }
+  friend bool operator==(const CpuSet& a, const CpuSet& b) {
+    return a.to_vector() == b.to_vector();
+  }
 
  private:
   std::vector<bool> bits_;

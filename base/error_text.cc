@@ -10,8 +10,8 @@ std::string format_location(const Location& location) {
   if (location.source_line.empty()) return place + "\n";
 
   // The indentation of the source says nothing here; dropping it keeps the line short.
-  const std::size_t indent = std::min(location.source_line.find_first_not_of(" \t"),
-                                      location.source_line.size());
+  const std::size_t indent =
+      std::min(location.source_line.find_first_not_of(" \t"), location.source_line.size());
   const std::string shown = location.source_line.substr(indent);
   const std::string head = place + ": ";
   std::string text = head + shown + "\n";

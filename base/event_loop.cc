@@ -15,8 +15,8 @@ struct EventLoop::Impl {
   asio::io_context context{1};  // one thread: no locks
 };
 
-// Kept alive by the pending operation as well as by the Watch, so that a callback may destroy its own
-// Watch.
+// Kept alive by the pending operation as well as by the Watch, so that a callback may destroy its
+// own Watch.
 struct EventLoop::Watch::State : std::enable_shared_from_this<EventLoop::Watch::State> {
   std::function<void()> callback;
   Fd duplicate;  // of a descriptor that is watched for writing
@@ -26,11 +26,12 @@ struct EventLoop::Watch::State : std::enable_shared_from_this<EventLoop::Watch::
   bool cancelled = false;
 
   void arm() {
-    descriptor->async_wait(wait, [self = shared_from_this()](const boost::system::error_code& error) {
-      if (error || self->cancelled) return;
-      self->callback();
-      if (!self->cancelled) self->arm();
-    });
+    descriptor->async_wait(wait,
+                           [self = shared_from_this()](const boost::system::error_code& error) {
+                             if (error || self->cancelled) return;
+                             self->callback();
+                             if (!self->cancelled) self->arm();
+                           });
   }
 
   void cancel() {
@@ -99,6 +100,8 @@ void EventLoop::run() {
   impl_->context.run();
 }
 
-void EventLoop::stop() { impl_->context.stop(); }
+void EventLoop::stop() {
+  impl_->context.stop();
+}
 
 }  // namespace muster

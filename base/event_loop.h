@@ -1,4 +1,5 @@
-// The launcher's one event loop: descriptors and timers on one thread.  Asio does the work behind it.
+// The launcher's one event loop: descriptors and timers on one thread.  Asio does the work behind
+// it.
 #pragma once
 
 #include <chrono>
@@ -30,8 +31,8 @@ class EventLoop {
   EventLoop();
   ~EventLoop();
 
-  // Calls back every time that `fd` is readable (or writable).  The caller keeps the descriptor open
-  // for as long as the Watch lives; it is made non-blocking.
+  // Calls back every time that `fd` is readable (or writable).  The caller keeps the descriptor
+  // open for as long as the Watch lives; it is made non-blocking.
   Watch on_readable(int fd, std::function<void()> callback);
   Watch on_writable(int fd, std::function<void()> callback);
 

@@ -22,7 +22,9 @@ enum class ExitCode : int {
   kTerminated = 143,   // 128 + SIGTERM
 };
 
-constexpr int to_int(ExitCode code) { return static_cast<int>(code); }
+constexpr int to_int(ExitCode code) {
+  return static_cast<int>(code);
+}
 
 constexpr ExitCode exit_code_for(ErrorCode code) {
   switch (code) {

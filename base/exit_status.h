@@ -1,5 +1,5 @@
-// How a process ended.  "exited with 9" and "killed by signal 9" stay different facts until the last
-// line of main().
+// How a process ended.  "exited with 9" and "killed by signal 9" stay different facts until the
+// last line of main().
 #pragma once
 
 #include <string>

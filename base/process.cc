@@ -75,7 +75,9 @@ void close_others_on_exec() noexcept {
   for (int fd = 3; fd < 1024; ++fd) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
-bool redirect(int from, int to) noexcept { return from < 0 || ::dup2(from, to) == to; }
+bool redirect(int from, int to) noexcept {
+  return from < 0 || ::dup2(from, to) == to;
+}
 
 void exec_candidates(Prepared& prepared) noexcept {
   int remembered = ENOENT;
@@ -132,8 +134,8 @@ std::vector<pid_t> read_children_file(const std::string& path) {
   return children;
 }
 
-// All processes whose parent is `parent`, from /proc/PID/stat: "pid (name) state ppid …", where the name
-// may hold anything.
+// All processes whose parent is `parent`, from /proc/PID/stat: "pid (name) state ppid …", where the
+// name may hold anything.
 std::vector<pid_t> children_by_parent(pid_t parent) {
   std::vector<pid_t> children;
   std::error_code error;
@@ -229,9 +231,13 @@ void Child::signal_group(int signal_number) const {
   if (!in_own_group) ::kill(pid_, signal_number);
 }
 
-std::optional<Reaped> Child::try_reap() { return wait(WNOHANG); }
+std::optional<Reaped> Child::try_reap() {
+  return wait(WNOHANG);
+}
 
-Reaped Child::reap() { return wait(0).value_or(Reaped{ExitStatus::signaled(SIGKILL), {}}); }
+Reaped Child::reap() {
+  return wait(0).value_or(Reaped{ExitStatus::signaled(SIGKILL), {}});
+}
 
 std::optional<Reaped> Child::wait(int options) {
   if (pid_ <= 0) return std::nullopt;
@@ -262,15 +268,18 @@ bool set_parent_death_signal(int signal_number, pid_t parent) {
   return ::prctl(PR_SET_PDEATHSIG, signal_number) == 0 && ::getppid() == parent;
 }
 
-void become_child_subreaper() { ::prctl(PR_SET_CHILD_SUBREAPER, 1); }
+void become_child_subreaper() {
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
 
-std::vector<pid_t> children_of_this_process() { return children_of(::getpid()); }
+std::vector<pid_t> children_of_this_process() {
+  return children_of(::getpid());
+}
 
 std::vector<pid_t> children_of(pid_t pid) {
   const std::string process = "/proc/" + std::to_string(pid);
   // Not every kernel has the children files (CONFIG_PROC_CHILDREN; gVisor).
-  static const bool have_children_files =
-      ::access("/proc/thread-self/children", R_OK) == 0;
+  static const bool have_children_files = ::access("/proc/thread-self/children", R_OK) == 0;
   if (!have_children_files) return children_by_parent(pid);
   std::vector<pid_t> children;
   std::error_code error;

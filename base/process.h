@@ -68,8 +68,8 @@ class Child {
   explicit operator bool() const { return pid_ > 0; }
   pid_t pid() const { return pid_; }
 
-  // Readable once the child has ended; -1 where the kernel or a sandbox has no pidfd (SIGCHLD is then
-  // the only notice, so callers watch both).
+  // Readable once the child has ended; -1 where the kernel or a sandbox has no pidfd (SIGCHLD is
+  // then the only notice, so callers watch both).
   int exit_fd() const { return pidfd_.get(); }
 
   // To the child alone, and to its process group (with what it started there).  A child that has

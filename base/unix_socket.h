@@ -12,7 +12,7 @@
 
 namespace muster {
 
-inline constexpr std::size_t kMaxSocketPath = 107;       // sun_path without its NUL
+inline constexpr std::size_t kMaxSocketPath = 107;  // sun_path without its NUL
 inline constexpr std::size_t kMaxDescriptorsPerSend = 8;
 
 struct PeerCredentials {

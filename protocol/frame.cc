@@ -9,7 +9,8 @@
 namespace muster::protocol {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "frames are written as they lie in memory");
+static_assert(std::endian::native == std::endian::little,
+              "frames are written as they lie in memory");
 
 constexpr std::size_t kChecksumOffset = 28;
 

@@ -17,9 +17,9 @@ Result<> NodeChannel::send(const LauncherMessage& message, const std::vector<int
 
 Result<> NodeChannel::send_frame(FrameType type, std::string payload, const std::vector<int>& fds) {
   if (payload.size() > kMaxControlPayload) {
-    return fail(ErrorCode::kResources,
-                "the environment and arguments of a rank have " + std::to_string(payload.size()) +
-                    " bytes, at most " + std::to_string(kMaxControlPayload) + " are allowed");
+    return fail(ErrorCode::kResources, "the environment and arguments of a rank have " +
+                                           std::to_string(payload.size()) + " bytes, at most " +
+                                           std::to_string(kMaxControlPayload) + " are allowed");
   }
   if (fds.size() > kMaxDescriptorsPerSend) {
     return fail(ErrorCode::kInternal, std::to_string(fds.size()) + " descriptors with one message");

@@ -1,4 +1,5 @@
-// One connection between a launcher and an agent: messages out, messages in, descriptors beside them.
+// One connection between a launcher and an agent: messages out, messages in, descriptors beside
+// them.
 #pragma once
 
 #include <deque>
@@ -13,7 +14,7 @@
 namespace muster::protocol {
 
 inline constexpr const char* kNodeSocketVariable = "MUSTER_NODE_SOCKET";  // path of node.sock
-inline constexpr const char* kAgentRankVariable = "MUSTER_AGENT_RANK";    // set by the direct starter
+inline constexpr const char* kAgentRankVariable = "MUSTER_AGENT_RANK";  // set by the direct starter
 
 class NodeChannel {
  public:

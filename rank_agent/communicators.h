@@ -9,7 +9,8 @@
 namespace muster::agent {
 
 // "" when the environment is consistent; else the contradiction in one phrase, for which the agent
-// refuses to exec: a program that trains as two different ranks is worse than one that does not start.
+// refuses to exec: a program that trains as two different ranks is worse than one that does not
+// start.
 std::string find_contradiction(const protocol::RankSpec& spec,
                                const std::vector<std::string>& environment);
 

@@ -9,13 +9,15 @@ namespace {
 
 // What mpirun adds for a process so that MPI_Init finds its world (Open MPI 4.1, PMIx 4.2).
 bool is_mpi_identity(std::string_view variable) {
-  constexpr std::string_view kPrefixes[] = {"OMPI_", "PMIX_", "HFI_NO_BACKTRACE=",
-                                            "IPATH_NO_BACKTRACE="};
+  constexpr std::string_view kPrefixes[] = {"OMPI_", "PMIX_",
+                                            "HFI_NO_BACKTRACE=", "IPATH_NO_BACKTRACE="};
   return std::any_of(std::begin(kPrefixes), std::end(kPrefixes),
                      [&](std::string_view prefix) { return variable.starts_with(prefix); });
 }
 
-std::string_view name_of(std::string_view variable) { return variable.substr(0, variable.find('=')); }
+std::string_view name_of(std::string_view variable) {
+  return variable.substr(0, variable.find('='));
+}
 
 }  // namespace
 

@@ -1,5 +1,5 @@
-// muster-agent: parent of one training process.  It is started by mpirun or by the launcher, never by
-// a person.
+// muster-agent: parent of one training process.  It is started by mpirun or by the launcher, never
+// by a person.
 
 #include <csignal>
 #include <cstdio>

@@ -1,9 +1,10 @@
-// One poll loop over three descriptors: signals, the training process's pidfd, the launcher's socket.
+// One poll loop over three descriptors: signals, the training process's pidfd, the launcher's
+// socket.
 //
-// What the agent promises: the training process and everything that it ever started below this agent
-// is gone when the agent is (it is a child subreaper, so nothing escapes by setsid or a double fork);
-// the end is reported before anything else happens; a signal from mpirun is reported, not obeyed,
-// because only the launcher decides how a run ends.
+// What the agent promises: the training process and everything that it ever started below this
+// agent is gone when the agent is (it is a child subreaper, so nothing escapes by setsid or a
+// double fork); the end is reported before anything else happens; a signal from mpirun is reported,
+// not obeyed, because only the launcher decides how a run ends.
 
 #include "rank_agent/supervisor.h"
 
@@ -43,7 +44,9 @@ std::vector<ResourceLimit> limits_of(const protocol::RankSpec& spec) {
 
 }  // namespace
 
-int parent_death_signal() { return SIGRTMIN + 3; }
+int parent_death_signal() {
+  return SIGRTMIN + 3;
+}
 
 Supervisor::Supervisor(protocol::NodeChannel channel, SignalFd signals)
     : channel_(std::move(channel)), signals_(std::move(signals)) {}
@@ -81,8 +84,7 @@ Result<> Supervisor::serve() {
 }
 
 Result<> Supervisor::start_training() {
-  const std::vector<std::string> environment =
-      training_environment(spec_, own_environment());
+  const std::vector<std::string> environment = training_environment(spec_, own_environment());
   if (const std::string contradiction = find_contradiction(spec_, environment);
       !contradiction.empty()) {
     ended_ = true;
@@ -185,9 +187,7 @@ Result<> Supervisor::read_launcher() {
       case protocol::LauncherMessage::kSignal:
         training_.signal_group(message->signal().signal_number());
         break;
-      case protocol::LauncherMessage::kKill:
-        sweep();
-        break;
+      case protocol::LauncherMessage::kKill: sweep(); break;
       case protocol::LauncherMessage::kLeave: leave_ = true; break;
       case protocol::LauncherMessage::kRefuse:
         return fail(ErrorCode::kInternal, "the launcher refuses this agent: " + message->refuse());
@@ -249,8 +249,8 @@ void Supervisor::sweep() {
     kill_children_until_none([training](pid_t pid) { return pid == training; },
                              Clock::now() + kSweepDeadline);
     // Its end is reported also when we are about to leave.
-    for (const auto deadline = Clock::now() + kSweepDeadline;
-         training_ && Clock::now() < deadline; detail::pause_briefly()) {
+    for (const auto deadline = Clock::now() + kSweepDeadline; training_ && Clock::now() < deadline;
+         detail::pause_briefly()) {
       static_cast<void>(check_training());
     }
     sweep_at_.reset();

@@ -12,8 +12,8 @@
 
 namespace muster::agent {
 
-// What the agent gets when its parent (mpirun, or the launcher with the direct starter) dies.  It is
-// catchable, because a SIGKILL would leave what the rank started with setsid behind.
+// What the agent gets when its parent (mpirun, or the launcher with the direct starter) dies.  It
+// is catchable, because a SIGKILL would leave what the rank started with setsid behind.
 int parent_death_signal();
 
 class Supervisor {
@@ -46,9 +46,9 @@ class Supervisor {
   protocol::RankSpec spec_;
   std::vector<Fd> standard_fds_;  // stdin, stdout, stderr of the training process
   Child training_;
-  bool ended_ = false;       // the training process has ended, or never started
+  bool ended_ = false;  // the training process has ended, or never started
   bool quiet_said_ = false;
-  bool killing_ = false;     // its end, if it comes now, is our doing
+  bool killing_ = false;  // its end, if it comes now, is our doing
   bool leave_ = false;
   bool orphaned_ = false;  // the launcher or the parent is gone
   std::optional<Clock::time_point> sweep_at_;

@@ -13,8 +13,8 @@ namespace muster::store {
 namespace fs = std::filesystem;
 namespace {
 
-// Azure ML's tools look for these names: std_log.txt alone, or std_log_process_<n>.txt, padded to the
-// width of the largest.
+// Azure ML's tools look for these names: std_log.txt alone, or std_log_process_<n>.txt, padded to
+// the width of the largest.
 std::string user_log_name(int rank, int world_size) {
   if (world_size == 1) return "std_log.txt";
   std::string number = std::to_string(rank);
@@ -30,8 +30,8 @@ Result<RunDirectory> RunDirectory::create(const fs::path& runs_directory, const 
   RunDirectory run(runs_directory / run_id);
   if (::mkdir(run.root_.c_str(), 0755) != 0) {
     const bool taken = errno == EEXIST;
-    Error error = system_error(ErrorCode::kRunDirectory,
-                               "creating the run directory " + run.root_.string());
+    Error error =
+        system_error(ErrorCode::kRunDirectory, "creating the run directory " + run.root_.string());
     if (taken) error.hint = "a run id is used once: choose another --run-id, or leave it out";
     return Failure(std::move(error));
   }
@@ -66,13 +66,15 @@ Result<> RunDirectory::hold_reserve() const {
   }
   const int error = ::posix_fallocate(fd->get(), 0, kReserve);
   if (error == ENOSPC || error == EDQUOT) {
-    return Failure(system_error(ErrorCode::kRunDirectory,
-                                "setting space aside in " + root_.string(), error));
+    return Failure(
+        system_error(ErrorCode::kRunDirectory, "setting space aside in " + root_.string(), error));
   }
   return {};
 }
 
-void RunDirectory::release_reserve() const { ::unlink(reserve().c_str()); }
+void RunDirectory::release_reserve() const {
+  ::unlink(reserve().c_str());
+}
 
 std::string RunDirectory::attempt_directory(int rank, int attempt) {
   char text[64];

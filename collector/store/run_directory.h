@@ -10,8 +10,8 @@ namespace muster::store {
 
 class RunDirectory {
  public:
-  // Creates runs_directory/run_id and the folders below it.  Fails with kRunDirectory, also when the
-  // run id is taken.
+  // Creates runs_directory/run_id and the folders below it.  Fails with kRunDirectory, also when
+  // the run id is taken.
   static Result<RunDirectory> create(const std::filesystem::path& runs_directory,
                                      const std::string& run_id, int world_size);
   // Sets some space aside, so that a run that fills the disk can still record its end.

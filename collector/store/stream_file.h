@@ -1,4 +1,5 @@
-// One stream of a run store: an append-only file with one writer, and what of the stream is missing.
+// One stream of a run store: an append-only file with one writer, and what of the stream is
+// missing.
 #pragma once
 
 #include <cstdint>

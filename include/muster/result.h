@@ -35,8 +35,8 @@ struct Location {
 
 struct Error {
   ErrorCode code = ErrorCode::kInternal;
-  std::string message;  // what was tried, on what, why it failed; lower case, no full stop
-  std::string hint = {};     // what to do; may be empty
+  std::string message;    // what was tried, on what, why it failed; lower case, no full stop
+  std::string hint = {};  // what to do; may be empty
   std::optional<Location> location = {};
 
   // "opening run.yaml: permission denied" from "permission denied".
@@ -63,17 +63,17 @@ inline Failure fail(ErrorCode code, std::string message, std::string hint = {}) 
 }  // namespace muster
 
 // Evaluates a Result<>; returns its error from the enclosing function.
-#define MUSTER_TRY(expression)                                                \
-  do {                                                                        \
-    if (auto muster_try_ = (expression); !muster_try_)                        \
-      return ::muster::Failure(std::move(muster_try_).error());               \
+#define MUSTER_TRY(expression)                                  \
+  do {                                                          \
+    if (auto muster_try_ = (expression); !muster_try_)          \
+      return ::muster::Failure(std::move(muster_try_).error()); \
   } while (false)
 
 #define MUSTER_CONCAT_(a, b) a##b
 #define MUSTER_CONCAT(a, b) MUSTER_CONCAT_(a, b)
-#define MUSTER_TRY_ASSIGN_(temporary, declaration, expression)                \
-  auto temporary = (expression);                                              \
-  if (!temporary) return ::muster::Failure(std::move(temporary).error());     \
+#define MUSTER_TRY_ASSIGN_(temporary, declaration, expression)            \
+  auto temporary = (expression);                                          \
+  if (!temporary) return ::muster::Failure(std::move(temporary).error()); \
   declaration = std::move(*temporary)
 
 // MUSTER_TRY_ASSIGN(auto text, read_file(path)): the value, or returns the error.

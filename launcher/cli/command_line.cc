@@ -15,8 +15,8 @@ namespace muster::cli {
 namespace {
 
 struct OptionRow {
-  const char* spec;      // as cxxopts wants it
-  const char* name;      // long name
+  const char* spec;  // as cxxopts wants it
+  const char* name;  // long name
   bool takes_value;
   const char* commands;  // blank-separated
 };
@@ -52,8 +52,8 @@ Result<T> choose(const std::string& option, const std::string& text,
   std::vector<std::string> names;
   for (const auto& [name, value] : choices) names.push_back(name);
   const std::string near = did_you_mean_hint(text, names);
-  return fail(ErrorCode::kUsage, "--" + option + " " + text + ": must be one of " + join(names, ", "),
-              near);
+  return fail(ErrorCode::kUsage,
+              "--" + option + " " + text + ": must be one of " + join(names, ", "), near);
 }
 
 Result<> check_run_id(const std::string& run_id) {
@@ -106,12 +106,11 @@ Result<> read_options(const cxxopts::ParseResult& parsed, CommandLine& line) {
   }
   if (const auto text = text_of("console")) {
     using report::ConsoleMode;
-    MUSTER_TRY_ASSIGN(line.console,
-                      choose<ConsoleMode>("console", *text,
-                                          {{"rank0", ConsoleMode::kRank0},
-                                           {"all", ConsoleMode::kAll},
-                                           {"none", ConsoleMode::kNone},
-                                           {"errors", ConsoleMode::kErrors}}));
+    MUSTER_TRY_ASSIGN(line.console, choose<ConsoleMode>("console", *text,
+                                                        {{"rank0", ConsoleMode::kRank0},
+                                                         {"all", ConsoleMode::kAll},
+                                                         {"none", ConsoleMode::kNone},
+                                                         {"errors", ConsoleMode::kErrors}}));
   }
   if (const auto text = text_of("stdin")) {
     MUSTER_TRY_ASSIGN(line.stdin_to_rank0,

@@ -14,12 +14,13 @@ namespace muster::cli {
 
 enum class Format { kText, kJson, kArgv };
 
-// Everything that `run`, `plan`, `validate` and `topo` take; each command accepts its own options only.
+// Everything that `run`, `plan`, `validate` and `topo` take; each command accepts its own options
+// only.
 struct CommandLine {
   bool help = false;
-  std::vector<std::string> config_files;       // words before `--` that are no options
+  std::vector<std::string> config_files;                 // words before `--` that are no options
   std::optional<std::vector<std::string>> after_dashes;  // words after `--`
-  std::vector<config::Override> overrides;     // --set, -n and --backend, in the order of precedence
+  std::vector<config::Override> overrides;  // --set, -n and --backend, in the order of precedence
 
   report::ConsoleMode console = report::ConsoleMode::kRank0;
   std::optional<std::string> runs_dir;

@@ -1,4 +1,5 @@
-// The subcommands.  Each prints its result and returns its exit code, or an error for main to print.
+// The subcommands.  Each prints its result and returns its exit code, or an error for main to
+// print.
 #pragma once
 
 #include "launcher/cli/command_line.h"

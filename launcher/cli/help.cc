@@ -3,7 +3,8 @@
 namespace muster::cli {
 namespace {
 
-constexpr const char* kGeneral = R"(muster: starts distributed training and keeps hold of it until the last byte is stored
+constexpr const char* kGeneral =
+    R"(muster: starts distributed training and keeps hold of it until the last byte is stored
 
 usage: muster run CONFIG [-- extra script arguments]
        muster run -n 4 -- python train.py …
@@ -75,7 +76,8 @@ Prints every setting with its value and where it came from, or every error with 
   --json                           the settings as JSON
 )";
 
-constexpr const char* kTopo = R"(muster topo: show what this node has, as far as this process may use it
+constexpr const char* kTopo =
+    R"(muster topo: show what this node has, as far as this process may use it
 
 usage: muster topo [options]
 
@@ -86,7 +88,9 @@ usage: muster topo [options]
 
 }  // namespace
 
-std::string help_text() { return kGeneral; }
+std::string help_text() {
+  return kGeneral;
+}
 
 std::string help_text(const std::string& command) {
   if (command == "run") return kRun;

@@ -107,8 +107,8 @@ tl::expected<config::RunConfig, Problems> load_config(const CommandLine& line,
   std::error_code error;
   const fs::path here = fs::current_path(error);
   if (error) {
-    return one_problem(system_error(ErrorCode::kUsage, "finding the current directory",
-                                    error.value()));
+    return one_problem(
+        system_error(ErrorCode::kUsage, "finding the current directory", error.value()));
   }
   if (line.config_files.size() > 1) return one_problem(too_many_files(line));
   auto config = [&]() -> tl::expected<config::RunConfig, Problems> {

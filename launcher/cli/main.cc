@@ -70,7 +70,8 @@ int main(int argc, char** argv) {
     const auto code = cli::dispatch({argv, argv + argc});
     return code ? *code : cli::report_problems(code.error());
   } catch (const std::exception& broken) {
-    std::fprintf(stderr, "muster: internal error: %s\n  hint: please report this, with the command\n",
+    std::fprintf(stderr,
+                 "muster: internal error: %s\n  hint: please report this, with the command\n",
                  broken.what());
     return to_int(ExitCode::kInternal);
   }

@@ -61,9 +61,8 @@ Result<> RunRecorder::write_run_json(bool durable) {
 void RunRecorder::rank_started(const plan::RankOutcome& rank, int running, int world_size) {
   ++started_;
   running_ = running;
-  event("rank_started", {{"rank", rank.rank},
-                         {"pid", rank.training_pid},
-                         {"cpuset", rank.cpuset.to_string()}});
+  event("rank_started",
+        {{"rank", rank.rank}, {"pid", rank.training_pid}, {"cpuset", rank.cpuset.to_string()}});
   if (!rank.binding_note.empty()) {
     notice("rank " + std::to_string(rank.rank) + ": " + rank.binding_note);
   }
@@ -88,9 +87,9 @@ void RunRecorder::stopping(const std::string& why, std::chrono::milliseconds gra
   log("stopping: " + why);
   event("stopping", {{"why", why}, {"grace_ms", static_cast<std::int64_t>(grace.count())}});
   if (running_ > 0) {
-    console_->print("muster: " + why + "; ending " + counted(running_, "rank") +
-                    (grace.count() > 0 ? " (SIGTERM, SIGKILL after " + format_duration(grace) + ")"
-                                       : ""));
+    console_->print(
+        "muster: " + why + "; ending " + counted(running_, "rank") +
+        (grace.count() > 0 ? " (SIGTERM, SIGKILL after " + format_duration(grace) + ")" : ""));
   }
   show_status();
 }

@@ -37,8 +37,8 @@ class RunRecorder : public exec::RunObserver {
   void notice(const std::string& text) override;
 
  private:
-  RunRecorder(store::RunDirectory run_directory, report::RunRecord record,
-              report::Console& console, bool terminal);
+  RunRecorder(store::RunDirectory run_directory, report::RunRecord record, report::Console& console,
+              bool terminal);
   void log(const std::string& text);
   void show_status();
 

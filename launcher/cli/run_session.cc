@@ -1,5 +1,5 @@
-// The phases of a run in order.  Before something of the run is started a failure leaves nothing behind;
-// from then on everything is recorded, whatever happens.
+// The phases of a run in order.  Before something of the run is started a failure leaves nothing
+// behind; from then on everything is recorded, whatever happens.
 
 #include "launcher/cli/run_session.h"
 
@@ -62,7 +62,9 @@ Result<std::string> free_port() {
   return std::to_string(ntohs(address.sin_port));
 }
 
-bool is_terminal(int fd) { return ::isatty(fd) != 0 && report::terminal_overprints(); }
+bool is_terminal(int fd) {
+  return ::isatty(fd) != 0 && report::terminal_overprints();
+}
 
 report::ConsoleOptions console_options(const CommandLine& line, int world_size) {
   report::ConsoleOptions options;
@@ -181,8 +183,8 @@ Result<plan::RunOutcome> RunSession::execute(const SignalFd& signals) {
   exec::ExecutionRequest request{plan_, *directory_, runtime_, signals, {}, {}, {}, {}, -1, 0};
   request.rank_limits = rank_limits_;
   request.rank_environment = plan::inherited_environment(run_.inputs);
-  request.starter_environment = plan_.mpirun ? plan::mpirun_environment(plan_, run_.inputs)
-                                             : run_.inputs.caller_environment;
+  request.starter_environment =
+      plan_.mpirun ? plan::mpirun_environment(plan_, run_.inputs) : run_.inputs.caller_environment;
   request.agent_executable = run_.inputs.agent_executable;
   std::optional<exec::TerminalInput> input;
   if (line_.stdin_to_rank0) {
@@ -230,9 +232,8 @@ void RunSession::collect_outputs(plan::RunOutcome& outcome, report::OutputsSumma
     const fs::path from = work / name;
     const fs::path to = directory_->root() / name;
     const auto taken =
-        plan_.in_place
-            ? exec::copy_new_files(from, to, began_, directory_->root().parent_path())
-            : exec::move_files(from, to);
+        plan_.in_place ? exec::copy_new_files(from, to, began_, directory_->root().parent_path())
+                       : exec::move_files(from, to);
     if (!taken) {
       all_taken = false;
       Error error = taken.error();

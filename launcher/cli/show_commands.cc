@@ -19,8 +19,9 @@ tl::unexpected<Problems> problem(Error error) {
 }
 
 Error wrong_format(const char* command) {
-  return Error{ErrorCode::kUsage, std::string("--format argv is for muster plan, not for muster ") +
-                                      command, "use text or json", std::nullopt};
+  return Error{ErrorCode::kUsage,
+               std::string("--format argv is for muster plan, not for muster ") + command,
+               "use text or json", std::nullopt};
 }
 
 // Whether all of it reached stdout: a full disk behind a redirection is an error, not silence.
@@ -59,7 +60,8 @@ CommandResult validate_command(const CommandLine& line) {
 CommandResult topo_command(const CommandLine& line) {
   if (line.format == Format::kArgv) return problem(wrong_format("topo"));
   if (!line.config_files.empty()) {
-    return problem(Error{ErrorCode::kUsage, "muster topo takes no file: " + line.config_files.front(),
+    return problem(Error{ErrorCode::kUsage,
+                         "muster topo takes no file: " + line.config_files.front(),
                          "an hwloc XML file goes after --topology", std::nullopt});
   }
   topology::TopologyOptions options;

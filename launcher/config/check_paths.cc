@@ -87,8 +87,7 @@ Problems check_entry_script(const RunConfig& config, const std::string& current_
   const fs::file_status status = fs::status(path, error);
   if (!fs::exists(status)) {
     return {not_found(origin, name, path, error,
-                      config.source_directory.value
-                          ? "the path counts from source_directory"
+                      config.source_directory.value ? "the path counts from source_directory"
                       : config.config_directory.empty()
                           ? "the path counts from the current directory"
                           : "the path counts from the directory of the config; set "

@@ -1,6 +1,7 @@
 // The one type that every config dialect, and the form without a file, ends in.
 //
-// Pure data.  Each value carries its origin, so that `muster plan` can show where a number came from.
+// Pure data.  Each value carries its origin, so that `muster plan` can show where a number came
+// from.
 #pragma once
 
 #include <chrono>
@@ -44,8 +45,9 @@ struct Program {
 using WhatToRun = std::variant<EntryScript, ShellCommand, Program>;
 
 struct ScriptParam {
-  std::string name;                  // "--regularization"; kept as written
-  std::optional<std::string> value;  // its text as written ("1.0" stays "1.0"); nullopt: a bare flag
+  std::string name;  // "--regularization"; kept as written
+  std::optional<std::string>
+      value;  // its text as written ("1.0" stays "1.0"); nullopt: a bare flag
   std::vector<std::string> more_values = {};  // of a list: [1, 2] is value 1 and more_values {2}
 };
 

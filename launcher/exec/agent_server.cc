@@ -1,5 +1,5 @@
-// A connection is known by a number, not by a pointer: a handler may close connections while messages
-// of one of them are being handed on.
+// A connection is known by a number, not by a pointer: a handler may close connections while
+// messages of one of them are being handed on.
 
 #include "launcher/exec/agent_server.h"
 
@@ -65,7 +65,8 @@ std::string AgentServer::why_refused(const Connection& connection,
   }
   if (hello.pid() != connection.peer_pid) return "the kernel names another process";
   if (hello.rank() < 0 || hello.rank() >= world_size_) return rank + " is not part of this run";
-  if (connection.rank >= 0 || by_rank_.contains(hello.rank())) return rank + " has an agent already";
+  if (connection.rank >= 0 || by_rank_.contains(hello.rank()))
+    return rank + " has an agent already";
   return "";
 }
 
@@ -87,7 +88,8 @@ void AgentServer::send(int rank, const protocol::LauncherMessage& message,
   const auto found = by_rank_.find(rank);
   if (found == by_rank_.end()) return;
   const int id = found->second;
-  // An error here is a peer that is gone: reading its end says so in order with what it said before.
+  // An error here is a peer that is gone: reading its end says so in order with what it said
+  // before.
   static_cast<void>(connections_.at(id)->channel.send(message, fds));
   flush(id);
 }

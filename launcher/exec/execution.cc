@@ -142,15 +142,14 @@ Result<> Execution::prepare() {
   for (const pid_t pid : children_of_this_process()) inherited_children_.insert(pid);
   MUSTER_TRY_ASSIGN(nothing_, open_file("/dev/null", O_RDONLY));
   for (int rank = 0; rank < world_size(); ++rank) {
-    MUSTER_TRY_ASSIGN(
-        auto streams,
-        RankStreams::create(loop_, request_.run_directory, rank, request_.attempt,
-                            request_.runtime.metrics_fifo(rank).string(),
-                            affordable_pipe_size(world_size()), callbacks_));
+    MUSTER_TRY_ASSIGN(auto streams,
+                      RankStreams::create(loop_, request_.run_directory, rank, request_.attempt,
+                                          request_.runtime.metrics_fifo(rank).string(),
+                                          affordable_pipe_size(world_size()), callbacks_));
     streams_.push_back(std::move(streams));
   }
-  MUSTER_TRY_ASSIGN(server_, AgentServer::listen(loop_, request_.runtime.node_socket(),
-                                                 world_size(), *this));
+  MUSTER_TRY_ASSIGN(
+      server_, AgentServer::listen(loop_, request_.runtime.node_socket(), world_size(), *this));
   signal_watch_ = loop_.on_readable(request_.signals.get(), [this] { read_signals(); });
   MUSTER_TRY_ASSIGN(starter_, start_ranks());
   return {};
@@ -158,8 +157,8 @@ Result<> Execution::prepare() {
 
 Result<std::unique_ptr<RankStarter>> Execution::start_ranks() {
   const bool mpi = request_.plan.mpirun.has_value();
-  const auto log_path = mpi ? request_.run_directory.mpirun_log()
-                            : request_.run_directory.launcher_log("agents");
+  const auto log_path =
+      mpi ? request_.run_directory.mpirun_log() : request_.run_directory.launcher_log("agents");
   auto log = open_file(log_path, O_WRONLY | O_CREAT | O_APPEND);
   if (!log) {
     log.error().code = ErrorCode::kRunDirectory;
@@ -201,9 +200,8 @@ void Execution::agent_said(int rank, const protocol::AgentMessage& message) {
   using protocol::AgentMessage;
   switch (message.message_case()) {
     case AgentMessage::kStarted: {
-      const RankOutcome outcome =
-          with_start(supervision_.rank(rank), message.started(),
-                     request_.plan.ranks[static_cast<std::size_t>(rank)]);
+      const RankOutcome outcome = with_start(supervision_.rank(rank), message.started(),
+                                             request_.plan.ranks[static_cast<std::size_t>(rank)]);
       const Actions actions = supervision_.rank_started(outcome, Clock::now());
       observer_.rank_started(outcome, supervision_.running_count(), world_size());
       apply(actions);
@@ -235,7 +233,7 @@ void Execution::training_ended(int rank, const protocol::TrainingEnded& ended) {
   if (!was_stopping && supervision_.stopping()) {
     observer_.stopping("rank " + std::to_string(rank) + " " +
                            (outcome.end == RankEnd::kExecFailed ? outcome.exec_failure
-                                                              : outcome.status.describe()),
+                                                                : outcome.status.describe()),
                        request_.plan.limits.failure_grace_period.value);
   }
   apply(actions);
@@ -299,8 +297,8 @@ void Execution::check_starter() {
   check_left();
 }
 
-// The kernel tells mpirun's children of its death a moment before mpirun can be reaped; what they do
-// then must not be taken for their own failure.
+// The kernel tells mpirun's children of its death a moment before mpirun can be reaped; what they
+// do then must not be taken for their own failure.
 void Execution::await_end_of_starter() {
   const auto deadline = Clock::now() + kStarterEndWait;
   for (check_starter(); !starter_gone_ && Clock::now() < deadline; check_starter()) {
@@ -315,11 +313,13 @@ void Execution::check_unconnected_agents() {
   }
 }
 
-// An agent that is killed before it has connected, while mpirun still forks the others: mpirun notes
-// it and goes on as if nothing was.  Then every agent that it has is here, and ranks are missing.
+// An agent that is killed before it has connected, while mpirun still forks the others: mpirun
+// notes it and goes on as if nothing was.  Then every agent that it has is here, and ranks are
+// missing.
 void Execution::check_missing_agents() {
   std::set<pid_t> arrived = server_->connected_agents();
-  const bool news = arrived.empty() || arrived != arrived_agents_ || starter_->awaits_agent(arrived);
+  const bool news =
+      arrived.empty() || arrived != arrived_agents_ || starter_->awaits_agent(arrived);
   arrived_agents_ = std::move(arrived);
   start_checks_without_news_ = news ? 0 : start_checks_without_news_ + 1;
   if (start_checks_without_news_ < kStartChecksWithoutNews) return;
@@ -367,7 +367,8 @@ void Execution::reap_strangers() {
 void Execution::sweep_strangers() {
   const int killed = kill_children_until_none([this](pid_t pid) { return !is_stranger(pid); },
                                               Clock::now() + kSweepDeadline);
-  if (killed > 0) observer_.notice("ended " + counted(killed, "process") + " that ranks left behind");
+  if (killed > 0)
+    observer_.notice("ended " + counted(killed, "process") + " that ranks left behind");
 }
 
 void Execution::run_directory_failed(const Error& error) {
@@ -427,7 +428,9 @@ void Execution::carry_out(const CutStreams& action) {
   }
 }
 
-void Execution::carry_out(const Finish&) { loop_.stop(); }
+void Execution::carry_out(const Finish&) {
+  loop_.stop();
+}
 
 void Execution::arm_timer() {
   const auto deadline = supervision_.next_deadline();
@@ -436,9 +439,8 @@ void Execution::arm_timer() {
                                  const bool was_stopping = supervision_.stopping();
                                  const Actions actions = supervision_.tick(Clock::now());
                                  if (!was_stopping && supervision_.stopping()) {
-                                   observer_.stopping(
-                                       supervision_.why_stopping(),
-                                       request_.plan.limits.stop_grace_period.value);
+                                   observer_.stopping(supervision_.why_stopping(),
+                                                      request_.plan.limits.stop_grace_period.value);
                                  }
                                  apply(actions);
                                })
@@ -455,8 +457,7 @@ void Execution::arm_tick() {
 }  // namespace
 
 sigset_t signals_of_execution() {
-  sigset_t set =
-      signal_set({SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD});
+  sigset_t set = signal_set({SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD});
   // Ignored at the start (nohup): then a closed terminal is no reason to stop.
   struct sigaction hangup {};
   if (::sigaction(SIGHUP, nullptr, &hangup) != 0 || hangup.sa_handler != SIG_IGN) {

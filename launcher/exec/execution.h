@@ -37,11 +37,11 @@ struct ExecutionRequest {
   const store::RunDirectory& run_directory;
   const RuntimeDirectories& runtime;
   const SignalFd& signals;
-  std::map<std::string, std::string> rank_environment;    // what ranks inherit, before the plan's
-  std::map<std::string, std::string> starter_environment; // what mpirun or the agents get
+  std::map<std::string, std::string> rank_environment;     // what ranks inherit, before the plan's
+  std::map<std::string, std::string> starter_environment;  // what mpirun or the agents get
   std::string agent_executable;
   std::vector<ResourceLimit> rank_limits;  // as they were before raise_limits()
-  int rank0_stdin = -1;  // a descriptor for rank 0; -1: /dev/null
+  int rank0_stdin = -1;                    // a descriptor for rank 0; -1: /dev/null
   int attempt = 0;
 };
 

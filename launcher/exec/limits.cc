@@ -9,8 +9,8 @@
 namespace muster::exec {
 namespace {
 
-// Per rank: both pipes' read ends, the metrics FIFO, three stored files, the agent's socket, and for
-// a moment at the start three write ends and their duplicates on the way to the agent.
+// Per rank: both pipes' read ends, the metrics FIFO, three stored files, the agent's socket, and
+// for a moment at the start three write ends and their duplicates on the way to the agent.
 constexpr unsigned long kFilesPerRank = 13;
 constexpr unsigned long kFilesOfLauncher = 64;
 // Agent and training process, each perhaps with a thread or two; mpirun's own.
@@ -53,8 +53,8 @@ Result<std::vector<ResourceLimit>> raise_limits(int local_ranks) {
     if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < need.number) {
       limit.rlim_cur = need.number;
       if (::setrlimit(need.resource, &limit) != 0) {
-        return Failure(system_error(ErrorCode::kResources,
-                                    std::string("raising the limit of ") + need.what));
+        return Failure(
+            system_error(ErrorCode::kResources, std::string("raising the limit of ") + need.what));
       }
     }
   }

@@ -8,8 +8,11 @@
 namespace muster::exec {
 namespace {
 
-// Open MPI 4 and 5 are libmpi.so.40; MPICH and Intel MPI are libmpi.so.12, Debian's MPICH libmpich.so.12.
-bool is_open_mpi(const std::string& library) { return library.starts_with("libmpi.so.40"); }
+// Open MPI 4 and 5 are libmpi.so.40; MPICH and Intel MPI are libmpi.so.12, Debian's MPICH
+// libmpich.so.12.
+bool is_open_mpi(const std::string& library) {
+  return library.starts_with("libmpi.so.40");
+}
 
 }  // namespace
 

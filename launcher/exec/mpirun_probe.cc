@@ -41,7 +41,10 @@ std::optional<std::string> cache_key(const std::string& executable) {
   std::array<char, 4> magic{};
   const Fd fd(::open(executable.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd || ::read(fd.get(), magic.data(), magic.size()) != 4 ||
-      std::string_view(magic.data(), 4) != "\x7f" "ELF" || ::fstat(fd.get(), &info) != 0) {
+      std::string_view(magic.data(), 4) !=
+          "\x7f"
+          "ELF" ||
+      ::fstat(fd.get(), &info) != 0) {
     return std::nullopt;
   }
   return executable + " " + std::to_string(info.st_ino) + " " + std::to_string(info.st_size) + " " +
@@ -159,9 +162,8 @@ Result<plan::MpirunIdentity> parse_mpirun_version(const std::string& executable,
   plan::MpirunIdentity identity;
   identity.executable = executable;
   int length = 0;
-  if (at == std::string::npos ||
-      std::sscanf(output.c_str() + at + kMark.size(), "%d.%d%n", &identity.major, &identity.minor,
-                  &length) != 2) {
+  if (at == std::string::npos || std::sscanf(output.c_str() + at + kMark.size(), "%d.%d%n",
+                                             &identity.major, &identity.minor, &length) != 2) {
     std::string first_line = output.substr(0, output.find('\n')).substr(0, 120);
     return fail(ErrorCode::kResources,
                 executable + " is not Open MPI: it says \"" + first_line + "\"", kInstallHint);

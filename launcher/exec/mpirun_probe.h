@@ -9,8 +9,9 @@
 
 namespace muster::exec {
 
-// The mpirun that this PATH gives.  Errors (kResources): none on PATH, not Open MPI, fails when asked.
-// What a program file answered is remembered in the user's cache directory until the file changes.
+// The mpirun that this PATH gives.  Errors (kResources): none on PATH, not Open MPI, fails when
+// asked. What a program file answered is remembered in the user's cache directory until the file
+// changes.
 Result<plan::MpirunIdentity> find_mpirun(const std::map<std::string, std::string>& environment);
 
 // "mpirun (Open MPI) 4.1.4\n…" → the identity; an error that quotes what else it says.

@@ -14,8 +14,8 @@ using plan::RankEnd;
 constexpr auto kDescendantsGrace = 2000ms;
 
 plan::WallTime from_ns(std::int64_t ns) {
-  return plan::WallTime(std::chrono::duration_cast<plan::WallTime::duration>(
-      std::chrono::nanoseconds(ns)));
+  return plan::WallTime(
+      std::chrono::duration_cast<plan::WallTime::duration>(std::chrono::nanoseconds(ns)));
 }
 
 }  // namespace

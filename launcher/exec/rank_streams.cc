@@ -90,20 +90,23 @@ int affordable_pipe_size(int local_ranks) {
   return size > kDefaultPipe ? size : 0;
 }
 
-Result<std::unique_ptr<RankStreams>> RankStreams::create(
-    EventLoop& loop, const store::RunDirectory& run, int rank, int attempt,
-    const std::string& fifo_path, int pipe_size, const StreamCallbacks& callbacks) {
+Result<std::unique_ptr<RankStreams>> RankStreams::create(EventLoop& loop,
+                                                         const store::RunDirectory& run, int rank,
+                                                         int attempt, const std::string& fifo_path,
+                                                         int pipe_size,
+                                                         const StreamCallbacks& callbacks) {
   auto streams = std::make_unique<RankStreams>();
   const std::string directory = store::RunDirectory::attempt_directory(rank, attempt);
 
-  const auto make_pump = [&](Fd source, StreamPump::Source kind,
-                             const std::filesystem::path& path) -> Result<std::unique_ptr<StreamPump>> {
+  const auto make_pump =
+      [&](Fd source, StreamPump::Source kind,
+          const std::filesystem::path& path) -> Result<std::unique_ptr<StreamPump>> {
     MUSTER_TRY_ASSIGN(store::StreamFile file, store::StreamFile::create(path));
     return std::make_unique<StreamPump>(loop, std::move(source), kind, std::move(file),
                                         directory + "/" + path.filename().string(), callbacks);
   };
-  const auto make_pipe_pump = [&](Fd& write_end, const std::filesystem::path& path)
-      -> Result<std::unique_ptr<StreamPump>> {
+  const auto make_pipe_pump =
+      [&](Fd& write_end, const std::filesystem::path& path) -> Result<std::unique_ptr<StreamPump>> {
     MUSTER_TRY_ASSIGN(Pipe pipe, make_pipe());
     if (pipe_size > 0) ::fcntl(pipe.read_end.get(), F_SETPIPE_SZ, pipe_size);
     write_end = std::move(pipe.write_end);

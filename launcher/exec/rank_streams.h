@@ -1,5 +1,5 @@
-// The pipes of one rank and the files that their bytes end in.  The launcher keeps the read ends, so
-// an agent or training process that is killed loses nothing that write() returned for.
+// The pipes of one rank and the files that their bytes end in.  The launcher keeps the read ends,
+// so an agent or training process that is killed loses nothing that write() returned for.
 #pragma once
 
 #include <functional>
@@ -18,9 +18,9 @@ namespace muster::exec {
 
 // Called by the streams on the loop's thread.
 struct StreamCallbacks {
-  std::function<void()> grown;                    // some file has more bytes
-  std::function<void()> ended;                    // one more stream is at its end
-  std::function<void(const Error&)> write_failed; // the run directory took a byte no more
+  std::function<void()> grown;                     // some file has more bytes
+  std::function<void()> ended;                     // one more stream is at its end
+  std::function<void(const Error&)> write_failed;  // the run directory took a byte no more
 };
 
 // From one descriptor to one file, until end of file.
@@ -54,7 +54,8 @@ class StreamPump {
 };
 
 // What a pipe of each of `local_ranks` ranks may hold: 1 MiB where few ranks make that safe.  An
-// unprivileged user has 64 MiB of pipes in all, and a training program's own data loaders need some.
+// unprivileged user has 64 MiB of pipes in all, and a training program's own data loaders need
+// some.
 int affordable_pipe_size(int local_ranks);
 
 // stdout, stderr and metrics of one rank.

@@ -23,7 +23,9 @@ namespace {
 constexpr const char* kLockName = "lock";
 constexpr std::size_t kLongestSocketName = 16;  // "/node.sock" and room to grow
 
-std::string name_prefix() { return "muster-" + std::to_string(::getuid()) + "-"; }
+std::string name_prefix() {
+  return "muster-" + std::to_string(::getuid()) + "-";
+}
 
 std::string random_name() {
   std::random_device device;
@@ -63,7 +65,8 @@ std::string why_unusable(const fs::path& root) {
   return "";
 }
 
-// Memory that ranks share needs more than Docker's default of 64 MiB, but a few MiB per rank will do.
+// Memory that ranks share needs more than Docker's default of 64 MiB, but a few MiB per rank will
+// do.
 bool is_usable_for_shared_memory(const fs::path& path) {
   struct stat info {};
   return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) &&
@@ -73,8 +76,8 @@ bool is_usable_for_shared_memory(const fs::path& path) {
 }  // namespace
 
 Result<LockedDirectory> LockedDirectory::create(const fs::path& parent) {
-  // A cleaner may look at the directory before the lock is held; then it is gone again, and the next
-  // name is tried.
+  // A cleaner may look at the directory before the lock is held; then it is gone again, and the
+  // next name is tried.
   for (int attempt = 0; attempt < 16; ++attempt) {
     const fs::path path = parent / random_name();
     if (::mkdir(path.c_str(), 0700) != 0) {

@@ -2,7 +2,8 @@
 // Open MPI's session (runtime), and Open MPI's shared memory (shm).
 //
 // Both are ours alone (0700), hold a lock for as long as the launcher lives, and are removed at its
-// end; those of a launcher that was killed are removed by the next start, because their lock is free.
+// end; those of a launcher that was killed are removed by the next start, because their lock is
+// free.
 #pragma once
 
 #include <filesystem>
@@ -15,7 +16,8 @@
 
 namespace muster::exec {
 
-// A directory that is removed with this object, or by anybody once the process that holds it is dead.
+// A directory that is removed with this object, or by anybody once the process that holds it is
+// dead.
 class LockedDirectory {
  public:
   static Result<LockedDirectory> create(const std::filesystem::path& parent);
@@ -52,8 +54,9 @@ struct RuntimeDirectories {
   }
 };
 
-// The first usable of MUSTER_RUNTIME_DIR, XDG_RUNTIME_DIR, TMPDIR, /tmp, /dev/shm (DESIGN §3), or an
-// error that lists each and why not.  Stale directories of dead launchers are removed on the way.
+// The first usable of MUSTER_RUNTIME_DIR, XDG_RUNTIME_DIR, TMPDIR, /tmp, /dev/shm (DESIGN §3), or
+// an error that lists each and why not.  Stale directories of dead launchers are removed on the
+// way.
 Result<RuntimeDirectories> make_runtime_directories(
     const std::map<std::string, std::string>& environment);
 

@@ -255,9 +255,8 @@ Actions Supervision::tick(SteadyTime now) {
 
 std::optional<SteadyTime> Supervision::next_deadline() const {
   std::optional<SteadyTime> next;
-  for (const auto& deadline :
-       {start_deadline_, run_deadline_, mpirun_deadline_, kill_deadline_, give_up_deadline_,
-        drain_deadline_, starter_deadline_}) {
+  for (const auto& deadline : {start_deadline_, run_deadline_, mpirun_deadline_, kill_deadline_,
+                               give_up_deadline_, drain_deadline_, starter_deadline_}) {
     if (deadline && (!next || *deadline < *next)) next = deadline;
   }
   return next;

@@ -1,12 +1,13 @@
-// How a run proceeds and ends, as a state machine without effects: what happened goes in, what to do
-// comes out.  Time is a parameter, so tests need no clock.
+// How a run proceeds and ends, as a state machine without effects: what happened goes in, what to
+// do comes out.  Time is a parameter, so tests need no clock.
 //
-//   starting ──all started──► running ──all ended──► leaving ──agents, starter, streams gone──► done
+//   starting ──all started──► running ──all ended──► leaving ──agents, starter, streams gone──►
+//   done
 //       └───────── a failure, a stop request, a limit ─► stopping ─┘
 //
-// Stopping sends SIGTERM to every training process group, and SIGKILL to what is left when the grace
-// is over.  Agents leave together, after every rank is quiet, because mpirun would take the first to
-// leave for a failure.
+// Stopping sends SIGTERM to every training process group, and SIGKILL to what is left when the
+// grace is over.  Agents leave together, after every rank is quiet, because mpirun would take the
+// first to leave for a failure.
 #pragma once
 
 #include <chrono>
@@ -31,7 +32,7 @@ struct KillRanks {  // SIGKILL, with everything below the agents
 };
 struct LeaveAgents {};
 struct KillStarter {};  // mpirun, or the agents that the direct starter started
-struct CutStreams {  // what still holds a pipe is not waited for any longer
+struct CutStreams {     // what still holds a pipe is not waited for any longer
   std::string why;
 };
 struct Finish {};

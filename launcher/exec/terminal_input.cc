@@ -43,8 +43,8 @@ Result<TerminalInput> TerminalInput::open() {
   MUSTER_TRY(set_nonblocking(data.write_end, true));
   input.read_end_ = std::move(data.read_end);
   input.stop_ = std::move(stop.write_end);
-  input.thread_ = std::thread(
-      [pipe = std::move(data.write_end), stopped = std::move(stop.read_end)] {
+  input.thread_ =
+      std::thread([pipe = std::move(data.write_end), stopped = std::move(stop.read_end)] {
         copy_terminal(pipe, stopped);
       });
   return input;

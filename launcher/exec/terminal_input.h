@@ -23,8 +23,8 @@ class TerminalInput {
  private:
   TerminalInput() = default;
 
-  Fd read_end_;   // with a terminal: what rank 0 gets
-  Fd stop_;       // closing its other end ends the thread
+  Fd read_end_;  // with a terminal: what rank 0 gets
+  Fd stop_;      // closing its other end ends the thread
   std::thread thread_;
 };
 

@@ -42,8 +42,8 @@ Result<std::uint64_t> copy_file(const fs::path& from, const fs::path& to, const 
   if (!target) return data_error(doing, errno);
   auto copied = copy_bytes(source, target, doing);
   const timespec times[2] = {info.st_atim, info.st_mtim};
-  if (copied && (::fchmod(target.get(), info.st_mode & 07777) != 0 ||
-                 ::futimens(target.get(), times) != 0)) {
+  if (copied &&
+      (::fchmod(target.get(), info.st_mode & 07777) != 0 || ::futimens(target.get(), times) != 0)) {
     copied = data_error(doing, errno);
   }
   if (!copied) ::unlink(to.c_str());
@@ -123,8 +123,9 @@ void count_files(const fs::path& path, CollectedFiles& collected) {
 
 Result<> copy_source(const fs::path& source, const fs::path& copy, const fs::path& excluded) {
   CollectedFiles collected;
-  auto copied = copy_tree(source, copy, {excluded, copy}, true,
-                          [](const fs::path&, const struct stat&) { return true; }, collected);
+  auto copied = copy_tree(
+      source, copy, {excluded, copy}, true,
+      [](const fs::path&, const struct stat&) { return true; }, collected);
   if (copied) copied = make_directories(copy / "outputs");
   if (copied) copied = make_directories(copy / "logs");
   if (!copied) {
@@ -148,8 +149,8 @@ Result<CollectedFiles> move_files(const fs::path& from, const fs::path& to) {
   // `to` is empty, so a rename replaces it.
   if (::rename(from.c_str(), to.c_str()) == 0) return collected;
   collected = {};
-  MUSTER_TRY(copy_tree(from, to, {}, true, [](const fs::path&, const struct stat&) { return true; },
-                       collected));
+  MUSTER_TRY(copy_tree(
+      from, to, {}, true, [](const fs::path&, const struct stat&) { return true; }, collected));
   return collected;
 }
 

@@ -10,8 +10,9 @@
 
 namespace muster::exec {
 
-// Copies the tree (links as links; modes kept, and the times of files) to `copy`, without `excluded` (a
-// runs directory).  Both may lie inside it.  Makes ./outputs and ./logs in the copy.  Errors: kData.
+// Copies the tree (links as links; modes kept, and the times of files) to `copy`, without
+// `excluded` (a runs directory).  Both may lie inside it.  Makes ./outputs and ./logs in the copy.
+// Errors: kData.
 Result<> copy_source(const std::filesystem::path& source, const std::filesystem::path& copy,
                      const std::filesystem::path& excluded);
 

@@ -1,4 +1,5 @@
-// The whole decision of a run as plain data: what `muster plan` prints is what `muster run` executes.
+// The whole decision of a run as plain data: what `muster plan` prints is what `muster run`
+// executes.
 #pragma once
 
 #include <optional>
@@ -28,10 +29,11 @@ struct RankPlacement {
   int rank = 0;
   int local_rank = 0;
   int node_rank = 0;
-  bool bound = true;              // false: more ranks than cores; cpuset is then all allowed PUs
-  int core_count = 0;             // whole cores that it owns (0 when unbound)
-  CpuSet cpuset;                  // PUs, OS indexes
-  std::vector<int> memory_nodes;  // NUMA OS indexes of the preferred policy; empty: leave the default
+  bool bound = true;   // false: more ranks than cores; cpuset is then all allowed PUs
+  int core_count = 0;  // whole cores that it owns (0 when unbound)
+  CpuSet cpuset;       // PUs, OS indexes
+  std::vector<int>
+      memory_nodes;  // NUMA OS indexes of the preferred policy; empty: leave the default
   std::vector<topology::Gpu> gpus;
   std::vector<std::string> nics;
 };
@@ -49,10 +51,11 @@ struct MpirunWords {
 };
 
 struct MpirunCommand {
-  std::string executable;  // full path; exec'd with argv[0] "mpirun"
-  std::string version;     // "4.1.4"
-  std::vector<MpirunWords> words;                // argv[1..] in order, up to and with the agent
-  std::vector<EnvironmentVariable> environment;  // run-independent words that travel in the environment
+  std::string executable;          // full path; exec'd with argv[0] "mpirun"
+  std::string version;             // "4.1.4"
+  std::vector<MpirunWords> words;  // argv[1..] in order, up to and with the agent
+  std::vector<EnvironmentVariable>
+      environment;  // run-independent words that travel in the environment
 
   std::vector<std::string> argv() const;  // "mpirun" and all words
 };
@@ -66,10 +69,10 @@ struct LaunchPlan {
   std::vector<NodePlan> nodes;
   std::vector<RankPlacement> ranks;
 
-  std::vector<std::string> argv;   // what every rank execs
-  std::string working_directory;   // absolute, or "<copy of DIR>" text in `muster plan`
-  bool in_place = true;            // false: ranks run inside a copy of source_directory
-  std::string source_directory;    // absolute; "" when in place
+  std::vector<std::string> argv;  // what every rank execs
+  std::string working_directory;  // absolute, or "<copy of DIR>" text in `muster plan`
+  bool in_place = true;           // false: ranks run inside a copy of source_directory
+  std::string source_directory;   // absolute; "" when in place
 
   std::optional<MpirunCommand> mpirun;  // with backend mpi
 

@@ -98,16 +98,16 @@ Result<> check_gpus(const RunConfig& config, const NodeInventory& node, int proc
   return refuse(ErrorCode::kResources,
                 fmt::format("cannot place {} on {}: {} visible and gpus_per_process is {}",
                             processes(process_count), node.hostname, visible, *wanted.value),
-                "set gpus_per_process to 0, or leave it out: this version places CPUs only, and every rank sees "
+                "set gpus_per_process to 0, or leave it out: this version places CPUs only, and "
+                "every rank sees "
                 "all GPUs of the node",
                 wanted.origin);
 }
 
 void explain_resources(const RunConfig& config, const NodeInventory& node, LaunchPlan& plan) {
   const auto& gpus = config.resources.gpus_per_process;
-  const std::string automatic =
-      fmt::format("auto ({}): this version looks for no GPUs; all of the node stay visible",
-                  gpus.origin.text);
+  const std::string automatic = fmt::format(
+      "auto ({}): this version looks for no GPUs; all of the node stay visible", gpus.origin.text);
   plan.reasons.push_back({"gpus_per_process", "0", gpus.value ? gpus.origin.text : automatic});
   const auto& cores = config.resources.cores_per_process;
   const bool fixed = cores.value.has_value();

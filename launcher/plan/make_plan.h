@@ -25,7 +25,7 @@ struct PlanInputs {
   std::string agent_executable;                // full path of muster-agent
   bool running_as_root = false;
   std::map<std::string, std::string> caller_environment;
-  std::string current_directory;               // absolute
+  std::string current_directory;  // absolute
 };
 
 // Values that only a start can know; `muster plan` passes the text "<set at start>".

@@ -45,9 +45,9 @@ void choose_working_directory(const config::RunConfig& config, const std::string
   const auto& source = config.source_directory;
   if (source.value) {
     plan.in_place = false;
-    plan.source_directory = absolute_from(
-        config.config_directory.empty() ? current_directory : config.config_directory,
-        *source.value);
+    plan.source_directory =
+        absolute_from(config.config_directory.empty() ? current_directory : config.config_directory,
+                      *source.value);
     plan.working_directory = "<copy of " + plan.source_directory + ">";
     plan.reasons.push_back(
         {"working_directory", plan.working_directory,

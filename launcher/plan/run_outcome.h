@@ -1,5 +1,5 @@
-// What happened to a run, as plain data.  It lives on the pure floor because execution writes it and
-// the report reads it.
+// What happened to a run, as plain data.  It lives on the pure floor because execution writes it
+// and the report reads it.
 #pragma once
 
 #include <chrono>
@@ -22,25 +22,25 @@ struct ResourceUsage {
 };
 
 enum class RankEnd {
-  kNotStarted,   // its training process never ran
-  kExecFailed,   // exec or something before it failed: see exec_failure
-  kExited,       // its training process ended by itself: see status
-  kStopped,      // ended by Muster: because of another rank, a stop request or a limit; see status
-  kAgentLost,    // its agent ended without a report
+  kNotStarted,  // its training process never ran
+  kExecFailed,  // exec or something before it failed: see exec_failure
+  kExited,      // its training process ended by itself: see status
+  kStopped,     // ended by Muster: because of another rank, a stop request or a limit; see status
+  kAgentLost,   // its agent ended without a report
 };
 
 struct RankOutcome {
   int rank = 0;
   RankEnd end = RankEnd::kNotStarted;
-  ExitStatus status;                  // with kExited, kStopped; with kExecFailed the 126 or 127
-  std::string exec_failure;           // "executing ./train: permission denied"
-  std::string detail;                 // more evidence in one phrase; may be empty
-  std::optional<WallTime> started_at; // training process exec'd
+  ExitStatus status;                   // with kExited, kStopped; with kExecFailed the 126 or 127
+  std::string exec_failure;            // "executing ./train: permission denied"
+  std::string detail;                  // more evidence in one phrase; may be empty
+  std::optional<WallTime> started_at;  // training process exec'd
   std::optional<WallTime> ended_at;
   int training_pid = 0;
-  CpuSet cpuset;                      // read back from the kernel
-  std::string binding_note;           // how the read-back differs from the plan; empty: it does not
-  std::string mpi_library;            // file name of an MPI library seen mapped; may be empty
+  CpuSet cpuset;             // read back from the kernel
+  std::string binding_note;  // how the read-back differs from the plan; empty: it does not
+  std::string mpi_library;   // file name of an MPI library seen mapped; may be empty
   ResourceUsage usage;
 };
 
@@ -50,18 +50,18 @@ enum class FailureOrigin { kTraining, kMuster };
 enum class RunStatus { kSucceeded, kFailed, kCancelled };
 
 struct FirstFailure {
-  std::optional<int> rank;   // nullopt: not a rank (mpirun, the disk, a limit)
+  std::optional<int> rank;  // nullopt: not a rank (mpirun, the disk, a limit)
   FailureOrigin origin = FailureOrigin::kTraining;
-  std::string how;           // "exited" | "signaled" | "exec_failed" | "agent_lost" | "mpirun_ended" |
-                             // "start_timeout" | "time_limit" | "run_directory" | "stopped"
-  int value = 0;             // exit code or signal number
-  std::string description;   // one sentence without the subject: "exited with 7"
+  std::string how;  // "exited" | "signaled" | "exec_failed" | "agent_lost" | "mpirun_ended" |
+                    // "start_timeout" | "time_limit" | "run_directory" | "stopped"
+  int value = 0;    // exit code or signal number
+  std::string description;  // one sentence without the subject: "exited with 7"
 };
 
 // Bytes that a rank wrote and that are not in its file.
 struct StreamGap {
-  std::string stream;                 // "ranks/00003/attempt-0/stdout.log"
-  std::uint64_t offset = 0;           // of the first missing byte
+  std::string stream;                   // "ranks/00003/attempt-0/stdout.log"
+  std::uint64_t offset = 0;             // of the first missing byte
   std::optional<std::uint64_t> length;  // nullopt: unknown
   std::string reason;
 };
@@ -72,7 +72,7 @@ struct RunOutcome {
   std::optional<FirstFailure> first_failure;
   std::vector<RankOutcome> ranks;
   std::vector<StreamGap> gaps;
-  std::vector<std::string> warnings;   // found while it ran: separate MPI worlds, lost outputs
+  std::vector<std::string> warnings;  // found while it ran: separate MPI worlds, lost outputs
   WallTime started_at;
   WallTime ended_at;
 };

@@ -46,7 +46,8 @@ TEST_F(CheckPaths, AcceptsAScriptInTheSourceDirectoryBesideTheConfig) {
 
 TEST_F(CheckPaths, LooksBesideTheConfigWithoutASourceDirectory) {
   EXPECT_EQ(check("entry_script: src/train.py\n"), "");
-  EXPECT_THAT(check("entry_script: here.py\n"), testing::HasSubstr("ROOT/configs/here.py does not"));
+  EXPECT_THAT(check("entry_script: here.py\n"),
+              testing::HasSubstr("ROOT/configs/here.py does not"));
 }
 
 TEST_F(CheckPaths, AcceptsAnAbsoluteScript) {
@@ -81,7 +82,8 @@ TEST_F(CheckPaths, SaysThatAScriptIsADirectory) {
 
 TEST_F(CheckPaths, RefusesAScriptThatIsNoFile) {
   ASSERT_EQ(::mkfifo((root_ / "configs/pipe").c_str(), 0600), 0);
-  EXPECT_THAT(check("entry_script: pipe\n"), testing::HasSubstr("ROOT/configs/pipe is not a regular file"));
+  EXPECT_THAT(check("entry_script: pipe\n"),
+              testing::HasSubstr("ROOT/configs/pipe is not a regular file"));
 }
 
 TEST_F(CheckPaths, RefusesAScriptOutsideTheSourceDirectoryThatIsCopied) {
