@@ -39,9 +39,10 @@ constexpr auto kSweepDeadline = 5s;
 constexpr auto kMpirunPatienceAfterSuccess = 0ms;
 constexpr auto kAgentsPatience = 200ms;
 constexpr auto kStarterEndWait = 1s;
-// Between forking one agent and the next mpirun takes a millisecond.
+// Between forking one agent and the next mpirun takes a millisecond; a node that swaps takes
+// longer.
 constexpr auto kStartCheckInterval = 300ms;
-constexpr int kStartChecksWithoutNews = 4;
+constexpr int kStartChecksWithoutNews = 17;
 
 class Execution : public AgentHandler {
  public:
@@ -79,6 +80,13 @@ class Execution : public AgentHandler {
   bool is_stranger(pid_t pid) const;
   void run_directory_failed(const Error& error);
 
+  // Hands `event` to the supervision and does what it says; if that begins a stop, `why` is told.
+  template <typename Event>
+  void feed(Event event, const std::string& why, config::Milliseconds grace);
+  config::Milliseconds failure_grace() const {
+    return request_.plan.limits.failure_grace_period.value;
+  }
+  config::Milliseconds stop_grace() const { return request_.plan.limits.stop_grace_period.value; }
   void apply(const Actions& actions);
   void carry_out(const SignalRanks& action);
   void carry_out(const KillRanks& action);
@@ -227,33 +235,31 @@ void Execution::training_ended(int rank, const protocol::TrainingEnded& ended) {
   // mpirun's death comes before the ends that it causes, whatever order the loop reads them in.
   check_starter();
   const RankOutcome outcome = with_end(supervision_.rank(rank), ended);
-  const bool was_stopping = supervision_.stopping();
-  const Actions actions = supervision_.rank_ended(outcome, ended.by_agent(), Clock::now());
-  observer_.rank_ended(supervision_.rank(rank), supervision_.running_count());
-  if (!was_stopping && supervision_.stopping()) {
-    observer_.stopping("rank " + std::to_string(rank) + " " +
-                           (outcome.end == RankEnd::kExecFailed ? outcome.exec_failure
-                                                                : outcome.status.describe()),
-                       request_.plan.limits.failure_grace_period.value);
-  }
-  apply(actions);
+  const std::string how =
+      outcome.end == RankEnd::kExecFailed ? outcome.exec_failure : outcome.status.describe();
+  feed(
+      [&] {
+        const Actions actions = supervision_.rank_ended(outcome, ended.by_agent(), Clock::now());
+        observer_.rank_ended(supervision_.rank(rank), supervision_.running_count());
+        return actions;
+      },
+      "rank " + std::to_string(rank) + " " + how, failure_grace());
 }
 
 void Execution::agent_gone(int rank) {
   if (!agents_gone_.insert(rank).second) return;
   check_starter();
-  const bool was_stopping = supervision_.stopping();
-  const Actions actions = supervision_.agent_gone(rank, Clock::now());
-  if (supervision_.rank(rank).end == RankEnd::kAgentLost) {
-    const auto end = starter_->agent_end(rank);
-    supervision_.note_agent_end(rank, end ? end->describe() : "");
-    observer_.rank_ended(supervision_.rank(rank), supervision_.running_count());
-    if (!was_stopping) {
-      observer_.stopping("the agent of rank " + std::to_string(rank) + " ended",
-                         request_.plan.limits.failure_grace_period.value);
-    }
-  }
-  apply(actions);
+  feed(
+      [&] {
+        const Actions actions = supervision_.agent_gone(rank, Clock::now());
+        if (supervision_.rank(rank).end == RankEnd::kAgentLost) {
+          const auto end = starter_->agent_end(rank);
+          supervision_.note_agent_end(rank, end ? end->describe() : "");
+          observer_.rank_ended(supervision_.rank(rank), supervision_.running_count());
+        }
+        return actions;
+      },
+      "the agent of rank " + std::to_string(rank) + " ended", failure_grace());
   check_left();
 }
 
@@ -267,14 +273,10 @@ void Execution::read_signals() {
     } else if (signal_number == SIGUSR1 || signal_number == SIGUSR2) {
       carry_out(SignalRanks{server_->connected_ranks(), signal_number});
     } else {
-      const bool again = supervision_.stopping();
-      const Actions actions = supervision_.stop_requested(signal_number, Clock::now());
       const std::string name = signal_name(signal_number);
-      if (again) observer_.notice("a second " + name + ": no more grace");
-      if (!again && supervision_.stopping()) {
-        observer_.stopping(name, request_.plan.limits.stop_grace_period.value);
-      }
-      apply(actions);
+      if (supervision_.stopping()) observer_.notice("a second " + name + ": no more grace");
+      feed([&] { return supervision_.stop_requested(signal_number, Clock::now()); }, name,
+           stop_grace());
     }
   }
 }
@@ -286,14 +288,10 @@ void Execution::check_starter() {
   const bool mpi = request_.plan.mpirun.has_value();
   if (!starter_status_ || (!mpi && !left_)) return;
   starter_gone_ = true;
-  const bool was_stopping = supervision_.stopping();
-  const Actions actions = supervision_.starter_ended(*starter_status_, Clock::now());
-  if (mpi) observer_.notice("mpirun " + starter_status_->describe());
-  if (!was_stopping && supervision_.stopping()) {
-    observer_.stopping("mpirun " + starter_status_->describe(),
-                       request_.plan.limits.failure_grace_period.value);
-  }
-  apply(actions);
+  const std::string how = "mpirun " + starter_status_->describe();
+  if (mpi) observer_.notice(how);
+  feed([&] { return supervision_.starter_ended(*starter_status_, Clock::now()); }, how,
+       failure_grace());
   check_left();
 }
 
@@ -376,11 +374,19 @@ void Execution::run_directory_failed(const Error& error) {
   failure.origin = plan::FailureOrigin::kMuster;
   failure.how = "run_directory";
   failure.description = error.message;
+  feed(
+      [&] {
+        return supervision_.muster_failed(failure, to_int(ExitCode::kRunDirectory), Clock::now());
+      },
+      error.message, failure_grace());
+}
+
+template <typename Event>
+void Execution::feed(Event event, const std::string& why, config::Milliseconds grace) {
   const bool was_stopping = supervision_.stopping();
-  const Actions actions =
-      supervision_.muster_failed(failure, to_int(ExitCode::kRunDirectory), Clock::now());
-  if (!was_stopping) {
-    observer_.stopping(error.message, request_.plan.limits.failure_grace_period.value);
+  const Actions actions = event();
+  if (!was_stopping && supervision_.stopping()) {
+    observer_.stopping(why.empty() ? supervision_.why_stopping() : why, grace);
   }
   apply(actions);
 }
@@ -433,18 +439,12 @@ void Execution::carry_out(const Finish&) {
 }
 
 void Execution::arm_timer() {
-  const auto deadline = supervision_.next_deadline();
-  timer_ = deadline ? loop_.at(*deadline,
-                               [this] {
-                                 const bool was_stopping = supervision_.stopping();
-                                 const Actions actions = supervision_.tick(Clock::now());
-                                 if (!was_stopping && supervision_.stopping()) {
-                                   observer_.stopping(supervision_.why_stopping(),
-                                                      request_.plan.limits.stop_grace_period.value);
-                                 }
-                                 apply(actions);
-                               })
-                    : EventLoop::Watch();
+  timer_ = EventLoop::Watch();
+  if (const auto deadline = supervision_.next_deadline()) {
+    timer_ = loop_.at(*deadline, [this] {
+      feed([&] { return supervision_.tick(Clock::now()); }, "", stop_grace());
+    });
+  }
 }
 
 void Execution::arm_tick() {
