@@ -20,7 +20,6 @@ namespace muster::exec {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kLockName = "lock";
 constexpr std::size_t kLongestSocketName = 16;  // "/node.sock" and room to grow
 
 std::string name_prefix() {
@@ -32,6 +31,11 @@ std::string random_name() {
   char text[16];
   std::snprintf(text, sizeof text, "%08x", static_cast<unsigned>(device()));
   return name_prefix() + text;
+}
+
+// The lock is on the directory itself: from its first moment on it is either held or stale.
+Fd open_directory(const fs::path& path) {
+  return Fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
 
 bool is_same_file(const Fd& fd, const fs::path& path) {
@@ -84,14 +88,13 @@ Result<LockedDirectory> LockedDirectory::create(const fs::path& parent) {
       if (errno == EEXIST) continue;
       return Failure(system_error(ErrorCode::kInternal, "creating directory " + path.string()));
     }
-    const fs::path lock_path = path / kLockName;
-    Fd lock(::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    Fd lock = open_directory(path);
     if (!lock && errno != ENOENT) {
-      const Error error = system_error(ErrorCode::kInternal, "creating " + lock_path.string());
+      const Error error = system_error(ErrorCode::kInternal, "opening " + path.string());
       ::rmdir(path.c_str());
       return Failure(error);
     }
-    if (lock && ::flock(lock.get(), LOCK_EX) == 0 && is_same_file(lock, lock_path)) {
+    if (lock && ::flock(lock.get(), LOCK_EX) == 0 && is_same_file(lock, path)) {
       return LockedDirectory(path, std::move(lock));
     }
   }
@@ -109,11 +112,8 @@ std::vector<std::string> LockedDirectory::remove_stale(const fs::path& parent) {
         info.st_uid != ::getuid()) {
       continue;
     }
-    const Fd lock(::open((entry.path() / kLockName).c_str(), O_RDWR | O_CLOEXEC));
-    // Without a lock file it is being made right now, or its removal was cut short.
-    constexpr int kSecondsToMakeOne = 60;
-    const bool stale = lock ? ::flock(lock.get(), LOCK_EX | LOCK_NB) == 0
-                            : ::time(nullptr) - info.st_mtime > kSecondsToMakeOne;
+    const Fd lock = open_directory(entry.path());
+    const bool stale = lock && ::flock(lock.get(), LOCK_EX | LOCK_NB) == 0;
     if (stale && remove_tree(entry.path())) removed.push_back(entry.path().string());
   }
   return removed;

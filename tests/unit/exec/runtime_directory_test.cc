@@ -204,17 +204,32 @@ TEST_F(RuntimeDirectoryTest, WhatIsNotOursIsNotTouched) {
   write(own_name("file"), "x");
   write("target/keep", "x");
   fs::create_directory_symlink(scratch() / "target", scratch() / own_name("link"));
-  folder(own_name("being-made"));  // no lock yet, and young
   EXPECT_TRUE(LockedDirectory::remove_stale(scratch()).empty());
-  EXPECT_EQ(entries(scratch()), 6U);
+  EXPECT_EQ(entries(scratch()), 5U);
   EXPECT_TRUE(fs::exists(scratch() / "target/keep"));
 }
 
-TEST_F(RuntimeDirectoryTest, AnOldDirectoryWithoutALockIsRubbish) {
-  const fs::path old = folder(own_name("old"));
-  const timespec times[2] = {{1'000'000, 0}, {1'000'000, 0}};
-  ASSERT_EQ(::utimensat(AT_FDCWD, old.c_str(), times, 0), 0);
+// What a launcher leaves that is killed right after its mkdir.
+TEST_F(RuntimeDirectoryTest, AnEmptyDirectoryThatNobodyHoldsIsRubbish) {
+  folder(own_name("new"));
   EXPECT_EQ(LockedDirectory::remove_stale(scratch()).size(), 1U);
+}
+
+// Makers and cleaners in one place: whoever has a directory keeps it.
+TEST_F(RuntimeDirectoryTest, ACleanerNeverTakesADirectoryThatIsBeingMade) {
+  std::atomic<bool> done{false};
+  std::thread cleaner([&] {
+    while (!done) LockedDirectory::remove_stale(scratch());
+  });
+  for (int round = 0; round < 200; ++round) {
+    const auto made = LockedDirectory::create(scratch());
+    ASSERT_TRUE(made) << made.error().message;
+    std::ofstream(made->path() / "file") << "x";
+    EXPECT_TRUE(fs::exists(made->path() / "file"));
+  }
+  done = true;
+  cleaner.join();
+  EXPECT_EQ(entries(scratch()), 0U);
 }
 
 TEST_F(RuntimeDirectoryTest, MovingKeepsTheDirectory) {
