@@ -9,6 +9,7 @@ test_source_rules.py shows that each rule can fail.
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -59,9 +60,11 @@ NOT_CODE_OF_OURS = ("tests/", "benchmarks/", "examples/", "docs/")
 
 def files_of(root):
     """Every file that is, or would be, under version control; relative, with forward slashes."""
-    listed = subprocess.run(
-        ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        capture_output=True, check=False) if (root / ".git").exists() else None
+    listed = None
+    if (root / ".git").exists() and shutil.which("git"):
+        listed = subprocess.run(
+            ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others",
+             "--exclude-standard"], capture_output=True, check=False)
     if listed is not None and listed.returncode == 0:
         names = listed.stdout.decode().split("\0")
     else:
