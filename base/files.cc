@@ -12,7 +12,7 @@
 namespace muster {
 namespace fs = std::filesystem;
 
-Result<std::string> read_file(const fs::path& path) {
+Result<std::string> read_file(const fs::path& path, std::size_t max_bytes) {
   const std::string doing = "reading " + path.string();
   Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) return Failure(system_error(ErrorCode::kInternal, doing));
@@ -23,6 +23,9 @@ Result<std::string> read_file(const fs::path& path) {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return Failure(system_error(ErrorCode::kInternal, doing));
     if (got == 0) return text;
+    if (text.size() + static_cast<std::size_t>(got) > max_bytes) {
+      return fail(ErrorCode::kInternal, doing + ": it holds more than " + format_bytes(max_bytes));
+    }
     text.append(buffer.data(), static_cast<std::size_t>(got));
   }
 }

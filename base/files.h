@@ -10,7 +10,9 @@
 
 namespace muster {
 
-Result<std::string> read_file(const std::filesystem::path& path);
+// The whole file; an error when it holds more than max_bytes (a device may never end).
+Result<std::string> read_file(const std::filesystem::path& path,
+                              std::size_t max_bytes = std::size_t{1} << 30);
 
 // Replaces `path` by rename, so that readers see the old text or the new, never a mixture.  The new
 // text is on the disk before the rename when `durable`.

@@ -52,8 +52,8 @@ Result<T> choose(const std::string& option, const std::string& text,
   std::vector<std::string> names;
   for (const auto& [name, value] : choices) names.push_back(name);
   const std::string near = did_you_mean_hint(text, names);
-  return fail(ErrorCode::kUsage,
-              "--" + option + " " + text + ": must be one of " + join(names, ", "), near);
+  return fail(ErrorCode::kUsage, "--" + option + " " + text + " is not a choice",
+              near.empty() ? "write one of " + join(names, ", ") : near);
 }
 
 Result<> check_run_id(const std::string& run_id) {

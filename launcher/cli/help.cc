@@ -7,7 +7,7 @@ constexpr const char* kGeneral =
     R"(muster: starts distributed training and keeps hold of it until the last byte is stored
 
 usage: muster run CONFIG [-- extra script arguments]
-       muster run -n 4 -- python train.py …
+       muster run -n 4 -- python3 train.py …
 
 commands:
   run        start a run and wait for its end
@@ -39,7 +39,7 @@ The exit code is the one of the first rank that failed, or one of Muster's own (
 Ctrl-C or SIGTERM ends all ranks orderly (limits.stop_grace_period); a second one at once.
 
 examples:
-  muster run -n 4 -- python train.py --epochs 3
+  muster run -n 4 -- python3 train.py --epochs 3
   muster run run.yaml --set process_count_per_node=2 -- --epochs 3
 
 environment: MUSTER_RUNS_DIR, MUSTER_RUNTIME_DIR (sockets and Open MPI's session; else
@@ -61,7 +61,7 @@ usage: muster plan [options] CONFIG [-- extra script arguments]
 
 examples:
   muster plan run.yaml
-  muster plan -n 8 --topology dgx.xml --format json -- python train.py
+  muster plan -n 8 --topology dgx.xml --format json -- python3 train.py
 )";
 
 constexpr const char* kValidate = R"(muster validate: check a config

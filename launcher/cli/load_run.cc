@@ -13,6 +13,9 @@ namespace muster::cli {
 namespace fs = std::filesystem;
 namespace {
 
+constexpr std::size_t kLargestConfig = 16U
+                                       << 20;  // the config library refuses smaller ones, by name
+
 tl::unexpected<Problems> one_problem(Error error) {
   return tl::unexpected<Problems>(Problems{std::move(error)});
 }
@@ -21,23 +24,41 @@ Error usage(std::string message, std::string hint) {
   return Error{ErrorCode::kUsage, std::move(message), std::move(hint), std::nullopt};
 }
 
-// `muster run -n 4 python train.py`: the words look like a command that lacks its `--`.
+// `muster run -n 4 python3 train.py`: the words look like a command that lacks its `--`.
 Error too_many_files(const CommandLine& line) {
   return usage("more than one config: " + shell_quoted(line.config_files),
                "a run takes one config file; to run a command write `muster run -n 4 -- " +
                    shell_quoted(line.config_files) + "`");
 }
 
+// "did you mean run.yaml?" for a file that lies beside the one that was named.
+std::string near_file_hint(const fs::path& missing) {
+  const fs::path directory = missing.has_parent_path() ? missing.parent_path() : fs::path(".");
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
+    if (at->is_regular_file(error)) names.push_back(at->path().filename().string());
+  }
+  return did_you_mean_hint(missing.filename().string(), names);
+}
+
 Result<std::string> read_config_file(const std::string& name) {
-  auto text = read_file(name);
+  auto text = read_file(name, kLargestConfig);
   if (text) return text;
   Error error = std::move(text).error();
   error.code = ErrorCode::kConfig;
   error.message = "cannot read the config: " + error.message;
-  if (!fs::exists(name)) {
-    error.hint = "to run a command without a config, put -- before it: muster run -n 2 -- " + name;
+  std::error_code ignored;
+  if (!fs::exists(name, ignored)) {
+    error.hint = near_file_hint(name);
+    if (error.hint.empty()) {
+      error.hint =
+          "to run a command without a config, put -- before it: muster run -n 2 -- " + name;
+    }
   } else if (fs::is_directory(name)) {
     error.hint = "name a file, for example " + (fs::path(name) / "run.yaml").string();
+  } else {
+    error.hint = "see who may read it: ls -l " + shell_quoted(name);
   }
   return Failure(std::move(error));
 }
@@ -114,8 +135,9 @@ tl::expected<config::RunConfig, Problems> load_config(const CommandLine& line,
   auto config = [&]() -> tl::expected<config::RunConfig, Problems> {
     if (line.config_files.empty()) {
       if (!line.after_dashes || line.after_dashes->empty()) {
-        return one_problem(usage("nothing to run: no config and no command",
-                                 "`muster run run.yaml`, or `muster run -n 4 -- python train.py`"));
+        return one_problem(
+            usage("nothing to run: no config and no command",
+                  "`muster run run.yaml`, or `muster run -n 4 -- python3 train.py`"));
       }
       return config::config_from_command(*line.after_dashes, line.overrides);
     }
@@ -124,14 +146,18 @@ tl::expected<config::RunConfig, Problems> load_config(const CommandLine& line,
     if (!text) return one_problem(std::move(text).error());
     config_text = *text;
     const fs::path directory = fs::absolute(name).lexically_normal().parent_path();
-    auto read = config::read_config(*text, name, directory.string(), line.overrides);
+    auto read = config::read_config(
+        *text, name, directory.string(), line.overrides,
+        [&](const config::RunConfig& found) { return config::check_paths(found, here.string()); });
     if (read && line.after_dashes) read->extra_arguments = *line.after_dashes;
     return read;
   }();
   if (!config) return config;
-  if (line.config_files.empty()) config_text = config::describe_text(*config);
-  if (auto problems = config::check_paths(*config, here.string()); !problems.empty()) {
-    return tl::unexpected<Problems>(std::move(problems));
+  if (line.config_files.empty()) {
+    config_text = config::describe_text(*config);
+    if (auto problems = config::check_paths(*config, here.string()); !problems.empty()) {
+      return tl::unexpected<Problems>(std::move(problems));
+    }
   }
   return config;
 }

@@ -25,7 +25,7 @@ tl::unexpected<Problems> usage(std::string message, std::string hint) {
 
 CommandResult dispatch(const std::vector<std::string>& words) {
   if (words.size() < 2) {
-    return usage("no command", "`muster run -n 4 -- python train.py`; `muster --help` says more");
+    return usage("no command", "`muster run -n 4 -- python3 train.py`; `muster --help` says more");
   }
   const std::string& command = words[1];
   const std::vector<std::string> rest(words.begin() + 2, words.end());
@@ -54,8 +54,14 @@ CommandResult dispatch(const std::vector<std::string>& words) {
   return topo_command(*line);
 }
 
+// A message may quote bytes of a file or a program, NUL among them.
+void print_error(const Error& problem) {
+  const std::string text = format_error(problem);
+  std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
 int report_problems(const Problems& problems) {
-  for (const Error& problem : problems) std::fputs(format_error(problem).c_str(), stderr);
+  for (const Error& problem : problems) print_error(problem);
   return to_int(exit_code_for(problems.front().code));
 }
 

@@ -4,10 +4,12 @@
 #include "launcher/cli/run_session.h"
 
 #include <arpa/inet.h>
+#include <climits>
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
 #include <netinet/in.h>
+#include <poll.h>
 #include <random>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -95,6 +97,15 @@ Error with_place_hint(Error error) {
   return error;
 }
 
+// Whether the other side took all of a short text without being waited for.
+bool write_if_ready(int fd, const std::string& text) {
+  pollfd room{fd, POLLOUT, 0};
+  if (text.size() > PIPE_BUF || ::poll(&room, 1, 0) != 1 || (room.revents & POLLOUT) == 0) {
+    return false;
+  }
+  return ::write(fd, text.data(), text.size()) >= 0;
+}
+
 plan::RunOutcome failure_of_muster(const Error& error, const std::string& how) {
   plan::RunOutcome outcome;
   outcome.status = plan::RunStatus::kFailed;
@@ -120,12 +131,19 @@ Result<int> RunSession::run() {
   MUSTER_TRY(make_directories());
   if (auto opened = open_records(); !opened) {
     static_cast<void>(remove_tree(directory_->root()));
+    remove_empty_runs();
     return Failure(with_place_hint(std::move(opened).error()));
   }
   announce();
   auto executed = execute(signals);
   if (!executed) return Failure(conclude_without_start(std::move(executed).error()));
   return conclude(std::move(*executed));
+}
+
+Result<store::RunDirectory> RunSession::create_run_directory(const std::string& runs) {
+  start_.run_id = line_.run_id.value_or(new_run_id());
+  shown_directory_ = (fs::path(runs) / start_.run_id).string();
+  return store::RunDirectory::create(fs::absolute(runs), start_.run_id, plan_.world_size);
 }
 
 Result<> RunSession::make_directories() {
@@ -135,14 +153,17 @@ Result<> RunSession::make_directories() {
       !environment_runs->second.empty()) {
     runs = environment_runs->second;
   }
-  start_.run_id = line_.run_id.value_or(new_run_id());
-  shown_directory_ = (fs::path(runs) / start_.run_id).string();
   MUSTER_TRY_ASSIGN(start_.master_port, free_port());
   MUSTER_TRY_ASSIGN(runtime_, exec::make_runtime_directories(run_.inputs.caller_environment));
-  const bool had_runs = fs::exists(runs);
-  auto made = store::RunDirectory::create(fs::absolute(runs), start_.run_id, plan_.world_size);
+  made_runs_ = !fs::exists(runs);
+  auto made = create_run_directory(runs);
+  // Of many runs that start in one second two may draw the same id.
+  for (int again = 0; !made && !line_.run_id && fs::exists(shown_directory_) && again < 16;
+       ++again) {
+    made = create_run_directory(runs);
+  }
   if (!made) {
-    if (!had_runs) ::rmdir(runs.c_str());  // only if it is ours and empty
+    remove_empty_runs();
     return Failure(with_place_hint(std::move(made).error()));
   }
   directory_ = std::move(*made);
@@ -154,13 +175,22 @@ Result<> RunSession::make_directories() {
   return {};
 }
 
+// The runs directory, if it is ours and nothing is in it.
+void RunSession::remove_empty_runs() {
+  if (made_runs_) ::rmdir(fs::path(shown_directory_).parent_path().c_str());
+}
+
 Result<> RunSession::open_records() {
   MUSTER_TRY(directory_->hold_reserve());
   MUSTER_TRY(replace_file(directory_->config_yaml(), run_.config_text));
   MUSTER_TRY(replace_file(directory_->plan_json(), plan::plan_json(plan_)));
   if (!plan_.in_place) {
+    // Runs that lie in the source are not source; with --runs-dir . that is this run alone.
+    std::error_code ignored;
+    const fs::path runs = directory_->root().parent_path();
+    const bool same = fs::equivalent(runs, plan_.source_directory, ignored);
     MUSTER_TRY(exec::copy_source(plan_.source_directory, plan_.working_directory,
-                                 directory_->root().parent_path()));
+                                 same ? directory_->root() : runs));
   }
   began_ = exec::file_time_now();
   console_.emplace(console_options(line_, plan_.world_size));
@@ -172,10 +202,13 @@ Result<> RunSession::open_records() {
 }
 
 void RunSession::announce() {
+  // Before the console knows of any output: the first line comes first, also where stdout and
+  // stderr are one pipe.  A terminal that blocks gets it from the console's thread.
+  const std::string line = summary_line(run_, plan_, shown_directory_);
+  if (!write_if_ready(STDERR_FILENO, line + "\n")) console_->print(line);
   for (int rank = 0; rank < plan_.world_size; ++rank) {
     console_->follow(rank, directory_->rank_stdout(rank, 0), directory_->rank_stderr(rank, 0));
   }
-  console_->print(summary_line(run_, plan_, shown_directory_));
   for (const std::string& warning : plan_.warnings) console_->print("muster: warning: " + warning);
 }
 
@@ -200,6 +233,7 @@ Error RunSession::conclude_without_start(Error error) {
   directory_->release_reserve();
   if (error.code == ErrorCode::kRunDirectory) {
     static_cast<void>(remove_tree(directory_->root()));
+    remove_empty_runs();
     return with_place_hint(std::move(error));
   }
   static_cast<void>(record_end(failure_of_muster(error, "not_started")));

@@ -29,6 +29,8 @@ class RunSession {
 
  private:
   Result<> make_directories();
+  Result<store::RunDirectory> create_run_directory(const std::string& runs);
+  void remove_empty_runs();
   Result<> open_records();
   void announce();
   Result<plan::RunOutcome> execute(const SignalFd& signals);
@@ -45,6 +47,7 @@ class RunSession {
   plan::StartValues start_;
   std::vector<ResourceLimit> rank_limits_;
   std::string shown_directory_;  // as the user would type it
+  bool made_runs_ = false;       // the runs directory did not exist before
   std::optional<store::RunDirectory> directory_;
   exec::RuntimeDirectories runtime_;
   std::optional<report::Console> console_;

@@ -44,8 +44,10 @@ Error not_found(const Origin& origin, std::string_view key, const fs::path& path
                 const std::error_code& error, std::string hint) {
   const bool absent = !error || error == std::errc::no_such_file_or_directory ||
                       error == std::errc::not_a_directory;
-  if (!absent)
-    return path_problem(origin, key, path, "cannot be looked at: " + error.message(), "");
+  if (!absent) {
+    return path_problem(origin, key, path, "cannot be looked at: " + error.message(),
+                        "see who may read it: ls -ld " + shell_quoted(path.string()));
+  }
   std::string near = near_name_hint(path);
   return path_problem(origin, key, path, "does not exist",
                       near.empty() ? std::move(hint) : std::move(near));
@@ -74,7 +76,7 @@ bool leaves_source_directory(const RunConfig& config, const std::string& script)
 
 Problems check_entry_script(const RunConfig& config, const std::string& current_directory) {
   const auto* script = std::get_if<EntryScript>(&config.run.value);
-  if (script == nullptr) return {};
+  if (script == nullptr || script->path.empty()) return {};  // empty: another problem says so
   const Origin& origin = config.run.origin;
   const fs::path path = entry_script_path(config, current_directory);
   const std::string name = "entry_script";
@@ -116,7 +118,7 @@ std::string source_directory_path(const RunConfig& config, const std::string& cu
 
 std::string entry_script_path(const RunConfig& config, const std::string& current_directory) {
   const auto* script = std::get_if<EntryScript>(&config.run.value);
-  if (script == nullptr) return "";
+  if (script == nullptr || script->path.empty()) return "";
   const std::string source = source_directory_path(config, current_directory);
   const fs::path base = source.empty() ? source_base(config, current_directory) : fs::path(source);
   return (base / script->path).lexically_normal().string();

@@ -72,6 +72,11 @@ class TreeBuilder : public YAML::EventHandler {
                 const std::string& value) override {
     check_tag(mark, tag);
     check_quotes(mark);
+    if (value.find('\0') != std::string::npos) {
+      problems_.push_back(Error{ErrorCode::kConfig,
+                                "this text contains a NUL, which no argument or variable can hold",
+                                "leave the \\0 out", source_.location(place_of(mark))});
+    }
     plain_ = tag == "?";
     finish(mark, anchor, Node{Node::Kind::kScalar, value});
   }

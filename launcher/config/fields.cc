@@ -89,6 +89,17 @@ void read_node_count(const Value& value, Draft& draft) {
   draft.config.node_count = {*count, value.origin};
 }
 
+void read_gpus_per_process(const Value& value, Draft& draft) {
+  const auto count = parsed(value, draft, count_or_auto_from<0>);
+  if (!count) return;
+  if (count->value_or(0) > 0) {
+    refuse_feature(value, draft, "placing GPUs is",
+                   "leave it out: every rank sees all GPUs of the node, and LOCAL_RANK picks one");
+    return;
+  }
+  draft.config.resources.gpus_per_process = {*count, value.origin};
+}
+
 void read_max_restarts(const Value& value, Draft& draft) {
   const auto count = parsed(value, draft, count_from<0>);
   if (count.value_or(0) == 0) return;

@@ -58,6 +58,7 @@ void read_outputs(const Value& value, Draft& draft);
 void refuse_output(const Value& value, Draft& draft);
 void read_packages(const Value& value, Draft& draft);
 void read_node_count(const Value& value, Draft& draft);
+void read_gpus_per_process(const Value& value, Draft& draft);
 void read_max_restarts(const Value& value, Draft& draft);
 void read_shm_size(const Value& value, Draft& draft);
 void read_patterns(const Value& value, Draft& draft);

@@ -176,7 +176,8 @@ Result<Override> parse_set(std::string_view text) {
 
 tl::expected<RunConfig, Problems> read_config(std::string_view text, const std::string& file_name,
                                               const std::string& config_directory,
-                                              std::span<const Override> overrides) {
+                                              std::span<const Override> overrides,
+                                              const FurtherCheck& check) {
   const SourceText source(text, file_name);
   Draft draft;
   draft.source = &source;
@@ -189,6 +190,9 @@ tl::expected<RunConfig, Problems> read_config(std::string_view text, const std::
   read_mapping(*root, "", draft);
   read_unused_flags(overrides, draft);
   check_together(draft);
+  if (check) {
+    for (Error& problem : check(draft.config)) draft.problems.push_back(std::move(problem));
+  }
   return finished(std::move(draft));
 }
 

@@ -3,6 +3,7 @@
 // read_config() and config_from_command() are pure; check_paths() alone looks at the file system.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,9 +30,12 @@ Result<Override> parse_set(std::string_view text);
 
 // Native YAML.  file_name is the name for messages, as the user gave it; config_directory is
 // absolute.  Problems are in file order, then those of overrides.
+// `check` sees what could be read, also beside problems, and its problems are told with the others.
+using FurtherCheck = std::function<Problems(const RunConfig&)>;
 tl::expected<RunConfig, Problems> read_config(std::string_view text, const std::string& file_name,
                                               const std::string& config_directory,
-                                              std::span<const Override> overrides);
+                                              std::span<const Override> overrides,
+                                              const FurtherCheck& check = {});
 
 // The form without a file.  More than one process without a backend passes here: whoever knows
 // whether there is an mpirun chooses, when distributed_backend still has the origin kDefault.

@@ -32,8 +32,8 @@ unsigned long files_needed(int local_ranks) {
 
 Result<std::vector<ResourceLimit>> raise_limits(int local_ranks) {
   const Need needs[] = {
-      {RLIMIT_NOFILE, "open files", "-n", files_needed(local_ranks)},
-      {RLIMIT_NPROC, "processes", "-u",
+      {RLIMIT_NOFILE, "open files", "n", files_needed(local_ranks)},
+      {RLIMIT_NPROC, "processes", "u",
        kProcessesOfLauncher + kProcessesPerRank * static_cast<unsigned long>(local_ranks)},
   };
   std::vector<ResourceLimit> originals;

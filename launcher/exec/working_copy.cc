@@ -131,6 +131,8 @@ Result<> copy_source(const fs::path& source, const fs::path& copy, const fs::pat
   if (!copied) {
     Error error = std::move(copied).error();
     error.code = ErrorCode::kData;
+    error.hint =
+        "every file of source_directory is copied: it must be readable, and there must be room";
     return Failure(std::move(error).with_context("copying source_directory"));
   }
   return {};

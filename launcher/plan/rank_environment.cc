@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -165,10 +166,12 @@ void explain_threads(const config::RunConfig& config, const PlanInputs& inputs, 
     plan.reasons.push_back({name, caller->second, "the caller's environment"});
     return;
   }
+  int fewest = std::numeric_limits<int>::max();
   int most = 0;
   bool capped = false;
   for (const RankPlacement& rank : plan.ranks) {
     const int threads = thread_count(plan, rank, inputs);
+    fewest = std::min(fewest, threads);
     most = std::max(most, threads);
     capped = capped || threads < rank.core_count;
   }
@@ -178,7 +181,8 @@ void explain_threads(const config::RunConfig& config, const PlanInputs& inputs, 
         fmt::format("the cgroup grants {:.2f} CPUs of time to {}", *inputs.nodes.front().cpu_quota,
                     counted(static_cast<std::int64_t>(plan.ranks.size()), "rank"));
   }
-  plan.reasons.push_back({name, std::to_string(most), why});
+  const std::string range = fewest < most ? std::to_string(fewest) + " to " : "";
+  plan.reasons.push_back({name, range + std::to_string(most), why});
 }
 
 Environment kept(const PlanInputs& inputs, bool (*is_dropped)(std::string_view)) {

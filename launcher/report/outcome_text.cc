@@ -253,6 +253,16 @@ void Report::hint() {
   const std::string& how = outcome_.first_failure->how;
   if (how == "run_directory") {
     line("hint: make room there, or choose another place with --runs-dir or MUSTER_RUNS_DIR");
+  } else if (how == "exec_failed" && outcome_.first_failure->value == 127) {
+    line(
+        "hint: a program is found on PATH or by a path (./train.sh); a Python script needs its "
+        "interpreter: python3 train.py");
+  } else if (how == "exec_failed" && outcome_.first_failure->value == 126) {
+    line(
+        "hint: a script must be executable (chmod +x), or be given to its interpreter: "
+        "python3 train.py");
+  } else if (how == "start_timeout" && plan_.mpirun) {
+    line("hint: see whether `mpirun -np 2 true` works here; limits.join_timeout sets the time");
   } else if (how == "mpirun_ended" && outcome_.exit_code == to_int(ExitCode::kTimeout)) {
     line("hint: see whether `mpirun -np 2 true` works here; --backend direct runs without MPI");
   }

@@ -31,31 +31,34 @@ struct DestroyTopology {
 };
 using Topology = std::unique_ptr<hwloc_topology, DestroyTopology>;
 
-// hwloc offers no call to leave its plugins alone, only this variable; a folder that does not exist
-// is silently empty.
-class PluginsHidden {
+// An environment variable with another value, or none, for a while.
+class VariableFor {
  public:
-  PluginsHidden() {
-    if (const char* before = std::getenv(kName)) before_ = before;
-    ::setenv(kName, "/dev/null", 1);
+  VariableFor(const char* name, const char* value) : name_(name) {
+    if (const char* before = std::getenv(name)) before_ = before;
+    set(value);
   }
-  PluginsHidden(const PluginsHidden&) = delete;
-  PluginsHidden& operator=(const PluginsHidden&) = delete;
-  ~PluginsHidden() {
-    if (before_) {
-      ::setenv(kName, before_->c_str(), 1);
+  VariableFor(const VariableFor&) = delete;
+  VariableFor& operator=(const VariableFor&) = delete;
+  ~VariableFor() { set(before_ ? before_->c_str() : nullptr); }
+
+ private:
+  void set(const char* value) {
+    if (value != nullptr) {
+      ::setenv(name_, value, 1);
     } else {
-      ::unsetenv(kName);
+      ::unsetenv(name_);
     }
   }
 
- private:
-  static constexpr const char* kName = "HWLOC_PLUGINS_PATH";
+  const char* name_;
   std::optional<std::string> before_;
 };
 
 Result<Topology> new_topology() {
-  const PluginsHidden hidden;
+  // hwloc offers no call to leave its plugins alone, only this variable; a folder that does not
+  // exist is silently empty.
+  const VariableFor no_plugins("HWLOC_PLUGINS_PATH", "/dev/null");
   hwloc_topology_t raw = nullptr;
   if (hwloc_topology_init(&raw) != 0) {
     return Failure(system_error(ErrorCode::kInternal, "starting hwloc"));
@@ -74,6 +77,10 @@ Result<Topology> new_topology() {
 }
 
 Result<Topology> load_live(bool with_x86) {
+  // Left from somebody's test they would make another machine of this one.
+  const VariableFor no_file("HWLOC_XMLFILE", nullptr);
+  const VariableFor no_synthetic("HWLOC_SYNTHETIC", nullptr);
+  const VariableFor no_root("HWLOC_FSROOT", nullptr);
   MUSTER_TRY_ASSIGN(Topology topology, new_topology());
   if (!with_x86) {
     // A component that this hwloc does not have is refused, which is as good.
@@ -98,7 +105,8 @@ std::optional<int> xml_major_version(const std::string& text) {
 }
 
 Result<Topology> load_xml(const std::string& file) {
-  auto text = read_file(file);
+  constexpr std::size_t kLargestTopology = 64U << 20;
+  auto text = read_file(file, kLargestTopology);
   if (!text) {
     Error error = std::move(text).error();
     error.code = ErrorCode::kResources;

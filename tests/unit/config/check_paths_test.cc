@@ -110,5 +110,24 @@ TEST_F(CheckPaths, HasNothingToLookAtForACommand) {
   EXPECT_EQ(check("command: python3 nothing.py\n"), "");
 }
 
+TEST_F(CheckPaths, MissingFilesAreToldWithAllOtherProblems) {
+  const auto config =
+      read_config("source_directory: src\nentry_script: trian.py\nlimits: {join_timeout: x}\n",
+                  "run.yaml", (root_ / "configs").string(), {},
+                  [&](const RunConfig& found) { return check_paths(found, root_.string()); });
+  ASSERT_FALSE(config);
+  ASSERT_EQ(config.error().size(), 2U);
+  EXPECT_THAT(config.error()[0].message, testing::HasSubstr("trian.py does not exist"));
+  EXPECT_THAT(config.error()[1].message, testing::HasSubstr("\"x\" is not a duration"));
+}
+
+TEST_F(CheckPaths, ASettingThatCouldNotBeReadIsNotLookedFor) {
+  const auto config =
+      read_config("entry_script: [a, b]\n", "run.yaml", (root_ / "configs").string(), {},
+                  [&](const RunConfig& found) { return check_paths(found, root_.string()); });
+  ASSERT_FALSE(config);
+  EXPECT_EQ(config.error().size(), 1U) << text_of(config.error());
+}
+
 }  // namespace
 }  // namespace muster::config

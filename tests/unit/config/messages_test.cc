@@ -71,6 +71,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadValue{"process_count_per_node: {a: 4}", "one value, not a mapping", kProcesses},
         BadValue{"node_count: 0", "0 is less than 1", "whole number of nodes"},
         BadValue{"restarts: {max_restarts: -1}", "-1 is less than 0", "0 or more"},
+        BadValue{"resources: {gpus_per_process: 1}", "placing GPUs is not available",
+                 "LOCAL_RANK picks one"},
+        BadValue{"environment: {variables: {A: \"a\\0b\"}}", "this text contains a NUL", "leave the \\0 out"},
         BadValue{"resources: {gpus_per_process: -1}", "-1 is less than 0", "0 or more"},
         BadValue{"resources: {cores_per_process: 0}", "0 is less than 1", "1 or more"}));
 

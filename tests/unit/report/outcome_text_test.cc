@@ -172,12 +172,15 @@ TEST_F(OutcomeTextTest, TellsAProgramThatCannotBeStartedWithoutItsLastLines) {
     rank(each).exec_failure = "executing ./train: no such file or directory";
   }
   fails_first(0, "exec_failed", 127, "executing ./train: no such file or directory");
-  EXPECT_EQ(report(),
-            "muster: rank 0 on node-a could not start its program: executing ./train: no such file "
-            "or directory\n"
-            "  the other 7 ranks failed in the same way\n"
-            "  everything that the ranks wrote: RUN/ranks\n"
-            "  exit code 127, origin: training\n");
+  EXPECT_EQ(
+      report(),
+      "muster: rank 0 on node-a could not start its program: executing ./train: no such file "
+      "or directory\n"
+      "  the other 7 ranks failed in the same way\n"
+      "  hint: a program is found on PATH or by a path (./train.sh); a Python script needs its "
+      "interpreter: python3 train.py\n"
+      "  everything that the ranks wrote: RUN/ranks\n"
+      "  exit code 127, origin: training\n");
 }
 
 TEST_F(OutcomeTextTest, DoesNotSayFirstOfTheOnlyRank) {

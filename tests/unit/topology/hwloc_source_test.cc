@@ -34,6 +34,20 @@ const NumaNode& numa_node(const NodeInventory& inventory, std::size_t index) {
   return inventory.numa_nodes.at(index);
 }
 
+TEST(HwlocSource, ALeftoverVariableMakesNoOtherMachineOfThisOne) {
+  const auto before = discover();
+  ASSERT_TRUE(before);
+  ::setenv("HWLOC_SYNTHETIC", "numa:7 core:3 pu:1", 1);
+  ::setenv("HWLOC_XMLFILE", MUSTER_TEST_DATA "/topologies/sparse-ids.xml", 1);
+  const auto after = discover();
+  EXPECT_STREQ(std::getenv("HWLOC_SYNTHETIC"), "numa:7 core:3 pu:1");
+  ::unsetenv("HWLOC_SYNTHETIC");
+  ::unsetenv("HWLOC_XMLFILE");
+  ASSERT_TRUE(after) << after.error().message;
+  EXPECT_EQ(after->present, before->present);
+  EXPECT_EQ(after->numa_nodes.size(), before->numa_nodes.size());
+}
+
 TEST(HwlocSource, GroupsHardwareThreadsIntoCores) {
   const NodeInventory node = from_file("laptop-4c8t");
   ASSERT_EQ(node.cores.size(), 4U);
