@@ -42,7 +42,7 @@ constexpr auto kStarterEndWait = 1s;
 // Between forking one agent and the next mpirun takes a millisecond; a node that swaps takes
 // longer.
 constexpr auto kStartCheckInterval = 300ms;
-constexpr int kStartChecksWithoutNews = 17;
+constexpr int kStartChecksWithoutNews = 4;
 
 class Execution : public AgentHandler {
  public:
