@@ -47,8 +47,8 @@ Prepared prepare(const ChildSpec& spec) {
   }
   for (const std::string& word : spec.argv) prepared.argv.push_back(c_string(word));
   prepared.argv.push_back(nullptr);
-  static const std::string kShell = "sh";
-  prepared.shell_argv.push_back(c_string(kShell));
+  static const std::string shell_name = "sh";
+  prepared.shell_argv.push_back(c_string(shell_name));
   prepared.shell_argv.push_back(nullptr);  // the file
   for (std::size_t i = 1; i < prepared.argv.size(); ++i) {
     prepared.shell_argv.push_back(prepared.argv[i]);
@@ -117,6 +117,7 @@ void exec_candidates(Prepared& prepared) noexcept {
   }
   close_others_on_exec();
   ::signal(SIGPIPE, SIG_DFL);
+  ::signal(SIGCHLD, SIG_DFL);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -172,6 +173,12 @@ std::string StartFailure::describe(const ChildSpec& spec) const {
   }
   if (error_number == ENOENT && spec.program.find('/') == std::string::npos) {
     return "executing " + spec.program + ": not found on PATH";
+  }
+  const bool present =
+      spec.program.find('/') != std::string::npos && ::access(spec.program.c_str(), F_OK) == 0;
+  if (error_number == ENOENT && present) {
+    return "executing " + spec.program +
+           ": the interpreter that its first line names was not found";
   }
   return "executing " + spec.program + why;
 }
@@ -290,12 +297,16 @@ std::vector<pid_t> children_of(pid_t pid) {
   return children;
 }
 
-bool has_ended(pid_t pid) {
+char process_state(pid_t pid) {
   const auto stat = read_file("/proc/" + std::to_string(pid) + "/stat");
-  if (!stat) return true;
+  if (!stat) return 'X';
   const std::size_t after_name = stat->rfind(") ");
-  return after_name == std::string::npos || stat->compare(after_name + 2, 1, "Z") == 0 ||
-         stat->compare(after_name + 2, 1, "X") == 0;
+  return after_name + 2 < stat->size() ? (*stat)[after_name + 2] : 'X';
+}
+
+bool has_ended(pid_t pid) {
+  const char state = process_state(pid);
+  return state == 'Z' || state == 'X';
 }
 
 std::vector<std::string> own_environment() {

@@ -107,6 +107,9 @@ std::vector<pid_t> children_of(pid_t pid);
 // Whether the process runs no more, be it that nobody has reaped it.
 bool has_ended(pid_t pid);
 
+// Its state as in /proc/PID/stat ('R', 'S', 'T', 'D', 'Z', …); 'X' when there is no such process.
+char process_state(pid_t pid);
+
 // Kills every child of this process for which `spare(pid)` is false, and then those that thereby
 // become our children, until none is left or `deadline` has passed.  Returns how many were killed.
 // Children that `spare` keeps are neither killed nor reaped.

@@ -38,6 +38,10 @@ sigset_t all_but_faults() {
   return set;
 }
 
+void restore_child_signal() {
+  ::signal(SIGCHLD, SIG_DFL);
+}
+
 void ensure_standard_descriptors() {
   while (true) {
     const int fd = ::open("/dev/null", O_RDWR);

@@ -30,6 +30,10 @@ sigset_t signal_set(std::initializer_list<int> signals);
 // All that can be blocked but for the ones that a fault in our own code raises.
 sigset_t all_but_faults();
 
+// Some callers ignore SIGCHLD, and a program inherits that: its children would then vanish
+// unreaped, and with them how they ended.
+void restore_child_signal();
+
 // Opens /dev/null for each of the descriptors 0, 1 and 2 that is closed, so that no pipe of ours
 // lands there.
 void ensure_standard_descriptors();

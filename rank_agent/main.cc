@@ -9,6 +9,7 @@
 
 #include "base/error_text.h"
 #include "base/exit_code.h"
+#include "base/signals.h"
 #include "base/text.h"
 #include "base/unix_socket.h"
 #include "muster/version.h"
@@ -60,6 +61,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   std::signal(SIGPIPE, SIG_IGN);
+  restore_child_signal();
   ensure_standard_descriptors();
   const Result<> served = agent::serve();
   if (served) return to_int(ExitCode::kSuccess);

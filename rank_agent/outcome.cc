@@ -35,6 +35,19 @@ std::string mpi_library_name(const char* line) {
   return is_mpi ? name : "";
 }
 
+bool is_mpi_launcher(pid_t pid) {
+  char name[32] = "";
+  const std::string path = "/proc/" + std::to_string(pid) + "/comm";
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> comm(std::fopen(path.c_str(), "re"),
+                                                             &std::fclose);
+  if (!comm || std::fgets(name, sizeof name, comm.get()) == nullptr) return false;
+  name[std::strcspn(name, "\n")] = '\0';
+  for (const char* launcher : {"mpirun", "orterun", "mpiexec", "prterun", "mpiexec.hydra"}) {
+    if (std::strcmp(name, launcher) == 0) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::int64_t realtime_ns() {
@@ -75,6 +88,7 @@ std::optional<std::string> find_mpi_library(pid_t pid) {
     if (const std::string name = mpi_library_name(line); !name.empty()) return name;
   }
   for (const pid_t child : children_of(pid)) {
+    if (is_mpi_launcher(child)) continue;  // a world of its own, and meant to be one
     if (auto name = find_mpi_library(child)) return name;
   }
   return std::nullopt;

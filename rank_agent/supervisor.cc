@@ -65,7 +65,7 @@ Result<> Supervisor::fetch_spec(int rank, pid_t parent) {
 }
 
 Result<> Supervisor::run() {
-  const Result<> served = leave_ ? Result<>() : serve();
+  Result<> served = leave_ ? Result<>() : serve();
   // Also after an error, which may be nothing but a launcher that is gone: no child is left behind.
   sweep();
   return served;
@@ -165,6 +165,8 @@ Result<> Supervisor::read_signals() {
       protocol::AgentMessage message;
       message.mutable_signalled()->set_signal_number(signal_number);
       message.mutable_signalled()->set_sender_pid(static_cast<int>(info->ssi_pid));
+      message.mutable_signalled()->set_from_parent(static_cast<pid_t>(info->ssi_pid) ==
+                                                   ::getppid());
       MUSTER_TRY(channel_.send(message));
     }
   }

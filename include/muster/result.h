@@ -69,13 +69,13 @@ inline Failure fail(ErrorCode code, std::string message, std::string hint = {}) 
       return ::muster::Failure(std::move(muster_try_).error()); \
   } while (false)
 
-#define MUSTER_CONCAT_(a, b) a##b
-#define MUSTER_CONCAT(a, b) MUSTER_CONCAT_(a, b)
-#define MUSTER_TRY_ASSIGN_(temporary, declaration, expression)            \
+#define MUSTER_CONCAT_IMPL(a, b) a##b
+#define MUSTER_CONCAT(a, b) MUSTER_CONCAT_IMPL(a, b)
+#define MUSTER_TRY_ASSIGN_IMPL(temporary, declaration, expression)            \
   auto temporary = (expression);                                          \
   if (!temporary) return ::muster::Failure(std::move(temporary).error()); \
   declaration = std::move(*temporary)
 
 // MUSTER_TRY_ASSIGN(auto text, read_file(path)): the value, or returns the error.
 #define MUSTER_TRY_ASSIGN(declaration, expression) \
-  MUSTER_TRY_ASSIGN_(MUSTER_CONCAT(muster_try_, __LINE__), declaration, expression)
+  MUSTER_TRY_ASSIGN_IMPL(MUSTER_CONCAT(muster_try_, __LINE__), declaration, expression)

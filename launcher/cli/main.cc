@@ -71,6 +71,7 @@ int report_problems(const Problems& problems) {
 int main(int argc, char** argv) {
   using namespace muster;
   std::signal(SIGPIPE, SIG_IGN);
+  restore_child_signal();
   ensure_standard_descriptors();
   try {
     const auto code = cli::dispatch({argv, argv + argc});

@@ -84,6 +84,9 @@ void RunRecorder::rank_ended(const plan::RankOutcome& rank, int running) {
 
 void RunRecorder::stopping(const std::string& why, std::chrono::milliseconds grace) {
   stopping_ = why;
+  // On record before the grace begins: whoever ends us in it leaves more than "running".
+  record_.stopping = why;
+  static_cast<void>(write_run_json(false));
   log("stopping: " + why);
   event("stopping", {{"why", why}, {"grace_ms", static_cast<std::int64_t>(grace.count())}});
   if (running_ > 0) {

@@ -39,8 +39,7 @@ constexpr auto kSweepDeadline = 5s;
 constexpr auto kMpirunPatienceAfterSuccess = 0ms;
 constexpr auto kAgentsPatience = 200ms;
 constexpr auto kStarterEndWait = 1s;
-// Between forking one agent and the next mpirun takes a millisecond; a node that swaps takes
-// longer.
+// Between forking one agent and the next mpirun takes a millisecond.
 constexpr auto kStartCheckInterval = 300ms;
 constexpr int kStartChecksWithoutNews = 4;
 
@@ -82,11 +81,7 @@ class Execution : public AgentHandler {
 
   // Hands `event` to the supervision and does what it says; if that begins a stop, `why` is told.
   template <typename Event>
-  void feed(Event event, const std::string& why, config::Milliseconds grace);
-  config::Milliseconds failure_grace() const {
-    return request_.plan.limits.failure_grace_period.value;
-  }
-  config::Milliseconds stop_grace() const { return request_.plan.limits.stop_grace_period.value; }
+  void feed(Event event, const std::string& why);
   void apply(const Actions& actions);
   void carry_out(const SignalRanks& action);
   void carry_out(const KillRanks& action);
@@ -221,7 +216,11 @@ void Execution::agent_said(int rank, const protocol::AgentMessage& message) {
       observer_.notice("the agent of rank " + std::to_string(rank) + " got " +
                        signal_name(message.signalled().signal_number()) + " from process " +
                        std::to_string(message.signalled().sender_pid()));
-      apply(supervision_.agent_signalled(rank, message.signalled().signal_number(), Clock::now()));
+      // From anybody else than mpirun it is no word about the run.
+      if (request_.plan.mpirun && message.signalled().from_parent()) {
+        apply(
+            supervision_.agent_signalled(rank, message.signalled().signal_number(), Clock::now()));
+      }
       break;
     case AgentMessage::kMpiLibrary:
       supervision_.note_mpi_library(rank, message.mpi_library().file_name());
@@ -239,11 +238,11 @@ void Execution::training_ended(int rank, const protocol::TrainingEnded& ended) {
       outcome.end == RankEnd::kExecFailed ? outcome.exec_failure : outcome.status.describe();
   feed(
       [&] {
-        const Actions actions = supervision_.rank_ended(outcome, ended.by_agent(), Clock::now());
+        Actions actions = supervision_.rank_ended(outcome, ended.by_agent(), Clock::now());
         observer_.rank_ended(supervision_.rank(rank), supervision_.running_count());
         return actions;
       },
-      "rank " + std::to_string(rank) + " " + how, failure_grace());
+      "rank " + std::to_string(rank) + " " + how);
 }
 
 void Execution::agent_gone(int rank) {
@@ -251,7 +250,7 @@ void Execution::agent_gone(int rank) {
   check_starter();
   feed(
       [&] {
-        const Actions actions = supervision_.agent_gone(rank, Clock::now());
+        Actions actions = supervision_.agent_gone(rank, Clock::now());
         if (supervision_.rank(rank).end == RankEnd::kAgentLost) {
           const auto end = starter_->agent_end(rank);
           supervision_.note_agent_end(rank, end ? end->describe() : "");
@@ -259,7 +258,7 @@ void Execution::agent_gone(int rank) {
         }
         return actions;
       },
-      "the agent of rank " + std::to_string(rank) + " ended", failure_grace());
+      "the agent of rank " + std::to_string(rank) + " ended");
   check_left();
 }
 
@@ -275,8 +274,7 @@ void Execution::read_signals() {
     } else {
       const std::string name = signal_name(signal_number);
       if (supervision_.stopping()) observer_.notice("a second " + name + ": no more grace");
-      feed([&] { return supervision_.stop_requested(signal_number, Clock::now()); }, name,
-           stop_grace());
+      feed([&] { return supervision_.stop_requested(signal_number, Clock::now()); }, name);
     }
   }
 }
@@ -290,8 +288,7 @@ void Execution::check_starter() {
   starter_gone_ = true;
   const std::string how = "mpirun " + starter_status_->describe();
   if (mpi) observer_.notice(how);
-  feed([&] { return supervision_.starter_ended(*starter_status_, Clock::now()); }, how,
-       failure_grace());
+  feed([&] { return supervision_.starter_ended(*starter_status_, Clock::now()); }, how);
   check_left();
 }
 
@@ -378,15 +375,15 @@ void Execution::run_directory_failed(const Error& error) {
       [&] {
         return supervision_.muster_failed(failure, to_int(ExitCode::kRunDirectory), Clock::now());
       },
-      error.message, failure_grace());
+      error.message);
 }
 
 template <typename Event>
-void Execution::feed(Event event, const std::string& why, config::Milliseconds grace) {
+void Execution::feed(Event event, const std::string& why) {
   const bool was_stopping = supervision_.stopping();
   const Actions actions = event();
   if (!was_stopping && supervision_.stopping()) {
-    observer_.stopping(why.empty() ? supervision_.why_stopping() : why, grace);
+    observer_.stopping(why.empty() ? supervision_.why_stopping() : why, supervision_.grace());
   }
   apply(actions);
 }
@@ -441,9 +438,8 @@ void Execution::carry_out(const Finish&) {
 void Execution::arm_timer() {
   timer_ = EventLoop::Watch();
   if (const auto deadline = supervision_.next_deadline()) {
-    timer_ = loop_.at(*deadline, [this] {
-      feed([&] { return supervision_.tick(Clock::now()); }, "", stop_grace());
-    });
+    timer_ =
+        loop_.at(*deadline, [this] { feed([&] { return supervision_.tick(Clock::now()); }, ""); });
   }
 }
 

@@ -1,6 +1,7 @@
 #include "launcher/exec/limits.h"
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -41,6 +42,8 @@ Result<std::vector<ResourceLimit>> raise_limits(int local_ranks) {
     rlimit limit{};
     if (::getrlimit(need.resource, &limit) != 0) continue;
     originals.push_back({static_cast<int>(need.resource), limit});
+    // The kernel does not hold root to its number of processes.
+    if (need.resource == RLIMIT_NPROC && ::geteuid() == 0) continue;
     if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < need.number) {
       return fail(ErrorCode::kResources,
                   "the hard limit of " + std::to_string(limit.rlim_max) + " " + need.what +

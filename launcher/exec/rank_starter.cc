@@ -52,6 +52,9 @@ class MpirunStarter : public RankStarter {
   bool agent_has_ended(int) const override { return false; }
 
   bool awaits_agent(const std::set<pid_t>& arrived) const override {
+    // Stopped, or waiting for a disk: it may fork more when it goes on.
+    const char state = process_state(mpirun_.pid());
+    if (state == 'T' || state == 't' || state == 'D') return true;
     for (const pid_t pid : children_of(mpirun_.pid())) {
       if (!arrived.contains(pid) && !has_ended(pid)) return true;
     }

@@ -245,9 +245,15 @@ Actions Supervision::tick(SteadyTime now) {
     cut_ = true;
     actions.emplace_back(CutStreams{"drain_timeout"});
   }
-  if (due(starter_deadline_) && !starter_gone_ && !starter_killed_) {
+  if (due(starter_deadline_) && !starter_gone_) {
+    // Killed already and not reaped: stuck in the kernel.  The run ends without it.
+    if (starter_killed_) {
+      starter_gone_ = true;
+    } else {
+      starter_deadline_ = now + kGiveUp;
+      actions.emplace_back(KillStarter{});
+    }
     starter_killed_ = true;
-    actions.emplace_back(KillStarter{});
   }
   proceed(now, actions);
   return actions;
@@ -280,6 +286,7 @@ std::string Supervision::why_stopping() const {
 
 void Supervision::begin_stop(config::Milliseconds grace, SteadyTime now, Actions& actions) {
   stopping_ = true;
+  grace_ = grace;
   stop_began_at_ = std::chrono::system_clock::now();
   start_deadline_.reset();
   run_deadline_.reset();

@@ -80,6 +80,8 @@ class Supervision {
   void note_agent_end(int rank, std::string detail);
   // Of a stop that tick() began.
   std::string why_stopping() const;
+  // Of the stop that has begun.
+  std::chrono::milliseconds grace() const { return grace_; }
 
   // Valid when Finish was returned; gaps, warnings and times are the caller's to fill.
   plan::RunOutcome outcome() const;
@@ -115,6 +117,7 @@ class Supervision {
   std::vector<Rank> ranks_;
   int started_count_ = 0;
   bool stopping_ = false;
+  std::chrono::milliseconds grace_{0};
   bool killed_ = false;
   bool left_ = false;
   bool starter_gone_ = false;

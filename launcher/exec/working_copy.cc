@@ -126,8 +126,11 @@ Result<> copy_source(const fs::path& source, const fs::path& copy, const fs::pat
   auto copied = copy_tree(
       source, copy, {excluded, copy}, true,
       [](const fs::path&, const struct stat&) { return true; }, collected);
-  if (copied) copied = make_directories(copy / "outputs");
-  if (copied) copied = make_directories(copy / "logs");
+  for (const char* name : {"outputs", "logs"}) {
+    // A link that the source has there stays what it is, wherever it leads.
+    std::error_code ignored;
+    if (copied && !fs::is_symlink(copy / name, ignored)) copied = make_directories(copy / name);
+  }
   if (!copied) {
     Error error = std::move(copied).error();
     error.code = ErrorCode::kData;

@@ -78,7 +78,14 @@ std::vector<std::string> others_text(const plan::RunOutcome& outcome) {
       continue;
     }
     ++other_count;
-    if (rank.end == RankEnd::kStopped) {
+    // Ended by itself a moment after the first, and with the same code: it was not our doing.
+    const bool same = rank.end == RankEnd::kStopped && first >= 0 &&
+                      rank.status.how == ExitStatus::How::kExited && !rank.status.ok() &&
+                      outcome.first_failure->how == "exited" &&
+                      rank.status.value == outcome.first_failure->value;
+    if (same) {
+      add_to_group(ended, rank.status.describe(), rank.rank);
+    } else if (rank.end == RankEnd::kStopped) {
       stopped.push_back(rank.rank);
       add_to_group(ways, way_of_stopping(rank.status), rank.rank);
     } else {

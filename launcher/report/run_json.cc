@@ -198,6 +198,8 @@ std::string run_json(const RunRecord& record) {
   Json json;
   json["run_id"] = record.run_id;
   add_outcome(outcome, json);
+  if (outcome == nullptr && !record.stopping.empty()) json["status"] = "stopping";
+  json["stopping"] = text_or_null(record.stopping);
   json["created_at"] = format_utc(record.created_at);
   json["started_at"] =
       last == nullptr ? Json(nullptr) : Json(format_utc(record.attempts.front().started_at));

@@ -42,6 +42,7 @@ struct RunRecord {
   std::vector<std::string> command_line;
   std::string run_directory;  // absolute
   PlanSummary plan;
+  std::string stopping;                 // why, once the ranks are asked to end; "" before
   std::vector<AttemptRecord> attempts;  // the last one's outcome is the run's
 };
 
