@@ -2,6 +2,7 @@
 exit code is, and that nothing is left."""
 
 import fcntl
+import json
 import os
 import pty
 import shutil
@@ -159,6 +160,37 @@ class Direct(StopTest):
         running.send(signal.SIGTERM)
         self.assert_cancelled(self.finish(running), signal.SIGTERM)
         self.assert_saved()
+
+    def test_run_json_says_that_the_run_is_stopping_before_the_grace_is_over(self):
+        running = self.start_ranks(IGNORES, "--set", "limits.stop_grace_period=1h")
+        running.send(signal.SIGTERM)
+        wait_until(lambda: b"ending 3 ranks" in running.output(), seconds=30, what="the stop")
+        with open(running.run_directory / "run.json", encoding="utf-8") as file:
+            record = json.load(file)
+        self.assertEqual((record["status"], record["stopping"]), ("stopping", "SIGTERM"))
+        running.send(signal.SIGTERM)
+        self.assert_cancelled(self.finish(running), signal.SIGTERM)
+
+    def test_a_caller_that_ignores_sigchld_changes_nothing(self):
+        for code in (0, 7):
+            with self.subTest(code=code):
+                result = self.run_muster(
+                    ["run", "-n", 2, "--backend", self.backend, "--", "sh", "-c", f"exit {code}"],
+                    prefix=["env", "--ignore-signal=CHLD"])
+                self.assert_code(result, code)
+
+    def test_a_signal_to_an_agent_from_anybody_is_no_word_about_the_run(self):
+        running = self.start_ranks(SAVES)
+        agents = [process for process in running.processes()
+                  if os.path.basename(process.argv[0]) == "muster-agent"]
+        self.assertEqual(len(agents), RANKS)
+        for agent in agents:
+            os.kill(agent.pid, signal.SIGTERM)
+        time.sleep(1)  # longer than a reason is waited for
+        self.assertIsNone(running.process.poll())
+        self.assertNotIn(b"ending", running.output())
+        running.send(signal.SIGTERM)
+        self.assert_cancelled(self.finish(running), signal.SIGTERM)
 
     def test_sigusr1_reaches_every_rank(self):
         running = self.start_ranks(NOTES_USR1)

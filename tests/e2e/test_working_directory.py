@@ -95,6 +95,15 @@ class Copies(WorkingDirectoryTest):
                     self.assertFalse(os.path.exists(cwd))  # the copy is of no use any more
                 self.assertRegex(result.stderr, r"results: .*/outputs \(2 files")
 
+    def test_outputs_that_is_a_link_in_the_source_stays_one(self):
+        (self.work_dir / "src").mkdir()
+        (self.work_dir / "shared").mkdir()
+        (self.work_dir / "src/outputs").symlink_to(self.work_dir / "shared")
+        result = self.run_in_copy("echo $RANK > outputs/$RANK")
+        self.assert_code(result, 0)
+        self.assertEqual(sorted(path.name for path in (self.work_dir / "shared").iterdir()),
+                         ["0", "1"])
+
     def test_the_copy_is_true(self):
         source = self.make_source()
         result = self.run_in_copy(r"""

@@ -564,10 +564,23 @@ TEST_F(SupervisionTest, AnMpirunThatLingersAfterItsAgentsIsKilled) {
   EXPECT_EQ(told(), Phrases{});
   at(200);
   EXPECT_EQ(told(), (Phrases{"kill starter"}));
-  all_agents_left();
-  at(60'000);
+  at(10'000);
   EXPECT_EQ(told(), Phrases{}) << "once is enough";
   starter_ends(ExitStatus::signaled(SIGKILL));
+  EXPECT_EQ(told(), (Phrases{"finish"}));
+  EXPECT_EQ(verdict(), "succeeded, code 0");
+}
+
+TEST_F(SupervisionTest, AnMpirunThatSurvivesSigkillDoesNotKeepTheRunForEver) {
+  world(1);
+  start(0);
+  end_quietly(0, 0);
+  gone(0);
+  all_agents_left();
+  drained();
+  at(200);
+  EXPECT_EQ(told(), (Phrases{"leave", "kill starter"}));
+  at(60'000);
   EXPECT_EQ(told(), (Phrases{"finish"}));
   EXPECT_EQ(verdict(), "succeeded, code 0");
 }
