@@ -119,6 +119,15 @@ plan::RunOutcome failure_of_muster(const Error& error, const std::string& how) {
   return outcome;
 }
 
+// A run whose results or record could not be stored has not succeeded, whatever its ranks did.
+void fail_if_successful(plan::RunOutcome& outcome, const Error& error) {
+  if (outcome.exit_code != 0) return;
+  const plan::RunOutcome failed = failure_of_muster(error, "run_directory");
+  outcome.status = failed.status;
+  outcome.exit_code = failed.exit_code;
+  outcome.first_failure = failed.first_failure;
+}
+
 }  // namespace
 
 RunSession::RunSession(const CommandLine& line, std::vector<std::string> words, LoadedRun run)
@@ -251,10 +260,12 @@ Result<int> RunSession::conclude(plan::RunOutcome outcome) {
         report::last_lines(directory_->mpirun_log(), kMpirunTailLines, kMpirunTailBytes);
   }
   const auto recorded = record_end(outcome);
+  const bool had_failed = outcome.exit_code != 0;
+  if (!recorded) fail_if_successful(outcome, recorded.error());
   console_->print(report::report_text(outcome, plan_, context));
   static_cast<void>(console_->finish(kConsolePatience));
-  if (!recorded && outcome.exit_code == 0) return Failure(recorded.error());
-  if (!recorded) std::fputs(format_error(recorded.error()).c_str(), stderr);
+  // Else the report has said it.
+  if (!recorded && had_failed) std::fputs(format_error(recorded.error()).c_str(), stderr);
   return outcome.exit_code;
 }
 
@@ -275,12 +286,7 @@ void RunSession::collect_outputs(plan::RunOutcome& outcome, report::OutputsSumma
       error.message = "./" + name + " is not complete in the run directory: " + error.message +
                       "; the files are still in " + from.string();
       outcome.warnings.push_back(error.message);
-      if (outcome.exit_code == 0) {
-        const plan::RunOutcome failed = failure_of_muster(error, "run_directory");
-        outcome.status = failed.status;
-        outcome.exit_code = failed.exit_code;
-        outcome.first_failure = failed.first_failure;
-      }
+      fail_if_successful(outcome, error);
       continue;
     }
     if (name == "outputs") summary = {taken->files, taken->bytes};

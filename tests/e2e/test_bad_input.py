@@ -178,6 +178,13 @@ class BadRunDirectories(BadInputTest):
                             env={"HOME": "/nonexistent"},
                             prefix=["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])
 
+    def test_a_run_directory_that_goes_away_is_no_success(self):
+        result = self.run_muster(["run", "--run-id", "gone", "--", "sh", "-c",
+                                  f"rm -r '{self.runs_dir}/gone'"])
+        self.assert_code(result, 73)
+        self.assertIn("could not be written any more", result.stderr)
+        self.assertNotIn("succeeded", result.stderr)
+
 
 @needs_root
 class FullDisks(BadInputTest):
