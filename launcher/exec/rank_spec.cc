@@ -4,6 +4,8 @@
 #include <map>
 #include <string>
 
+#include "launcher/plan/rank_environment.h"
+
 namespace muster::exec {
 namespace {
 
@@ -42,10 +44,7 @@ protocol::RankSpec rank_spec(const ExecutionRequest& request, int rank) {
         request.runtime.mpi_shared_memory().string();
     environment.try_emplace("OMPI_MCA_shmem", kOpenMpiSharedMemory);
   }
-  for (const auto& variable : plan.common_environment) environment[variable.name] = variable.value;
-  for (const auto& variable : plan.rank_environment[static_cast<std::size_t>(rank)]) {
-    environment[variable.name] = variable.value;
-  }
+  plan::add_planned_variables(plan, rank, environment);
   for (const auto& [name, value] : environment) spec.add_environment(name + "=" + value);
 
   spec.set_keep_mpi_identity(plan.mpirun.has_value());

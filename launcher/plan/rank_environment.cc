@@ -239,14 +239,18 @@ Environment inherited_environment(const PlanInputs& inputs) {
   return kept(inputs, is_dropped_from_ranks);
 }
 
-Environment complete_rank_environment(const LaunchPlan& plan, const PlanInputs& inputs, int rank) {
-  Environment environment = inherited_environment(inputs);
+void add_planned_variables(const LaunchPlan& plan, int rank, Environment& environment) {
   for (const EnvironmentVariable& variable : plan.common_environment) {
     environment.insert_or_assign(variable.name, variable.value);
   }
   for (const auto& variable : plan.rank_environment[static_cast<std::size_t>(rank)]) {
     environment.insert_or_assign(variable.name, variable.value);
   }
+}
+
+Environment complete_rank_environment(const LaunchPlan& plan, const PlanInputs& inputs, int rank) {
+  Environment environment = inherited_environment(inputs);
+  add_planned_variables(plan, rank, environment);
   return environment;
 }
 
