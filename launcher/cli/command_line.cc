@@ -1,5 +1,5 @@
-// cxxopts splits the words; the table below says which command takes which option, so that a wrong
-// one is told with the nearest right one.
+// cxxopts splits the words; the table of options says which command takes which option, so that a
+// wrong one is told with the nearest right one, and which variable stands for it.
 
 #include "launcher/cli/command_line.h"
 
@@ -7,162 +7,237 @@
 #include <cxxopts.hpp>
 
 #include <algorithm>
-#include <map>
+#include <array>
 
 #include "base/text.h"
+#include "launcher/cli/options.h"
 
 namespace muster::cli {
 namespace {
 
-struct OptionRow {
-  const char* spec;  // as cxxopts wants it
-  const char* name;  // long name
-  bool takes_value;
-  const char* commands;  // blank-separated
-};
-
-constexpr OptionRow kOptions[] = {
-    {"h,help", "help", false, "run plan validate topo"},
-    {"n,process-count-per-node", "process-count-per-node", true, "run plan validate"},
-    {"backend", "backend", true, "run plan validate"},
-    {"set", "set", true, "run plan validate"},
-    {"console", "console", true, "run"},
-    {"stdin", "stdin", true, "run"},
-    {"runs-dir", "runs-dir", true, "run"},
-    {"run-id", "run-id", true, "run"},
-    {"topology", "topology", true, "plan topo"},
-    {"format", "format", true, "plan topo"},
-    {"json", "json", false, "plan topo validate"},
-};
-
-bool belongs_to(const OptionRow& option, const std::string& command) {
-  const auto commands = split(option.commands, ' ');
-  return std::find(commands.begin(), commands.end(), command) != commands.end();
-}
+using config::Origin;
+using config::Override;
+using Given = std::map<std::string, std::vector<GivenValue>, std::less<>>;
 
 std::string try_help(const std::string& command) {
   return "`muster " + command + " --help` lists the options";
 }
 
-template <typename T>
-Result<T> choose(const std::string& option, const std::string& text,
-                 const std::map<std::string, T>& choices) {
-  const auto found = choices.find(text);
-  if (found != choices.end()) return found->second;
-  std::vector<std::string> names;
-  for (const auto& [name, value] : choices) names.push_back(name);
-  const std::string near = did_you_mean_hint(text, names);
-  return fail(ErrorCode::kUsage, "--" + option + " " + text + " is not a choice",
-              near.empty() ? "write one of " + join(names, ", ") : near);
+// "--console al" or "MUSTER_CONSOLE=al", as it was given.
+std::string as_given(const GivenValue& value) {
+  return value.by + (value.by.starts_with('-') ? " " : "=") + value.text;
 }
 
-Result<> check_run_id(const std::string& run_id) {
-  constexpr std::string_view kAllowed =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-  if (!run_id.empty() && run_id.size() <= 100 && run_id.front() != '.' && run_id.front() != '-' &&
-      run_id.find_first_not_of(kAllowed) == std::string::npos) {
-    return {};
+Result<> check_choice(const OptionRow& option, const GivenValue& value) {
+  const auto choices = choices_of(option);
+  // The config checks what goes into it, and its messages know more.
+  if (choices.empty() || !option.key.empty()) return {};
+  if (std::find(choices.begin(), choices.end(), value.text) != choices.end()) return {};
+  const std::string near = did_you_mean_hint(value.text, choices);
+  return fail(ErrorCode::kUsage, as_given(value) + " is not a choice",
+              near.empty() ? "write one of " + join(choices, ", ") : near);
+}
+
+// Whether a switch is on: "--json", "--json=false", MUSTER_JSON=1.
+Result<bool> switch_is_on(const GivenValue& value) {
+  constexpr std::array kOn = {"1", "true", "yes", "on"};
+  constexpr std::array kOff = {"0", "false", "no", "off"};
+  if (std::find(kOn.begin(), kOn.end(), value.text) != kOn.end()) return true;
+  if (std::find(kOff.begin(), kOff.end(), value.text) != kOff.end()) return false;
+  return fail(ErrorCode::kUsage, as_given(value) + " is neither on nor off",
+              "write 1 to switch it on, or 0");
+}
+
+Result<> add(const OptionRow& option, GivenValue value, Given& given) {
+  if (!option.takes_value()) {
+    MUSTER_TRY_ASSIGN(const bool on, switch_is_on(value));
+    if (!on) return {};
+    value.text.clear();
   }
-  return fail(ErrorCode::kUsage, "--run-id \"" + run_id + "\" cannot name a directory",
-              "use up to 100 letters, digits, dots, dashes and underscores");
+  MUSTER_TRY(check_choice(option, value));
+  given[std::string(option.name)].push_back(std::move(value));
+  return {};
+}
+
+// Inside a rank it names the run around us, and no new one.
+bool names_the_run_around(const std::string& variable, const CallerEnvironment& environment) {
+  return variable == "MUSTER_RUN_ID" && environment.contains("MUSTER_METRICS");
+}
+
+Result<Given> given_by_variables(const std::string& command, const CallerEnvironment& environment) {
+  Given given;
+  for (const OptionRow* option : options_of(command)) {
+    const std::string name = variable_of(*option);
+    const auto variable = environment.find(name);
+    if (name.empty() || variable == environment.end() || variable->second.empty()) continue;
+    if (names_the_run_around(name, environment)) continue;
+    if (!option->repeats) {
+      MUSTER_TRY(add(*option, {variable->second, name}, given));
+      continue;
+    }
+    for (const std::string& line : split(variable->second, '\n')) {
+      if (!line.empty()) MUSTER_TRY(add(*option, {line, name}, given));
+    }
+  }
+  return given;
 }
 
 Failure unknown_option(const std::string& command, const std::string& word) {
   std::vector<std::string> known;
-  for (const OptionRow& option : kOptions) {
-    if (belongs_to(option, command)) known.push_back(std::string("--") + option.name);
+  for (const OptionRow* option : options_of(command)) {
+    known.push_back("--" + std::string(option->name));
   }
   const std::string near = did_you_mean_hint(word.substr(0, word.find('=')), known);
   return fail(ErrorCode::kUsage, "unknown option " + word + " for muster " + command,
               near.empty() ? try_help(command) : near + " " + try_help(command));
 }
 
-config::Override flag_override(const std::string& key, const std::string& value,
-                               const std::string& flag) {
-  config::Override made;
-  made.key_path = key;
-  made.value = value;
-  made.origin.kind = config::Origin::Kind::kFlag;
-  made.origin.text = flag;
-  return made;
-}
-
-Result<> read_options(const cxxopts::ParseResult& parsed, CommandLine& line) {
-  if (parsed.count("set") > 0) {
-    for (const std::string& text : parsed["set"].as<std::vector<std::string>>()) {
-      MUSTER_TRY_ASSIGN(config::Override made, config::parse_set(text));
-      line.overrides.push_back(std::move(made));
+cxxopts::Options known_to_cxxopts(const std::string& command) {
+  cxxopts::Options known("muster " + command);
+  known.allow_unrecognised_options();
+  for (const OptionRow* option : options_of(command)) {
+    for (const std::string& name : long_names(*option)) {
+      const bool own = name == option->name;
+      const std::string spec = own && option->short_name != '\0'
+                                   ? std::string(1, option->short_name) + "," + name
+                                   : name;
+      if (option->takes_value()) {
+        known.add_options()(spec, "", cxxopts::value<std::vector<std::string>>());
+      } else {
+        known.add_options()(spec, "");
+      }
     }
   }
-  const auto text_of = [&](const char* name) -> std::optional<std::string> {
-    if (parsed.count(name) == 0) return std::nullopt;
-    return parsed[name].as<std::vector<std::string>>().back();
-  };
-  if (const auto text = text_of("process-count-per-node")) {
-    line.overrides.push_back(flag_override("process_count_per_node", *text, "-n"));
+  return known;
+}
+
+// Fills `line.words`; returns the options.
+Result<Given> given_by_words(const std::string& command, std::span<const std::string> words,
+                             CommandLine& line) {
+  std::vector<const char*> argv{"muster"};
+  for (const std::string& word : words) argv.push_back(word.c_str());
+  Given given;
+  try {
+    auto known = known_to_cxxopts(command);
+    const auto parsed = known.parse(static_cast<int>(argv.size()), argv.data());
+    line.help = parsed.count("help") > 0;
+    if (line.help) return given;
+    for (const std::string& word : parsed.unmatched()) {
+      if (word.size() > 1 && word.front() == '-') return unknown_option(command, word);
+      line.words.push_back(word);
+    }
+    for (const auto& argument : parsed.arguments()) {
+      const OptionRow* option = find_option(command, argument.key());
+      const std::string by =
+          argument.key() == option->name ? shown_name(*option) : "--" + argument.key();
+      MUSTER_TRY(add(*option, {argument.value(), by}, given));
+    }
+  } catch (const std::exception& problem) {
+    return fail(ErrorCode::kUsage, "muster " + command + ": " + problem.what(), try_help(command));
   }
-  if (const auto text = text_of("backend")) {
-    line.overrides.push_back(flag_override("distributed_backend", *text, "--backend"));
+  return given;
+}
+
+Origin origin_of(const GivenValue& value) {
+  const bool flag = value.by.starts_with('-');
+  return {flag ? Origin::Kind::kFlag : Origin::Kind::kEnvironment, value.by, std::nullopt};
+}
+
+// What sets the config: --set first, because an option of its own says it more plainly.
+Result<> add_overrides(const std::string& command, const Given& given,
+                       std::vector<Override>& overrides) {
+  if (const auto sets = given.find("set"); sets != given.end()) {
+    for (const GivenValue& value : sets->second) {
+      MUSTER_TRY_ASSIGN(Override made, config::parse_set(value.text, value.by));
+      overrides.push_back(std::move(made));
+    }
   }
-  if (const auto text = text_of("console")) {
-    using report::ConsoleMode;
-    MUSTER_TRY_ASSIGN(line.console, choose<ConsoleMode>("console", *text,
-                                                        {{"rank0", ConsoleMode::kRank0},
-                                                         {"all", ConsoleMode::kAll},
-                                                         {"none", ConsoleMode::kNone},
-                                                         {"errors", ConsoleMode::kErrors}}));
+  for (const OptionRow* option : options_of(command)) {
+    const auto found = given.find(option->name);
+    if (option->key.empty() || found == given.end()) continue;
+    const GivenValue& value = found->second.back();
+    overrides.push_back({std::string(option->key),
+                         option->takes_value() ? value.text : std::string(option->switch_value),
+                         origin_of(value)});
   }
-  if (const auto text = text_of("stdin")) {
-    MUSTER_TRY_ASSIGN(line.stdin_to_rank0,
-                      choose<bool>("stdin", *text, {{"none", false}, {"rank0", true}}));
+  return {};
+}
+
+Result<> check_run_id(const GivenValue& run_id) {
+  constexpr std::string_view kAllowed =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+  const std::string& text = run_id.text;
+  if (!text.empty() && text.size() <= 100 && text.front() != '.' && text.front() != '-' &&
+      text.find_first_not_of(kAllowed) == std::string::npos) {
+    return {};
   }
-  if (const auto text = text_of("format")) {
-    MUSTER_TRY_ASSIGN(line.format, choose<Format>("format", *text,
-                                                  {{"text", Format::kText},
-                                                   {"json", Format::kJson},
-                                                   {"argv", Format::kArgv}}));
+  return fail(ErrorCode::kUsage, run_id.by + " \"" + text + "\" cannot name a directory",
+              "use up to 100 letters, digits, dots, dashes and underscores");
+}
+
+template <typename T, std::size_t N>
+void choose(const CommandLine& line, std::string_view option,
+            const std::pair<std::string_view, T> (&choices)[N], T& chosen) {
+  const auto text = line.text(option);
+  for (const auto& [name, value] : choices) {
+    if (text == name) chosen = value;
   }
-  if (parsed.count("json") > 0) line.format = Format::kJson;
-  if (const auto text = text_of("topology")) line.topology_file = *text;
-  line.runs_dir = text_of("runs-dir");
-  line.run_id = text_of("run-id");
-  if (line.run_id) MUSTER_TRY(check_run_id(*line.run_id));
+}
+
+// The types that commands want.  The table has checked that each text is a choice.
+Result<> fill_in(CommandLine& line) {
+  using report::ConsoleMode;
+  choose<ConsoleMode>(line, "console",
+                      {{"rank0", ConsoleMode::kRank0},
+                       {"all", ConsoleMode::kAll},
+                       {"none", ConsoleMode::kNone},
+                       {"errors", ConsoleMode::kErrors}},
+                      line.console);
+  choose<bool>(line, "stdin", {{"none", false}, {"rank0", true}}, line.stdin_to_rank0);
+  choose<Format>(line, "format",
+                 {{"text", Format::kText}, {"json", Format::kJson}, {"argv", Format::kArgv}},
+                 line.format);
+  if (line.has("json")) line.format = Format::kJson;
+  line.topology_file = line.text("topology").value_or("");
+  line.runs_dir = line.text("runs-dir").value_or(line.runs_dir);
+  line.run_id = line.text("run-id");
+  if (line.run_id) MUSTER_TRY(check_run_id(line.given.find("run-id")->second.back()));
   return {};
 }
 
 }  // namespace
 
+std::optional<std::string> CommandLine::text(std::string_view option) const {
+  const auto found = given.find(option);
+  if (found == given.end()) return std::nullopt;
+  return found->second.back().text;
+}
+
+std::vector<std::string> CommandLine::texts(std::string_view option) const {
+  std::vector<std::string> all;
+  if (const auto found = given.find(option); found != given.end()) {
+    for (const GivenValue& value : found->second) all.push_back(value.text);
+  }
+  return all;
+}
+
 Result<CommandLine> parse_command_line(const std::string& command,
-                                       std::span<const std::string> words) {
+                                       std::span<const std::string> words,
+                                       const CallerEnvironment& environment) {
   CommandLine line;
+  line.command = command;
   const auto dashes = std::find(words.begin(), words.end(), "--");
   if (dashes != words.end()) line.after_dashes.emplace(dashes + 1, words.end());
+  MUSTER_TRY_ASSIGN(Given flags, given_by_words(command, {words.begin(), dashes}, line));
+  if (line.help) return line;
+  MUSTER_TRY_ASSIGN(Given variables, given_by_variables(command, environment));
 
-  cxxopts::Options options("muster " + command);
-  options.allow_unrecognised_options();
-  for (const OptionRow& option : kOptions) {
-    if (!belongs_to(option, command)) continue;
-    if (option.takes_value) {
-      options.add_options()(option.spec, "", cxxopts::value<std::vector<std::string>>());
-    } else {
-      options.add_options()(option.spec, "");
-    }
-  }
-  std::vector<const char*> argv{"muster"};
-  for (auto word = words.begin(); word != dashes; ++word) argv.push_back(word->c_str());
-  try {
-    const auto parsed = options.parse(static_cast<int>(argv.size()), argv.data());
-    line.help = parsed.count("help") > 0;
-    if (line.help) return line;
-    for (const std::string& word : parsed.unmatched()) {
-      if (word.size() > 1 && word.front() == '-') return unknown_option(command, word);
-      line.config_files.push_back(word);
-    }
-    MUSTER_TRY(read_options(parsed, line));
-  } catch (const std::exception& problem) {
-    return fail(ErrorCode::kUsage, "muster " + command + ": " + problem.what(), try_help(command));
-  }
-  return line;
+  // The later counts.
+  MUSTER_TRY(add_overrides(command, variables, line.overrides));
+  MUSTER_TRY(add_overrides(command, flags, line.overrides));
+  line.given = std::move(flags);
+  line.given.merge(variables);
+  return fill_in(line).transform([&] { return std::move(line); });
 }
 
 }  // namespace muster::cli

@@ -1,9 +1,12 @@
-// The words of a command line, parsed and checked; nothing is done here.
+// The words of a command line and the MUSTER_ variables beside it, parsed and checked by the table
+// of options; nothing is done here.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "launcher/config/read_config.h"
@@ -14,24 +17,43 @@ namespace muster::cli {
 
 enum class Format { kText, kJson, kArgv };
 
-// Everything that `run`, `plan`, `validate` and `topo` take; each command accepts its own options
-// only.
-struct CommandLine {
-  bool help = false;
-  std::vector<std::string> config_files;                 // words before `--` that are no options
-  std::optional<std::vector<std::string>> after_dashes;  // words after `--`
-  std::vector<config::Override> overrides;  // --set, -n and --backend, in the order of precedence
+// One value of an option, and who gave it.
+struct GivenValue {
+  std::string text;  // "" for a switch
+  std::string by;    // "--console", "MUSTER_CONSOLE"
+};
 
+// What a command is given; each command accepts its own options only.
+struct CommandLine {
+  std::string command;
+  std::vector<std::string> whole;  // with argv[0], for the record of a run
+  bool help = false;
+  std::vector<std::string> words;                        // that are no options, before `--`
+  std::optional<std::vector<std::string>> after_dashes;  // words after `--`
+
+  // By the option's own long name, in the order in which they were given.
+  std::map<std::string, std::vector<GivenValue>, std::less<>> given;
+
+  bool has(std::string_view option) const { return given.contains(option); }
+  // Of several values the last.
+  std::optional<std::string> text(std::string_view option) const;
+  std::vector<std::string> texts(std::string_view option) const;
+
+  // What the commands need in other types.
+  std::vector<config::Override> overrides;  // of the config, in the order of precedence
   report::ConsoleMode console = report::ConsoleMode::kRank0;
-  std::optional<std::string> runs_dir;
+  std::string runs_dir = "runs";
   std::optional<std::string> run_id;
   bool stdin_to_rank0 = false;
   std::string topology_file;
   Format format = Format::kText;
 };
 
-// `command` is the subcommand's name; `words` what follows it.  Errors: kUsage, with a suggestion.
+// `command` is the subcommand's name; `words` what follows it; `environment` the caller's.  Errors:
+// kUsage, with a suggestion.
+using CallerEnvironment = std::map<std::string, std::string>;
 Result<CommandLine> parse_command_line(const std::string& command,
-                                       std::span<const std::string> words);
+                                       std::span<const std::string> words,
+                                       const CallerEnvironment& environment);
 
 }  // namespace muster::cli

@@ -1,103 +1,129 @@
+// One screen for each command, no line wider than a terminal of 80 columns.
+
 #include "launcher/cli/help.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "launcher/cli/options.h"
 
 namespace muster::cli {
 namespace {
 
-constexpr const char* kGeneral =
-    R"(muster: starts distributed training and keeps hold of it until the last byte is stored
+constexpr std::size_t kWidth = 80;
+constexpr std::size_t kHelpColumn = 35;  // where an option's sentence begins
 
-usage: muster run CONFIG [-- extra script arguments]
-       muster run -n 4 -- python3 train.py …
+// Columns of a terminal: bytes that continue a character take none.
+std::size_t width_of(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U;
+  }));
+}
 
-commands:
-  run        start a run and wait for its end
-  plan       show what a run would do: placement, environment, the exact mpirun line
-  validate   check a config: every error at once, or the resolved settings
-  topo       show what this node has
+// `text` in lines, each after the first beginning in `column`.
+std::string wrapped(std::string_view text, std::size_t column) {
+  std::string lines;
+  std::size_t at = column;
+  for (const std::string& word : split(text, ' ')) {
+    const bool first = at == column;
+    if (!first && at + 1 + width_of(word) > kWidth) {
+      lines += "\n" + std::string(column, ' ');
+      at = column;
+    } else if (!first) {
+      lines += ' ';
+      ++at;
+    }
+    lines += word;
+    at += width_of(word);
+  }
+  return lines;
+}
 
-`muster COMMAND --help` lists a command's options; `muster --version` prints the version.
-)";
+std::string option_lines(const OptionRow& option) {
+  std::string text = "  ";
+  if (option.short_name != '\0') text += std::string("-") + option.short_name + ", ";
+  text += "--" + std::string(option.name);
+  if (option.takes_value()) text += " " + std::string(option.argument);
+  const std::size_t width = width_of(text);
+  text += width + 2 > kHelpColumn ? "\n" + std::string(kHelpColumn, ' ')
+                                  : std::string(kHelpColumn - width, ' ');
+  std::string sentence(option.help);
+  if (!option.default_text.empty()) sentence += " [" + std::string(option.default_text) + "]";
+  return text + wrapped(sentence, kHelpColumn) + "\n";
+}
 
-constexpr const char* kRun = R"(muster run: start a run and wait for its end
+std::string usage_lines(const CommandRow& command) {
+  std::string text;
+  for (const std::string& line : split(command.usage, '\n')) {
+    text += text.empty() ? "usage: " : "       ";
+    text += "muster " + std::string(command.name) + " " + line + "\n";
+  }
+  return text;
+}
 
-usage: muster run [options] CONFIG [-- extra script arguments]
-       muster run [options] -- PROGRAM [arguments]
+std::string options_by_heading(std::string_view command) {
+  const auto rows = options_of(command);
+  std::vector<std::string_view> headings;
+  for (const OptionRow* row : rows) {
+    if (std::find(headings.begin(), headings.end(), row->heading) == headings.end()) {
+      headings.push_back(row->heading);
+    }
+  }
+  std::string text;
+  for (const std::string_view heading : headings) {
+    text += "\n" + std::string(heading) + ":\n";
+    for (const OptionRow* row : rows) {
+      if (row->heading == heading) text += option_lines(*row);
+    }
+  }
+  return text;
+}
 
-run:
-  -n, --process-count-per-node N   ranks on each node: a number, or auto [1]
-  --backend mpi|direct|none        who starts the ranks; with -n above 1 and no config: mpi if an
-                                   Open MPI is on PATH, else direct
-  --set KEY.PATH=VALUE             replace one setting of the config; may be repeated
-  --run-id ID                      name of the run [date, time and four hex digits]
-  --runs-dir DIR                   where run directories are made [MUSTER_RUNS_DIR, else ./runs]
-  --stdin none|rank0               who reads this command's standard input [none]
-
-output:
-  --console rank0|all|none|errors  which ranks' output is shown; all of it is stored anyway [rank0]
-
-The exit code is the one of the first rank that failed, or one of Muster's own (README, "Exit codes").
-Ctrl-C or SIGTERM ends all ranks orderly (limits.stop_grace_period); a second one at once.
-
-examples:
-  muster run -n 4 -- python3 train.py --epochs 3
-  muster run run.yaml --set process_count_per_node=2 -- --epochs 3
-
-environment: MUSTER_RUNS_DIR, MUSTER_RUNTIME_DIR (sockets and Open MPI's session; else
-XDG_RUNTIME_DIR, TMPDIR, /tmp, /dev/shm), NO_COLOR
-)";
-
-constexpr const char* kPlan = R"(muster plan: show what a run would do, without doing it
-
-usage: muster plan [options] CONFIG [-- extra script arguments]
-       muster plan [options] -- PROGRAM [arguments]
-
-  -n, --process-count-per-node N   as for muster run
-  --backend mpi|direct|none        as for muster run
-  --set KEY.PATH=VALUE             as for muster run
-  --topology FILE                  plan for another node: an hwloc XML file (lstopo FILE.xml)
-  --format text|json|argv          text: for people, with every number's origin; json: for programs;
-                                   argv: the line that starts the ranks, quoted for a shell [text]
-  --json                           the same as --format json
-
-examples:
-  muster plan run.yaml
-  muster plan -n 8 --topology dgx.xml --format json -- python3 train.py
-)";
-
-constexpr const char* kValidate = R"(muster validate: check a config
-
-usage: muster validate [options] CONFIG
-
-Prints every setting with its value and where it came from, or every error with its place.
-
-  -n, --process-count-per-node N   as for muster run
-  --backend mpi|direct|none        as for muster run
-  --set KEY.PATH=VALUE             as for muster run
-  --json                           the settings as JSON
-)";
-
-constexpr const char* kTopo =
-    R"(muster topo: show what this node has, as far as this process may use it
-
-usage: muster topo [options]
-
-  --topology FILE       another node: an hwloc XML file (lstopo FILE.xml)
-  --format text|json    [text]
-  --json                the same as --format json
-)";
+std::string paragraphs(std::string_view text) {
+  std::string lines;
+  if (text.empty()) return lines;
+  for (const std::string& paragraph : split(text, '\n')) {
+    lines += "\n" + wrapped(paragraph, 0) + "\n";
+  }
+  return lines;
+}
 
 }  // namespace
 
 std::string help_text() {
-  return kGeneral;
+  std::string text =
+      "muster: starts distributed training and keeps hold of it until the last byte is\n"
+      "stored\n\n"
+      "usage: muster run CONFIG [-- extra script arguments]\n"
+      "       muster run -n 4 -- python3 train.py …\n\n"
+      "commands:\n";
+  constexpr std::size_t kSummaryColumn = 14;
+  for (const CommandRow& row : commands()) {
+    if (row.hidden) continue;
+    const std::string name = "  " + std::string(row.name);
+    text += name + std::string(kSummaryColumn - name.size(), ' ') +
+            wrapped(row.summary, kSummaryColumn) + "\n";
+  }
+  return text +
+         "\n`muster COMMAND --help` lists a command's options; `muster --version` prints\n"
+         "the version.\n";
 }
 
-std::string help_text(const std::string& command) {
-  if (command == "run") return kRun;
-  if (command == "plan") return kPlan;
-  if (command == "validate") return kValidate;
-  if (command == "topo") return kTopo;
-  return kGeneral;
+std::string help_text(const CommandRow& command) {
+  const std::string name(command.name);
+  std::string text = wrapped("muster " + name + ": " + std::string(command.summary), 0) + "\n\n";
+  text += usage_lines(command) + options_by_heading(name) + paragraphs(command.details);
+  if (!command.examples.empty()) {
+    text += "\nexamples:\n";
+    for (const std::string& line : split(command.examples, '\n')) text += "  " + line + "\n";
+  }
+  return text;
+}
+
+CommandResult help_command(const CommandLine& line) {
+  if (line.words.empty()) return print(help_text());
+  const CommandRow* command = find_command(line.words.front());
+  return print(command == nullptr ? help_text() : help_text(*command));
 }
 
 }  // namespace muster::cli

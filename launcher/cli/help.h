@@ -1,11 +1,13 @@
-// The help texts: one screen each.
+// The help texts, from the tables of commands and options.
 #pragma once
 
 #include <string>
 
+#include "launcher/cli/commands.h"
+
 namespace muster::cli {
 
-std::string help_text();                            // muster --help
-std::string help_text(const std::string& command);  // muster run --help
+std::string help_text();                           // muster --help
+std::string help_text(const CommandRow& command);  // muster run --help
 
 }  // namespace muster::cli

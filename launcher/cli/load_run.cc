@@ -26,9 +26,9 @@ Error usage(std::string message, std::string hint) {
 
 // `muster run -n 4 python3 train.py`: the words look like a command that lacks its `--`.
 Error too_many_files(const CommandLine& line) {
-  return usage("more than one config: " + shell_quoted(line.config_files),
+  return usage("more than one config: " + shell_quoted(line.words),
                "a run takes one config file; to run a command write `muster run -n 4 -- " +
-                   shell_quoted(line.config_files) + "`");
+                   shell_quoted(line.words) + "`");
 }
 
 // "did you mean run.yaml?" for a file that lies beside the one that was named.
@@ -131,9 +131,9 @@ tl::expected<config::RunConfig, Problems> load_config(const CommandLine& line,
     return one_problem(
         system_error(ErrorCode::kUsage, "finding the current directory", error.value()));
   }
-  if (line.config_files.size() > 1) return one_problem(too_many_files(line));
+  if (line.words.size() > 1) return one_problem(too_many_files(line));
   auto config = [&]() -> tl::expected<config::RunConfig, Problems> {
-    if (line.config_files.empty()) {
+    if (line.words.empty()) {
       if (!line.after_dashes || line.after_dashes->empty()) {
         return one_problem(
             usage("nothing to run: no config and no command",
@@ -141,7 +141,7 @@ tl::expected<config::RunConfig, Problems> load_config(const CommandLine& line,
       }
       return config::config_from_command(*line.after_dashes, line.overrides);
     }
-    const std::string& name = line.config_files.front();
+    const std::string& name = line.words.front();
     auto text = read_config_file(name);
     if (!text) return one_problem(std::move(text).error());
     config_text = *text;
@@ -153,7 +153,7 @@ tl::expected<config::RunConfig, Problems> load_config(const CommandLine& line,
     return read;
   }();
   if (!config) return config;
-  if (line.config_files.empty()) {
+  if (line.words.empty()) {
     config_text = config::describe_text(*config);
     if (auto problems = config::check_paths(*config, here.string()); !problems.empty()) {
       return tl::unexpected<Problems>(std::move(problems));

@@ -2,8 +2,8 @@
 
 #include <csignal>
 #include <cstdio>
-#include <algorithm>
 #include <exception>
+#include <optional>
 
 #include "base/error_text.h"
 #include "base/exit_code.h"
@@ -16,42 +16,51 @@
 namespace muster::cli {
 namespace {
 
-const std::vector<std::string> kCommands = {"run", "plan", "validate", "topo", "help"};
-
 tl::unexpected<Problems> usage(std::string message, std::string hint) {
   return tl::unexpected<Problems>(
       Problems{Error{ErrorCode::kUsage, std::move(message), std::move(hint), std::nullopt}});
+}
+
+// Words that a command does not take; `--` and what follows it count as such.
+std::optional<Error> check_words(const CommandRow& command, const CommandLine& line) {
+  using Words = CommandRow::Words;
+  if (command.words == Words::kConfig || command.words == Words::kOwn) return std::nullopt;
+  std::vector<std::string> words = line.words;
+  if (line.after_dashes)
+    words.insert(words.end(), line.after_dashes->begin(), line.after_dashes->end());
+  const std::size_t most = command.words == Words::kRun ? 1 : 0;
+  if (words.size() <= most) return std::nullopt;
+  const std::string name(command.name);
+  return Error{ErrorCode::kUsage,
+               "muster " + name + (most == 0 ? " takes no words" : " takes one run") + ": " +
+                   shell_quoted(words),
+               "`muster " + name + " --help` shows what it takes", std::nullopt};
 }
 
 CommandResult dispatch(const std::vector<std::string>& words) {
   if (words.size() < 2) {
     return usage("no command", "`muster run -n 4 -- python3 train.py`; `muster --help` says more");
   }
-  const std::string& command = words[1];
+  const std::string& name = words[1];
   const std::vector<std::string> rest(words.begin() + 2, words.end());
-  if (command == "--version" || command == "version") {
-    std::printf("muster %s\n", kVersion);
-    return 0;
+  if (name == "--version" || name == "version") {
+    return print(std::string("muster ") + kVersion + "\n");
   }
-  if (command == "--help" || command == "-h" || command == "help") {
-    std::fputs((rest.empty() ? help_text() : help_text(rest.front())).c_str(), stdout);
-    return 0;
-  }
-  if (std::find(kCommands.begin(), kCommands.end(), command) == kCommands.end()) {
-    const std::string near = did_you_mean_hint(command, kCommands);
-    return usage("unknown command \"" + command + "\"",
+  if (name == "--help" || name == "-h") return print(help_text());
+  const CommandRow* command = find_command(name);
+  if (command == nullptr) {
+    const std::string near = did_you_mean_hint(name, command_names());
+    return usage("unknown command \"" + name + "\"",
                  near.empty() ? "`muster --help` lists the commands" : near);
   }
-  auto line = parse_command_line(command, rest);
+  auto line = parse_command_line(name, rest, caller_environment());
   if (!line) return tl::unexpected<Problems>(Problems{std::move(line).error()});
-  if (line->help) {
-    std::fputs(help_text(command).c_str(), stdout);
-    return 0;
+  if (line->help) return print(help_text(*command));
+  if (auto wrong = check_words(*command, *line)) {
+    return tl::unexpected<Problems>(Problems{std::move(*wrong)});
   }
-  if (command == "run") return run_command(*line, words);
-  if (command == "plan") return plan_command(*line);
-  if (command == "validate") return validate_command(*line);
-  return topo_command(*line);
+  line->whole = words;
+  return command->function(*line);
 }
 
 // A message may quote bytes of a file or a program, NUL among them.

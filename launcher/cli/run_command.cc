@@ -20,11 +20,11 @@ void keep_signals_as_pid_1() {
 
 }  // namespace
 
-CommandResult run_command(const CommandLine& line, const std::vector<std::string>& words) {
+CommandResult run_command(const CommandLine& line) {
   keep_signals_as_pid_1();
   auto loaded = load_run(line);
   if (!loaded) return tl::unexpected<Problems>(std::move(loaded).error());
-  auto code = RunSession(line, words, std::move(*loaded)).run();
+  auto code = RunSession(line, std::move(*loaded)).run();
   if (!code) return tl::unexpected<Problems>(Problems{std::move(code).error()});
   return *code;
 }

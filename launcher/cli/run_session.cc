@@ -130,8 +130,8 @@ void fail_if_successful(plan::RunOutcome& outcome, const Error& error) {
 
 }  // namespace
 
-RunSession::RunSession(const CommandLine& line, std::vector<std::string> words, LoadedRun run)
-    : line_(line), words_(std::move(words)), run_(std::move(run)) {}
+RunSession::RunSession(const CommandLine& line, LoadedRun run)
+    : line_(line), run_(std::move(run)) {}
 
 Result<int> RunSession::run() {
   MUSTER_TRY_ASSIGN(const SignalFd signals, SignalFd::block(exec::signals_of_execution()));
@@ -156,12 +156,7 @@ Result<store::RunDirectory> RunSession::create_run_directory(const std::string& 
 }
 
 Result<> RunSession::make_directories() {
-  const auto environment_runs = run_.inputs.caller_environment.find("MUSTER_RUNS_DIR");
-  std::string runs = line_.runs_dir.value_or("runs");
-  if (!line_.runs_dir && environment_runs != run_.inputs.caller_environment.end() &&
-      !environment_runs->second.empty()) {
-    runs = environment_runs->second;
-  }
+  const std::string& runs = line_.runs_dir;
   MUSTER_TRY_ASSIGN(start_.master_port, free_port());
   MUSTER_TRY_ASSIGN(runtime_, exec::make_runtime_directories(run_.inputs.caller_environment));
   made_runs_ = !fs::exists(runs);
@@ -303,7 +298,7 @@ report::RunRecord RunSession::first_record() const {
   record.created_at = std::chrono::system_clock::now();
   record.hostname = plan_.nodes.front().hostname;
   record.launcher_pid = ::getpid();
-  record.command_line = words_;
+  record.command_line = line_.whole;
   record.run_directory = directory_->root().string();
   record.plan = report::summarize(plan_);
   record.attempts.push_back({0, record.created_at, std::nullopt});

@@ -21,8 +21,7 @@ namespace muster::cli {
 
 class RunSession {
  public:
-  // `words` is the whole command line, for the record.
-  RunSession(const CommandLine& line, std::vector<std::string> words, LoadedRun run);
+  RunSession(const CommandLine& line, LoadedRun run);
 
   // Runs it and prints its report.  The exit code; an Error when nothing was started.
   Result<int> run();
@@ -41,7 +40,6 @@ class RunSession {
   Result<> record_end(const plan::RunOutcome& outcome);
 
   const CommandLine& line_;
-  const std::vector<std::string> words_;
   LoadedRun run_;
   plan::LaunchPlan plan_;
   plan::StartValues start_;

@@ -1,10 +1,5 @@
 // The commands that show and change nothing: plan, validate, topo.
 
-#include <cerrno>
-#include <csignal>
-#include <cstdio>
-
-#include "base/fd.h"
 #include "launcher/cli/commands.h"
 #include "launcher/plan/plan_json.h"
 #include "launcher/plan/plan_text.h"
@@ -16,22 +11,6 @@ namespace {
 
 tl::unexpected<Problems> problem(Error error) {
   return tl::unexpected<Problems>(Problems{std::move(error)});
-}
-
-Error wrong_format(const char* command) {
-  return Error{ErrorCode::kUsage,
-               std::string("--format argv is for muster plan, not for muster ") + command,
-               "use text or json", std::nullopt};
-}
-
-// Whether all of it reached stdout: a full disk behind a redirection is an error, not silence.
-CommandResult print(const std::string& text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) {
-    return 0;
-  }
-  // The reader has seen enough (`muster plan … | head`); a shell expects this code.
-  if (errno == EPIPE) return 128 + SIGPIPE;
-  return problem(system_error(ErrorCode::kInternal, "writing to stdout"));
 }
 
 }  // namespace
@@ -58,12 +37,6 @@ CommandResult validate_command(const CommandLine& line) {
 }
 
 CommandResult topo_command(const CommandLine& line) {
-  if (line.format == Format::kArgv) return problem(wrong_format("topo"));
-  if (!line.config_files.empty()) {
-    return problem(Error{ErrorCode::kUsage,
-                         "muster topo takes no file: " + line.config_files.front(),
-                         "an hwloc XML file goes after --topology", std::nullopt});
-  }
   topology::TopologyOptions options;
   options.xml_file = line.topology_file;
   auto inventory = topology::discover(options);

@@ -163,15 +163,17 @@ tl::expected<RunConfig, Problems> finished(Draft draft) {
 
 }  // namespace
 
-Result<Override> parse_set(std::string_view text) {
+Result<Override> parse_set(std::string_view text, std::string_view by) {
   const std::size_t equals = text.find('=');
+  const std::string given_by(by);
   if (equals == std::string_view::npos || equals == 0) {
     return fail(ErrorCode::kUsage,
-                "--set " + printable(text) + ": it is not of the form key.path=value",
+                given_by + " " + printable(text) + ": it is not of the form key.path=value",
                 "for example --set limits.drain_timeout=10s");
   }
+  const auto kind = by.starts_with('-') ? Origin::Kind::kSet : Origin::Kind::kEnvironment;
   return Override{std::string(text.substr(0, equals)), std::string(text.substr(equals + 1)),
-                  Origin{Origin::Kind::kSet, "--set " + std::string(text), std::nullopt}};
+                  Origin{kind, given_by + " " + std::string(text), std::nullopt}};
 }
 
 tl::expected<RunConfig, Problems> read_config(std::string_view text, const std::string& file_name,

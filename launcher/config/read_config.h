@@ -25,8 +25,8 @@ struct Override {
   Origin origin;         // its text begins the messages: "--set node_count=1", "-n"
 };
 
-// "key.path=value" → an Override whose origin is that --set.
-Result<Override> parse_set(std::string_view text);
+// "key.path=value" → an Override whose origin is that --set, or the variable that `by` names.
+Result<Override> parse_set(std::string_view text, std::string_view by = "--set");
 
 // Native YAML.  file_name is the name for messages, as the user gave it; config_directory is
 // absolute.  Problems are in file order, then those of overrides.

@@ -1,0 +1,31 @@
+// Which run is meant: the RUN word of `muster status`, `logs`, `cancel` and the like.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "collector/store/run_directory.h"
+#include "launcher/cli/command_line.h"
+#include "muster/result.h"
+
+namespace muster::cli {
+
+struct FoundRun {
+  store::RunDirectory directory;
+  std::string run_id;
+  std::string shown_directory;  // as the user would type it
+};
+
+// The runs in a runs directory, the newest first; empty when there is no such directory.
+std::vector<FoundRun> list_runs(const std::filesystem::path& runs_dir);
+
+// `word` is a run's directory, its id, the beginning of its id, or `latest`, as is "".  Errors:
+// kUsage, with the runs that could be meant.
+Result<FoundRun> find_run(const std::string& word, const std::filesystem::path& runs_dir);
+
+// The run of a command line, in its --runs-dir.  When it was not named, a person at a terminal is
+// told which one it is.
+Result<FoundRun> find_run(const CommandLine& line);
+
+}  // namespace muster::cli
