@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -74,6 +75,18 @@ Result<> RunDirectory::hold_reserve() const {
 
 void RunDirectory::release_reserve() const {
   ::unlink(reserve().c_str());
+}
+
+Fd RunDirectory::lock() const {
+  Fd directory(::open(root_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory && ::flock(directory.get(), LOCK_EX | LOCK_NB) != 0) directory.reset();
+  return directory;
+}
+
+// Whoever looks holds a shared lock for a moment, so that many may look at once.
+bool RunDirectory::is_locked() const {
+  const Fd directory(::open(root_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  return directory && ::flock(directory.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 }
 
 std::string RunDirectory::attempt_directory(int rank, int attempt) {

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string>
 
+#include "base/fd.h"
 #include "muster/result.h"
 
 namespace muster::store {
@@ -17,6 +18,11 @@ class RunDirectory {
   // Sets some space aside, so that a run that fills the disk can still record its end.
   Result<> hold_reserve() const;
   void release_reserve() const;
+
+  // Held by the launcher for as long as it lives, so that everybody on this machine, in whatever
+  // container, can tell whether it does.  No descriptor where the file system has no locks.
+  Fd lock() const;
+  bool is_locked() const;
 
   // An existing one; nothing is touched.
   explicit RunDirectory(std::filesystem::path root) : root_(std::move(root)) {}

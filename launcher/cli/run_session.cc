@@ -171,6 +171,7 @@ Result<> RunSession::make_directories() {
     return Failure(with_place_hint(std::move(made).error()));
   }
   directory_ = std::move(*made);
+  run_lock_ = directory_->lock();
   if (!plan_.in_place) {
     const fs::path name = fs::path(plan_.source_directory).lexically_normal().filename();
     start_.working_directory = (directory_->scratch() / (name.empty() ? "source" : name)).string();
@@ -296,8 +297,8 @@ report::RunRecord RunSession::first_record() const {
   report::RunRecord record;
   record.run_id = start_.run_id;
   record.created_at = std::chrono::system_clock::now();
-  record.hostname = plan_.nodes.front().hostname;
-  record.launcher_pid = ::getpid();
+  record.launcher =
+      report::own_launcher_mark(plan_.nodes.front().hostname, static_cast<bool>(run_lock_));
   record.command_line = line_.whole;
   record.run_directory = directory_->root().string();
   record.plan = report::summarize(plan_);

@@ -47,6 +47,7 @@ class RunSession {
   std::string shown_directory_;  // as the user would type it
   bool made_runs_ = false;       // the runs directory did not exist before
   std::optional<store::RunDirectory> directory_;
+  Fd run_lock_;  // tells everybody that we live
   exec::RuntimeDirectories runtime_;
   std::optional<report::Console> console_;
   std::optional<RunRecorder> recorder_;

@@ -156,6 +156,14 @@ Json plan_json(const PlanSummary& plan) {
   return json;
 }
 
+// What tells this launcher from any other process; host and pid stand beside it.
+Json launcher_json(const LauncherMark& launcher) {
+  return {{"start_time", launcher.start_time},
+          {"boot_id", text_or_null(launcher.boot_id)},
+          {"pid_namespace", text_or_null(launcher.pid_namespace)},
+          {"holds_lock", launcher.holds_lock}};
+}
+
 // Relative to the run directory; taken from the one place that knows the names.
 Json files_json() {
   const store::RunDirectory here{std::filesystem::path()};
@@ -205,8 +213,9 @@ std::string run_json(const RunRecord& record) {
       last == nullptr ? Json(nullptr) : Json(format_utc(record.attempts.front().started_at));
   json["ended_at"] = outcome == nullptr ? Json(nullptr) : Json(format_utc(outcome->ended_at));
   json["muster_version"] = kVersion;
-  json["hostname"] = record.hostname;
-  json["launcher_pid"] = record.launcher_pid;
+  json["hostname"] = record.launcher.hostname;
+  json["launcher_pid"] = record.launcher.pid;
+  json["launcher"] = launcher_json(record.launcher);
   json["command_line"] = record.command_line;
   json["run_directory"] = record.run_directory;
   json["plan"] = plan_json(record.plan);

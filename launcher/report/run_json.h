@@ -7,6 +7,7 @@
 
 #include "launcher/plan/launch_plan.h"
 #include "launcher/plan/run_outcome.h"
+#include "launcher/report/launcher_mark.h"
 
 namespace muster::report {
 
@@ -37,8 +38,7 @@ struct AttemptRecord {
 struct RunRecord {
   std::string run_id;
   plan::WallTime created_at;
-  std::string hostname;  // of the launcher
-  int launcher_pid = 0;
+  LauncherMark launcher;
   std::vector<std::string> command_line;
   std::string run_directory;  // absolute
   PlanSummary plan;

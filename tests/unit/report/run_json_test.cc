@@ -28,8 +28,7 @@ RunRecord running() {
   RunRecord record;
   record.run_id = "r1";
   record.created_at = kStart - 1s;
-  record.hostname = "node-a";
-  record.launcher_pid = 42;
+  record.launcher = {"node-a", 42, 7, "boot", "pid:[1]", true};
   record.command_line = {"muster", "run", "run.yaml"};
   record.run_directory = "/data/runs/r1";
   record.plan = summarize(plan);
@@ -75,6 +74,8 @@ TEST(RunJson, SaysRunningUntilThereIsAnOutcome) {
   EXPECT_EQ(run["started_at"], "2023-11-14T22:13:20.000000Z");
   EXPECT_EQ(run["hostname"], "node-a");
   EXPECT_EQ(run["launcher_pid"], 42);
+  EXPECT_EQ(run["launcher"]["start_time"], 7);
+  EXPECT_EQ(run["launcher"]["holds_lock"], true);
   EXPECT_EQ(run["command_line"], (json{"muster", "run", "run.yaml"}));
   EXPECT_EQ(run["attempts"][0]["status"], "running");
   EXPECT_EQ(run["attempts"][0]["ranks"], json::array());
