@@ -7,6 +7,7 @@
 
 #include "base/error_text.h"
 #include "base/exit_code.h"
+#include "base/sandbox.h"
 #include "base/signals.h"
 #include "base/text.h"
 #include "launcher/cli/commands.h"
@@ -52,6 +53,9 @@ CommandResult dispatch(const std::vector<std::string>& words) {
     const std::string near = did_you_mean_hint(name, command_names());
     return usage("unknown command \"" + name + "\"",
                  near.empty() ? "`muster --help` lists the commands" : near);
+  }
+  if (auto possible = answer_denied_calls(); !possible) {
+    return tl::unexpected<Problems>(Problems{std::move(possible).error()});
   }
   auto line = parse_command_line(name, rest, caller_environment());
   if (!line) return tl::unexpected<Problems>(Problems{std::move(line).error()});

@@ -158,7 +158,9 @@ Result<store::RunDirectory> RunSession::create_run_directory(const std::string& 
 Result<> RunSession::make_directories() {
   const std::string& runs = line_.runs_dir;
   MUSTER_TRY_ASSIGN(start_.master_port, free_port());
-  MUSTER_TRY_ASSIGN(runtime_, exec::make_runtime_directories(run_.inputs.caller_environment));
+  MUSTER_TRY_ASSIGN(runtime_, exec::make_runtime_directories(run_.inputs.caller_environment,
+                                                             plan_.mpirun ? plan_.world_size : 0));
+  if (!runtime_.warning.empty()) plan_.warnings.push_back(runtime_.warning);
   made_runs_ = !fs::exists(runs);
   auto made = create_run_directory(runs);
   // Of many runs that start in one second two may draw the same id.

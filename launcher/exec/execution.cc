@@ -18,6 +18,7 @@
 #include "base/event_loop.h"
 #include "base/exit_code.h"
 #include "base/process.h"
+#include "base/sandbox.h"
 #include "base/text.h"
 #include "launcher/exec/agent_server.h"
 #include "launcher/exec/mpi_worlds.h"
@@ -142,6 +143,7 @@ Result<plan::RunOutcome> Execution::run() {
 
 Result<> Execution::prepare() {
   become_child_subreaper();
+  for (const std::string& note : sandbox_notes()) observer_.notice(note);
   for (const pid_t pid : children_of_this_process()) inherited_children_.insert(pid);
   MUSTER_TRY_ASSIGN(nothing_, open_file("/dev/null", O_RDONLY));
   for (int rank = 0; rank < world_size(); ++rank) {
@@ -180,6 +182,12 @@ Result<std::unique_ptr<RankStarter>> Execution::start_ranks() {
   context.environment["OMPI_MCA_btl_vader_backing_directory"] =
       request_.runtime.mpi_shared_memory().string();
   context.environment.try_emplace("OMPI_MCA_shmem", kOpenMpiSharedMemory);
+  if (!request_.runtime.mpi_memory_has_room) {
+    context.environment.try_emplace("OMPI_MCA_btl", kOpenMpiWithoutSharedMemory);
+  }
+  if (!can_copy_between_processes()) {
+    context.environment.try_emplace("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
+  }
   return make_mpirun_starter(*request_.plan.mpirun, std::move(context));
 }
 

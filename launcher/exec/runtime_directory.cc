@@ -15,6 +15,7 @@
 #include "base/files.h"
 #include "base/text.h"
 #include "base/unix_socket.h"
+#include "launcher/exec/shared_memory.h"
 
 namespace muster::exec {
 namespace fs = std::filesystem;
@@ -69,12 +70,21 @@ std::string why_unusable(const fs::path& root) {
   return "";
 }
 
-// Memory that ranks share needs more than Docker's default of 64 MiB, but a few MiB per rank will
-// do.
 bool is_usable_for_shared_memory(const fs::path& path) {
   struct stat info {};
   return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode) &&
          ::access(path.c_str(), W_OK | X_OK) == 0;
+}
+
+void place_mpi_memory(RuntimeDirectories& directories, int mpi_ranks) {
+  const fs::path& runtime = directories.runtime.path();
+  const bool have_shm = !directories.shm.path().empty();
+  const SharedMemoryChoice choice =
+      choose_shared_memory(mpi_ranks, have_shm ? free_bytes(directories.shm.path()) : std::nullopt,
+                           free_bytes(runtime), runtime.parent_path());
+  if (choice.place == SharedMemoryChoice::Place::kRuntimeDirectory) directories.shm = {};
+  directories.mpi_memory_has_room = choice.place != SharedMemoryChoice::Place::kNone;
+  directories.warning = choice.warning;
 }
 
 }  // namespace
@@ -130,7 +140,7 @@ LockedDirectory::~LockedDirectory() {
 }
 
 Result<RuntimeDirectories> make_runtime_directories(
-    const std::map<std::string, std::string>& environment) {
+    const std::map<std::string, std::string>& environment, int mpi_ranks) {
   struct Candidate {
     std::string name;
     fs::path path;
@@ -168,6 +178,7 @@ Result<RuntimeDirectories> make_runtime_directories(
   if (is_usable_for_shared_memory("/dev/shm")) {
     if (auto made = LockedDirectory::create("/dev/shm")) directories.shm = std::move(*made);
   }
+  if (mpi_ranks > 1) place_mpi_memory(directories, mpi_ranks);
   return directories;
 }
 

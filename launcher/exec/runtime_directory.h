@@ -42,6 +42,8 @@ class LockedDirectory {
 struct RuntimeDirectories {
   LockedDirectory runtime;
   LockedDirectory shm;  // on a tmpfs if there is one; empty path: Open MPI's files go into runtime
+  bool mpi_memory_has_room = true;  // false: ranks are told to send over TCP
+  std::string warning;              // about the two above, for a person
 
   std::filesystem::path node_socket() const { return runtime.path() / "node.sock"; }
   // In shared memory where there is one: a FIFO takes no room, and a disk is slow to make it.
@@ -56,8 +58,8 @@ struct RuntimeDirectories {
 
 // The first usable of MUSTER_RUNTIME_DIR, XDG_RUNTIME_DIR, TMPDIR, /tmp, /dev/shm (DESIGN §3), or
 // an error that lists each and why not.  Stale directories of dead launchers are removed on the
-// way.
+// way.  `mpi_ranks` of them will share memory.
 Result<RuntimeDirectories> make_runtime_directories(
-    const std::map<std::string, std::string>& environment);
+    const std::map<std::string, std::string>& environment, int mpi_ranks = 0);
 
 }  // namespace muster::exec

@@ -1,6 +1,7 @@
 #include "launcher/report/outcome_text.h"
 
 #include <algorithm>
+#include <map>
 
 #include "base/exit_code.h"
 #include "base/text.h"
@@ -227,10 +228,12 @@ void Report::gaps() {
 
 void Report::warnings() {
   std::vector<std::string> all = outcome_.warnings;
+  // A sandbox refuses all ranks alike: said once.
+  std::map<std::string, std::vector<int>> noted;
   for (const plan::RankOutcome& rank : outcome_.ranks) {
-    if (rank.binding_note.empty()) continue;
-    all.push_back("rank " + std::to_string(rank.rank) + ": " + rank.binding_note);
+    if (!rank.binding_note.empty()) noted[rank.binding_note].push_back(rank.rank);
   }
+  for (const auto& [note, ranks] : noted) all.push_back(rank_list(ranks) + ": " + note);
   for (std::size_t at = 0; at < std::min(all.size(), kMostEntries); ++at) {
     line("warning: " + all[at]);
   }

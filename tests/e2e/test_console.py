@@ -13,7 +13,7 @@ import termios
 import threading
 
 import muster_test
-from muster_test import MPIRUN, MUSTER, MusterTest, PYTHON, Result
+from muster_test import MPIRUN, MUSTER, MusterTest, PYTHON, Result, SANDBOX
 
 BACKENDS = ["direct"] + (["mpi"] if MPIRUN else [])
 COLOR = re.compile(rb"\x1b\[[0-9;:]*m")
@@ -43,7 +43,7 @@ class Terminal:
 
         try:
             self.process = subprocess.Popen(
-                [MUSTER, *map(str, args)], stdin=slave, stdout=slave, stderr=slave,
+                [*SANDBOX, MUSTER, *map(str, args)], stdin=slave, stdout=slave, stderr=slave,
                 env=test.environment({"TERM": "xterm", **(env or {})}), cwd=test.work_dir,
                 start_new_session=True, preexec_fn=take_terminal)
         finally:

@@ -248,8 +248,8 @@ class Direct(StopTest):
         self.where = self.work_dir / str(self.started)
         self.where.mkdir()
         process = subprocess.Popen(
-            [muster_test.MUSTER, "run", "-n", str(RANKS), "--backend", self.backend, *options, "--",
-             "sh", "-c", script],
+            [*muster_test.SANDBOX, muster_test.MUSTER, "run", "-n", str(RANKS), "--backend",
+             self.backend, *options, "--", "sh", "-c", script],
             cwd=self.where, env=self.environment({"TERM": "xterm"}), stdin=slave, stdout=slave,
             stderr=slave, preexec_fn=own_terminal)
         self.addCleanup(muster_test.end, process)

@@ -9,6 +9,7 @@ MUSTER_ in front would do: Muster takes those for another run's and keeps them f
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,8 @@ PROGRAMS_DIR = Path(os.environ.get("MUSTER_TEST_PROGRAMS_DIR",
                                    SOURCE_DIR / "build/release/tests/programs"))
 MUSTER = str(BIN_DIR / "muster")
 PYTHON = "/usr/bin/python3"
+# What goes before every muster that a test starts: scripts/soak --seccomp has under_seccomp there.
+SANDBOX = shlex.split(os.environ.get("MUSTER_TEST_PREFIX", ""))
 ROUNDS = int(os.environ.get("MUSTER_ROUNDS", "5"))
 MPIRUN = shutil.which("mpirun")
 SKIPPED = 77
@@ -36,6 +39,11 @@ FOREIGN_NAMES = ("RANK", "WORLD_SIZE", "NODE_RANK", "GROUP_RANK", "MASTER_ADDR",
 
 needs_mpirun = unittest.skipUnless(MPIRUN, "no mpirun on PATH")
 needs_root = unittest.skipUnless(os.geteuid() == 0, "needs root")
+
+
+def is_denied(call):
+    """Whether the sandbox that MUSTER_TEST_PREFIX puts around muster denies that system call."""
+    return any(call in word.split(",") for word in SANDBOX)
 
 
 def program(name):
@@ -257,7 +265,7 @@ class MusterTest(unittest.TestCase):
         known_runs = set(self.run_directories())
         with open(stdout_file, "wb") as stdout, open(stderr_file, "wb") as stderr:
             process = subprocess.Popen(
-                [*map(str, prefix), str(muster), *map(str, args)], env=self.environment(env),
+                [*map(str, prefix), *SANDBOX, str(muster), *map(str, args)], env=self.environment(env),
                 cwd=cwd or self.work_dir, stdin=stdin, stdout=stdout, stderr=stderr,
                 start_new_session=True, **popen)
         self.addCleanup(end, process)

@@ -281,6 +281,8 @@ TEST_F(OutcomeTextTest, TellsGapsAndWarningsAlsoOfASuccess) {
                         "ranks/00004/attempt-0/stdout.log from offset 1 (launcher killed)\n"
                         "  warning: 8 ranks formed 8 MPI worlds of one\n"
                         "  warning: rank 1: runs on CPUs 0-3, planned were 4-7\n"));
+  rank(0).binding_note = rank(1).binding_note;
+  EXPECT_THAT(report(), HasSubstr("  warning: ranks 0, 1: runs on CPUs 0-3, planned were 4-7\n"));
   outcome_.gaps.assign(9, outcome_.gaps[0]);
   EXPECT_THAT(report(), HasSubstr("  missing: 4 more, listed in RUN/run.json\n"));
 }
