@@ -93,6 +93,12 @@ TemporaryDirectory::~TemporaryDirectory() {
 Result<fs::path> own_executable() {
   std::error_code error;
   fs::path path = fs::read_symlink("/proc/self/exe", error);
+  std::error_code ignored;
+  if (error && !fs::exists("/proc/self", ignored)) {
+    return fail(ErrorCode::kResources,
+                "no /proc is mounted here, and Muster finds a run's processes in it",
+                "mount it with `mount -t proc proc /proc`; container runtimes do so by themselves");
+  }
   if (error) {
     return Failure(system_error(ErrorCode::kInternal, "reading /proc/self/exe", error.value()));
   }

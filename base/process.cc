@@ -10,6 +10,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <cstddef>
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -66,12 +68,35 @@ Prepared prepare(const ChildSpec& spec) {
   ::_exit(127);
 }
 
+// Those that /proc names.  Between fork and exec nothing may allocate: no opendir.
+bool close_listed_on_exec() noexcept {
+  const Fd directory(::open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) return false;
+  alignas(dirent64) char buffer[4096];
+  long got = 0;
+  while ((got = ::syscall(SYS_getdents64, directory.get(), buffer, sizeof buffer)) > 0) {
+    for (long at = 0; at < got;) {
+      dirent64 entry;
+      std::memcpy(&entry, buffer + at, offsetof(dirent64, d_name));
+      int fd = 0;
+      for (const char* digit = buffer + at + offsetof(dirent64, d_name);
+           *digit >= '0' && *digit <= '9'; ++digit) {
+        fd = 10 * fd + (*digit - '0');
+      }
+      if (fd > 2) ::fcntl(fd, F_SETFD, FD_CLOEXEC);  // "." and "..": 0
+      at += entry.d_reclen;
+    }
+  }
+  return got == 0;
+}
+
 // Inherited descriptors of whoever started us must not be held open by a rank for days.
 void close_others_on_exec() noexcept {
 #ifdef SYS_close_range
   constexpr unsigned kCloexec = 1U << 2;
   if (::syscall(SYS_close_range, 3U, ~0U, kCloexec) == 0) return;
 #endif
+  if (close_listed_on_exec()) return;
   for (int fd = 3; fd < 1024; ++fd) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 

@@ -1,6 +1,7 @@
 #include "base/files.h"
 
 #include <csignal>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -151,6 +152,22 @@ TEST_F(FilesTest, KnowsItsOwnProgram) {
   ASSERT_TRUE(own);
   EXPECT_TRUE(own->is_absolute());
   EXPECT_EQ(::access(own->c_str(), X_OK), 0);
+}
+
+TEST_F(FilesTest, WithoutProcItSaysWhatToMount) {
+  MUSTER_EXPECT_IN_FORK([]() -> std::string {
+    if (::unshare(CLONE_NEWNS) != 0 ||
+        ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        ::mount("tmpfs", "/proc", "tmpfs", MS_RDONLY, nullptr) != 0) {
+      return test::kSkip + "no mount namespace allowed";
+    }
+    const auto own = own_executable();
+    if (own) return "found " + own->string();
+    if (own.error().code != ErrorCode::kResources || own.error().hint.empty()) return "no hint";
+    const std::string expected =
+        "no /proc is mounted here, and Muster finds a run's processes in it";
+    return own.error().message == expected ? "" : own.error().message;
+  });
 }
 
 }  // namespace

@@ -1,10 +1,7 @@
 #include "base/sandbox.h"
 
 #include <cerrno>
-#include <cstddef>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -13,22 +10,12 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/forked.h"
+#include "tests/support/seccomp.h"
 
 namespace muster {
 namespace {
 
-// Has the kernel answer `call` with `error` from now on.
-bool deny(long call, int error) {
-  sock_filter statements[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(call), 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(error)),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  const sock_fprog filter{static_cast<unsigned short>(std::size(statements)), statements};
-  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
-}
+using test::forbid;
 
 // What clone3 answers where it makes no process.
 int answer_of_clone3() {
@@ -48,7 +35,7 @@ TEST(SandboxTest, WithoutAFilterNothingIsChanged) {
 TEST(SandboxTest, WhereClone3IsDeniedItBecomesUnknownSoThatThreadsStart) {
   for (const int denial : {EPERM, EACCES}) {
     MUSTER_EXPECT_IN_FORK([denial]() -> std::string {
-      if (!deny(SYS_clone3, denial)) return test::kSkip + "no seccomp filter allowed";
+      if (!forbid({SYS_clone3}, denial)) return test::kSkip + "no seccomp filter allowed";
       if (answer_of_clone3() != denial) return "clone3 is not denied";
       if (const auto made = answer_denied_calls(); !made) return made.error().message;
       if (answer_of_clone3() != ENOSYS) return "clone3 does not answer ENOSYS";
@@ -60,7 +47,7 @@ TEST(SandboxTest, WhereClone3IsDeniedItBecomesUnknownSoThatThreadsStart) {
 // As `test -x` in a shell asks.
 TEST(SandboxTest, WhereFaccessat2OrStatxIsDeniedItBecomesUnknownToo) {
   MUSTER_EXPECT_IN_FORK([]() -> std::string {
-    if (!deny(SYS_faccessat2, EPERM) || !deny(SYS_statx, EPERM)) {
+    if (!forbid({SYS_faccessat2, SYS_statx}, EPERM)) {
       return test::kSkip + "no seccomp filter allowed";
     }
     if (::faccessat(AT_FDCWD, "/", X_OK, AT_EACCESS) == 0) return "faccessat2 is not denied";
@@ -74,7 +61,7 @@ TEST(SandboxTest, WhereFaccessat2OrStatxIsDeniedItBecomesUnknownToo) {
 
 TEST(SandboxTest, WhereClone3IsUnknownNothingIsToBeDone) {
   MUSTER_EXPECT_IN_FORK([]() -> std::string {
-    if (!deny(SYS_clone3, ENOSYS)) return test::kSkip + "no seccomp filter allowed";
+    if (!forbid({SYS_clone3}, ENOSYS)) return test::kSkip + "no seccomp filter allowed";
     if (!answer_denied_calls()) return "an error";
     return sandbox_notes().empty() ? "" : sandbox_notes().front();
   });
@@ -82,7 +69,7 @@ TEST(SandboxTest, WhereClone3IsUnknownNothingIsToBeDone) {
 
 TEST(SandboxTest, WithoutAWayOutTheErrorSaysWhatToDo) {
   MUSTER_EXPECT_IN_FORK([]() -> std::string {
-    if (!deny(SYS_clone3, EPERM) || !deny(SYS_prctl, EPERM)) {
+    if (!forbid({SYS_clone3, SYS_prctl}, EPERM)) {
       return test::kSkip + "no seccomp filter allowed";
     }
     const auto made = answer_denied_calls();
@@ -100,7 +87,7 @@ TEST(SandboxTest, WithoutAWayOutTheErrorSaysWhatToDo) {
 TEST(SandboxTest, CopyingBetweenProcessesIsFoundOutByTrying) {
   MUSTER_EXPECT_IN_FORK([]() -> std::string {
     if (!can_copy_between_processes()) return test::kSkip + "it is denied here";
-    if (!deny(SYS_process_vm_writev, ENOSYS)) return test::kSkip + "no seccomp filter allowed";
+    if (!forbid({SYS_process_vm_writev}, ENOSYS)) return test::kSkip + "no seccomp filter allowed";
     return can_copy_between_processes() ? "it is denied and yet true" : "";
   });
 }
