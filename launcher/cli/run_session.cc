@@ -3,15 +3,12 @@
 
 #include "launcher/cli/run_session.h"
 
-#include <arpa/inet.h>
 #include <climits>
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
-#include <netinet/in.h>
 #include <poll.h>
 #include <random>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/error_text.h"
@@ -19,6 +16,7 @@
 #include "base/files.h"
 #include "base/signals.h"
 #include "base/text.h"
+#include "launcher/cli/master_port.h"
 #include "launcher/exec/limits.h"
 #include "launcher/exec/terminal_input.h"
 #include "launcher/exec/working_copy.h"
@@ -47,21 +45,6 @@ std::string new_run_id() {
   char text[48];
   std::snprintf(text, sizeof text, "%s-%04x", date, std::random_device()() & 0xFFFFU);
   return text;
-}
-
-// A port that is free now; rank 0's program binds it a moment later.
-Result<std::string> free_port() {
-  const Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  auto* generic = reinterpret_cast<sockaddr*>(&address);
-  if (!socket || ::bind(socket.get(), generic, size) != 0 ||
-      ::getsockname(socket.get(), generic, &size) != 0) {
-    return Failure(system_error(ErrorCode::kResources, "finding a free port for MASTER_PORT"));
-  }
-  return std::to_string(ntohs(address.sin_port));
 }
 
 bool is_terminal(int fd) {
@@ -157,7 +140,8 @@ Result<store::RunDirectory> RunSession::create_run_directory(const std::string& 
 
 Result<> RunSession::make_directories() {
   const std::string& runs = line_.runs_dir;
-  MUSTER_TRY_ASSIGN(start_.master_port, free_port());
+  MUSTER_TRY_ASSIGN(master_port_, lease_master_port(run_.config, plan_.world_size));
+  start_.master_port = std::to_string(master_port_.port());
   MUSTER_TRY_ASSIGN(runtime_, exec::make_runtime_directories(run_.inputs.caller_environment,
                                                              plan_.mpirun ? plan_.world_size : 0));
   if (!runtime_.warning.empty()) plan_.warnings.push_back(runtime_.warning);

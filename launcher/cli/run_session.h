@@ -12,6 +12,7 @@
 #include "launcher/cli/load_run.h"
 #include "launcher/cli/run_recorder.h"
 #include "launcher/exec/execution.h"
+#include "launcher/exec/port_lease.h"
 #include "launcher/exec/runtime_directory.h"
 #include "launcher/report/console.h"
 #include "launcher/report/outcome_text.h"
@@ -49,6 +50,7 @@ class RunSession {
   std::optional<store::RunDirectory> directory_;
   Fd run_lock_;  // tells everybody that we live
   exec::RuntimeDirectories runtime_;
+  exec::PortLease master_port_;
   std::optional<report::Console> console_;
   std::optional<RunRecorder> recorder_;
   timespec began_{};  // files that are newer were written by the run

@@ -1,0 +1,49 @@
+#include "launcher/cli/master_port.h"
+
+#include <string>
+
+#include "base/text.h"
+
+namespace muster::cli {
+namespace {
+
+const config::Setting<std::string>* variable(const config::RunConfig& config,
+                                             const std::string& wanted) {
+  for (const auto& [name, setting] : config.environment_variables) {
+    if (name == wanted) return &setting;
+  }
+  return nullptr;
+}
+
+// With an address or a store of its own the config has taken the meeting of the ranks in hand, and
+// a process that is alone meets nobody.
+bool is_bound_by_rank_0(const config::RunConfig& config, int world_size) {
+  const auto* store = variable(config, "TORCHELASTIC_USE_AGENT_STORE");
+  const bool stored_elsewhere = store != nullptr && store->value == "True";
+  return world_size > 1 && variable(config, "MASTER_ADDR") == nullptr && !stored_elsewhere;
+}
+
+}  // namespace
+
+Result<exec::PortLease> lease_master_port(const config::RunConfig& config, int world_size) {
+  const auto* wanted = variable(config, "MASTER_PORT");
+  if (wanted == nullptr) return exec::PortLease::take_any(exec::read_port_rules());
+  if (!is_bound_by_rank_0(config, world_size)) return exec::PortLease();
+
+  const auto port = parse_integer(wanted->value);
+  if (!port || *port < 1 || *port > 65535) {
+    return Failure(Error{ErrorCode::kConfig, "MASTER_PORT is not a port: \"" + wanted->value + "\"",
+                         "write a number from 1 to 65535, or leave it out: each run gets a free "
+                         "port of its own",
+                         wanted->origin.location});
+  }
+  auto lease = exec::PortLease::take(static_cast<int>(*port));
+  if (lease) return lease;
+  Error error = std::move(lease).error();
+  error.message = "MASTER_PORT: " + error.message;
+  error.hint = "leave it out: each run gets a free port of its own; or choose another";
+  error.location = wanted->origin.location;
+  return Failure(std::move(error));
+}
+
+}  // namespace muster::cli
