@@ -14,6 +14,7 @@
 
 #include "base/text.h"
 #include "launcher/plan/environment_names.h"
+#include "launcher/plan/nested_launcher.h"
 
 namespace muster::plan {
 namespace {
@@ -95,17 +96,33 @@ int thread_count(const LaunchPlan& plan, const RankPlacement& rank, const PlanIn
   return threads;
 }
 
+// A torchrun that a rank starts is one of as many nodes as there are ranks, if it is told so.
+bool joins_by_variables(const NestedLaunch& nested) {
+  const bool takes_variables = nested.launcher == NestedLauncher::kTorchrun ||
+                               nested.launcher == NestedLauncher::kAccelerate;
+  return takes_variables && nested.joins_others;
+}
+
 Variables common_variables(const LaunchPlan& plan, const Defaults& defaults,
                            const StartValues& start) {
   Variables variables;
   add(variables, "MUSTER_RUN_ID", start.run_id);
   add(variables, "WORLD_SIZE", std::to_string(plan.world_size));
   add(variables, "LOCAL_WORLD_SIZE", std::to_string(plan.process_count_per_node));
+  add(variables, "GROUP_WORLD_SIZE", std::to_string(plan.nodes.size()));
+  add(variables, "ROLE_NAME", "default");
+  add(variables, "ROLE_WORLD_SIZE", std::to_string(plan.world_size));
   add(variables, "MASTER_ADDR", kLoopback);
   add(variables, "MASTER_PORT", start.master_port);
   add(variables, "TORCHELASTIC_RUN_ID", start.run_id);
   add(variables, "TORCHELASTIC_RESTART_COUNT", "0");
   add(variables, "TORCHELASTIC_MAX_RESTARTS", "0");
+  add(variables, "TORCHELASTIC_USE_AGENT_STORE", "False");  // rank 0 is the store's server
+  if (joins_by_variables(find_nested_launch(plan.argv))) {
+    add(variables, "PET_NNODES", std::to_string(plan.world_size));
+    add(variables, "PET_MASTER_ADDR", "");  // from MASTER_ADDR and MASTER_PORT, below
+    add(variables, "PET_MASTER_PORT", "");
+  }
   add(variables, "AZUREML_RUN_ID", start.run_id);
   add(variables, "AZ_BATCH_MASTER_NODE", "");  // from MASTER_ADDR and MASTER_PORT, below
   add(variables, "AZ_BATCH_HOST_LIST", kLoopback);
@@ -115,6 +132,8 @@ Variables common_variables(const LaunchPlan& plan, const Defaults& defaults,
   defaults.add_to(variables, "NCCL_SOCKET_IFNAME", "lo");
   defaults.add_to(variables, "GLOO_SOCKET_IFNAME", "lo");
   defaults.add_to(variables, "NCCL_DEBUG", "WARN");
+  // As torchrun does.  The older name without TORCH_ makes every newer torch warn.
+  defaults.add_to(variables, "TORCH_NCCL_ASYNC_ERROR_HANDLING", "1");
   defaults.add_to(variables, "PYTHONUNBUFFERED", "1");
   return variables;
 }
@@ -127,6 +146,10 @@ Variables variables_of_rank(const LaunchPlan& plan, const RankPlacement& rank,
   add(variables, "LOCAL_RANK", std::to_string(rank.local_rank));
   add(variables, "NODE_RANK", std::to_string(rank.node_rank));
   add(variables, "GROUP_RANK", std::to_string(rank.node_rank));
+  add(variables, "ROLE_RANK", std::to_string(rank.rank));
+  if (joins_by_variables(find_nested_launch(plan.argv))) {
+    add(variables, "PET_NODE_RANK", std::to_string(rank.rank));
+  }
   add(variables, "AZUREML_CR_NODE_RANK", std::to_string(rank.node_rank));
   add(variables, "AZUREML_PROCESS_NAME", "rank_" + std::to_string(rank.rank));
   add(variables, "AZ_BATCH_IS_CURRENT_NODE_MASTER", rank.node_rank == 0 ? "true" : "false");
@@ -147,12 +170,37 @@ void add_config_variables(const config::RunConfig& config, LaunchPlan& plan) {
 }
 
 // Follows MASTER_ADDR and MASTER_PORT, whoever set them.
-void complete_master_node(LaunchPlan& plan) {
-  EnvironmentVariable* node = find(plan.common_environment, "AZ_BATCH_MASTER_NODE");
-  if (node == nullptr || node->origin != kMuster) return;
+// What the config has set stays.
+void set_own(LaunchPlan& plan, const char* name, const std::string& value) {
+  EnvironmentVariable* variable = find(plan.common_environment, name);
+  if (variable != nullptr && variable->origin == kMuster) variable->value = value;
+}
+
+// Other names for the address and the port, which the config or the start may have set.
+void repeat_master(LaunchPlan& plan) {
   const EnvironmentVariable* address = find(plan.common_environment, "MASTER_ADDR");
   const EnvironmentVariable* port = find(plan.common_environment, "MASTER_PORT");
-  if (address != nullptr && port != nullptr) node->value = address->value + ":" + port->value;
+  if (address == nullptr || port == nullptr) return;
+  set_own(plan, "AZ_BATCH_MASTER_NODE", address->value + ":" + port->value);
+  set_own(plan, "PET_MASTER_ADDR", address->value);
+  set_own(plan, "PET_MASTER_PORT", port->value);
+}
+
+void explain_nested_launch(LaunchPlan& plan) {
+  const NestedLaunch nested = find_nested_launch(plan.argv);
+  if (joins_by_variables(nested)) {
+    plan.reasons.push_back({"nested launcher", nested.name,
+                            "each rank is one of its " + counted(plan.world_size, "node") +
+                                ": PET_NNODES, PET_NODE_RANK, PET_MASTER_ADDR, PET_MASTER_PORT"});
+  }
+  if (nested.launcher == NestedLauncher::kDeepspeed && !nested.joins_others &&
+      plan.world_size > 1) {
+    plan.warnings.push_back(
+        fmt::format("each of the {} ranks starts a world of its own, because deepspeed reads none "
+                    "from its environment: give it --no_ssh, --node_rank and a host file, as in "
+                    "docs/rank-environment.md, or let the ranks run the script itself",
+                    plan.world_size));
+  }
 }
 
 void explain_threads(const config::RunConfig& config, const PlanInputs& inputs, LaunchPlan& plan) {
@@ -213,23 +261,20 @@ Result<> plan_environment(const config::RunConfig& config, const PlanInputs& inp
     plan.rank_environment.push_back(variables_of_rank(plan, rank, inputs, defaults));
   }
   add_config_variables(config, plan);
-  complete_master_node(plan);
+  repeat_master(plan);
   explain_threads(config, inputs, plan);
+  explain_nested_launch(plan);
   plan.dropped_from_ranks = dropped(inputs, is_dropped_from_ranks);
   if (plan.mpirun) plan.dropped_from_mpirun = dropped(inputs, is_dropped_from_mpirun);
   return {};
 }
 
 void set_start_values(LaunchPlan& plan, const StartValues& start) {
-  const auto set = [&](const char* name, const std::string& value) {
-    EnvironmentVariable* variable = find(plan.common_environment, name);
-    if (variable != nullptr && variable->origin == kMuster) variable->value = value;
-  };
   for (const char* name : {"MUSTER_RUN_ID", "TORCHELASTIC_RUN_ID", "AZUREML_RUN_ID"}) {
-    set(name, start.run_id);
+    set_own(plan, name, start.run_id);
   }
-  set("MASTER_PORT", start.master_port);
-  complete_master_node(plan);
+  set_own(plan, "MASTER_PORT", start.master_port);
+  repeat_master(plan);
   if (!plan.in_place && !start.working_directory.empty()) {
     plan.working_directory = start.working_directory;
   }

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 from pathlib import Path
 
 import muster_test
@@ -10,6 +11,7 @@ from muster_test import BIN_DIR, MusterTest, needs_mpirun, program
 
 PREFERRED = (1, 5)  # MPOL_PREFERRED, MPOL_PREFERRED_MANY
 AGENT_RSS_KIB = 3 * 1024
+FROM_MPIRUN = ("OMPI_", "PMIX_", "HFI_NO_BACKTRACE", "IPATH_NO_BACKTRACE")
 SANITIZED = "asan" in str(BIN_DIR)
 
 
@@ -55,7 +57,9 @@ class RankEnvironment:
                 "AZ_BATCH_IS_CURRENT_NODE_MASTER": "true", "AZ_BATCHAI_TASK_INDEX": str(rank),
                 "AZ_BATCHAI_JOB_MASTER_NODE_IP": "127.0.0.1", "AZ_BATCHAI_MPI_MASTER_NODE":
                 "localhost", "TORCHELASTIC_RUN_ID": run_id, "TORCHELASTIC_RESTART_COUNT": "0",
-                "TORCHELASTIC_MAX_RESTARTS": "0", "NCCL_SOCKET_IFNAME": "lo",
+                "TORCHELASTIC_MAX_RESTARTS": "0", "TORCHELASTIC_USE_AGENT_STORE": "False",
+                "GROUP_WORLD_SIZE": "1", "ROLE_RANK": str(rank), "ROLE_WORLD_SIZE": "3",
+                "ROLE_NAME": "default", "NCCL_SOCKET_IFNAME": "lo",
                 "GLOO_SOCKET_IFNAME": "lo", "PYTHONUNBUFFERED": "1",
             }
             self.assertEqual({name: seen.get(name) for name in wanted}, wanted)
@@ -92,20 +96,37 @@ class RankEnvironment:
             seen = probe["environment"]
             self.assertEqual((seen["RANK"], seen["WORLD_SIZE"], seen["NODE_RANK"]),
                              (str(rank), "2", "0"))
-            self.assertNotIn("GROUP_WORLD_SIZE", seen)
+            self.assertEqual(seen["GROUP_WORLD_SIZE"], "1")
             self.assertEqual([name for name, value in seen.items() if value in ("77", "other")], [])
             self.assertEqual((seen["MY_SETTING"], seen["EMPTY"], seen["LINES"]),
                              ("kept", "", "one\ntwo"))
 
+    def test_every_variable_is_documented(self):
+        """docs/rank-environment.md names what a rank sees beyond its caller's, and nothing else."""
+        page = (muster_test.SOURCE_DIR / "docs/rank-environment.md").read_text(encoding="utf-8")
+        table = page.partition("## Every variable")[2].partition("\n## ")[0]
+        documented = set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE))
+        self.assertGreater(len(documented), 30)
+        unset = {name: None for name in documented}
+        _, probes = self.run_probe(env=unset)
+        given = set(probes[0]["environment"]) - set(self.environment(unset))
+        if self.backend == "mpi":  # what mpirun says is not ours to list
+            given = {name for name in given if not name.startswith(FROM_MPIRUN)}
+            documented = {name for name in documented if not name.startswith(FROM_MPIRUN)}
+        self.assertEqual(sorted(given - documented), [], "not in the page")
+        self.assertEqual(sorted(documented - given), [], "in the page, but not given")
+
     def test_what_the_config_sets_wins(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = str(server.getsockname()[1])
         config = ("environment:\n  variables: {OMP_NUM_THREADS: 3, NCCL_DEBUG: INFO, "
-                  "MASTER_PORT: 12345, FROM_CALLER: config, OWN: 'a b'}\n")
+                  f"MASTER_PORT: {port}, FROM_CALLER: config, OWN: 'a b'}}\n")
         _, probes = self.run_probe(config=config, env={"OMP_NUM_THREADS": "5",
                                                        "FROM_CALLER": "caller"})
         for probe in probes:
             seen = probe["environment"]
-            wanted = {"OMP_NUM_THREADS": "3", "NCCL_DEBUG": "INFO", "MASTER_PORT": "12345",
-                      "AZ_BATCH_MASTER_NODE": "127.0.0.1:12345", "FROM_CALLER": "config",
+            wanted = {"OMP_NUM_THREADS": "3", "NCCL_DEBUG": "INFO", "MASTER_PORT": port,
+                      "AZ_BATCH_MASTER_NODE": f"127.0.0.1:{port}", "FROM_CALLER": "config",
                       "OWN": "a b"}
             self.assertEqual({name: seen.get(name) for name in wanted}, wanted)
 

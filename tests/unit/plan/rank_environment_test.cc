@@ -75,6 +75,51 @@ TEST_F(RankEnvironment, NamesTheRun) {
                             Pair("TORCHELASTIC_MAX_RESTARTS", "0")}));
 }
 
+TEST_F(RankEnvironment, SaysWhatTorchrunWouldSay) {
+  use("server-2x16", 4);
+  EXPECT_THAT(of_rank(3), IsSupersetOf({Pair("GROUP_WORLD_SIZE", "1"), Pair("ROLE_NAME", "default"),
+                                        Pair("ROLE_RANK", "3"), Pair("ROLE_WORLD_SIZE", "4"),
+                                        Pair("TORCHELASTIC_USE_AGENT_STORE", "False"),
+                                        Pair("TORCH_NCCL_ASYNC_ERROR_HANDLING", "1")}));
+  caller_has("TORCH_NCCL_ASYNC_ERROR_HANDLING", "3");
+  EXPECT_THAT(of_rank(3), Contains(Pair("TORCH_NCCL_ASYNC_ERROR_HANDLING", "3")));
+}
+
+TEST_F(RankEnvironment, MakesATorchrunOfARankOneNodeOfItsWorld) {
+  use("server-2x16", 4);
+  config_.run.value = config::Program{{"torchrun", "--nproc_per_node", "1", "train.py"}};
+  EXPECT_THAT(of_rank(3), IsSupersetOf({Pair("PET_NNODES", "4"), Pair("PET_NODE_RANK", "3"),
+                                        Pair("PET_MASTER_ADDR", "127.0.0.1"),
+                                        Pair("PET_MASTER_PORT", "29400")}));
+  config_sets("MASTER_PORT", "6105");
+  EXPECT_THAT(of_rank(3), Contains(Pair("PET_MASTER_PORT", "6105")));
+  auto early = make_plan(config_, inputs_);
+  ASSERT_TRUE(early);
+  set_start_values(*early, {"digits-1", "29400", ""});
+  EXPECT_EQ(complete_rank_environment(*early, inputs_, 3), of_rank(3));
+}
+
+TEST_F(RankEnvironment, TellsNoOtherProgramOfTorchrunsOptions) {
+  use("server-2x16", 2);
+  for (const std::vector<std::string>& argv : {std::vector<std::string>{"python3", "train.py"},
+                                               {"torchrun", "--standalone", "train.py"}}) {
+    config_.run.value = config::Program{argv};
+    for (const auto& [name, value] : of_rank(0)) EXPECT_THAT(name, Not(HasSubstr("PET_")));
+  }
+}
+
+TEST_F(RankEnvironment, WarnsOfWorldsThatDoNotMeet) {
+  use("server-2x16", 2);
+  config_.run.value = config::Program{{"deepspeed", "train.py"}};
+  EXPECT_THAT(plan().warnings,
+              Contains(HasSubstr("each of the 2 ranks starts a world of its own")));
+  config_.run.value = config::Program{{"deepspeed", "--no_ssh", "train.py"}};
+  EXPECT_THAT(plan().warnings, Not(Contains(HasSubstr("world of its own"))));
+  use("server-2x16", 1);
+  config_.run.value = config::Program{{"deepspeed", "train.py"}};
+  EXPECT_THAT(plan().warnings, Not(Contains(HasSubstr("world of its own"))));
+}
+
 TEST_F(RankEnvironment, InventsNoMpiIdentity) {
   use("server-2x16", 2, config::Backend::kDirect);
   for (const auto& [name, value] : of_rank(0)) {
@@ -135,20 +180,23 @@ TEST_F(RankEnvironment, HoldsNothingOfTheCallersInThePlan) {
 
 TEST_F(RankEnvironment, DropsStaleIdentityAndKeepsTheSchedulers) {
   use("laptop-4c8t", 2);
-  for (const char* name :
-       {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_SIZE", "LOCAL_SIZE", "ROLE_RANK",
-        "TORCHELASTIC_USE_AGENT_STORE", "MUSTER_NODE_SOCKET", "RANK"}) {
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_SIZE", "LOCAL_SIZE",
+                           "ROLE_RANK", "TORCHELASTIC_USE_AGENT_STORE", "MUSTER_NODE_SOCKET",
+                           "RANK", "PET_NNODES", "PET_RDZV_ENDPOINT"}) {
     caller_has(name, "stale");
   }
   caller_has("SLURM_JOB_ID", "17");
+  caller_has("PET_LOG_DIR", "/logs");
   caller_has("MUSTER_RUNS_DIR", "/data/runs");
   const Environment environment = of_rank(0);
   for (const auto& [name, value] : environment) EXPECT_NE(value, "stale") << name;
-  EXPECT_THAT(environment, IsSupersetOf({Pair("SLURM_JOB_ID", "17"), Pair("RANK", "0"),
-                                         Pair("MUSTER_RUNS_DIR", "/data/runs")}));
+  EXPECT_THAT(environment,
+              IsSupersetOf({Pair("SLURM_JOB_ID", "17"), Pair("RANK", "0"),
+                            Pair("PET_LOG_DIR", "/logs"), Pair("MUSTER_RUNS_DIR", "/data/runs")}));
   EXPECT_THAT(plan().dropped_from_ranks,
-              ElementsAre("LOCAL_SIZE", "MUSTER_NODE_SOCKET", "OMPI_COMM_WORLD_RANK", "PMIX_RANK",
-                          "PMI_SIZE", "RANK", "ROLE_RANK", "TORCHELASTIC_USE_AGENT_STORE"));
+              ElementsAre("LOCAL_SIZE", "MUSTER_NODE_SOCKET", "OMPI_COMM_WORLD_RANK", "PET_NNODES",
+                          "PET_RDZV_ENDPOINT", "PMIX_RANK", "PMI_SIZE", "RANK", "ROLE_RANK",
+                          "TORCHELASTIC_USE_AGENT_STORE"));
 }
 
 TEST_F(RankEnvironment, RefusesAConfigThatSetsIdentity) {
