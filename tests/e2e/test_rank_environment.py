@@ -90,6 +90,7 @@ class RankEnvironment:
                   "NODE_RANK": "5", "GROUP_RANK": "5", "GROUP_WORLD_SIZE": "9",
                   "OMPI_COMM_WORLD_RANK": "77", "PMIX_RANK": "77", "PMI_RANK": "77",
                   "TORCHELASTIC_RUN_ID": "other", "MUSTER_RUN_ID": "other",
+                  "MUSTER_METRICS": "other",  # a rank: its MUSTER_RUN_ID is no wish for ours
                   "MY_SETTING": "kept", "EMPTY": "", "LINES": "one\ntwo"}
         _, probes = self.run_probe(env=caller)
         for rank, probe in enumerate(probes):
