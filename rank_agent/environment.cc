@@ -7,10 +7,11 @@
 namespace muster::agent {
 namespace {
 
-// What mpirun adds for a process so that MPI_Init finds its world (Open MPI 4.1, PMIx 4.2).
+// What mpirun adds for a process so that MPI_Init finds its world (Open MPI 4.1 with PMIx 4.2, Open
+// MPI 5.0); OPAL_PREFIX where the installation was moved.
 bool is_mpi_identity(std::string_view variable) {
-  constexpr std::string_view kPrefixes[] = {"OMPI_", "PMIX_",
-                                            "HFI_NO_BACKTRACE=", "IPATH_NO_BACKTRACE="};
+  constexpr std::string_view kPrefixes[] = {
+      "OMPI_", "PMIX_", "PRTE_", "OPAL_PREFIX=", "HFI_NO_BACKTRACE=", "IPATH_NO_BACKTRACE="};
   return std::any_of(std::begin(kPrefixes), std::end(kPrefixes),
                      [&](std::string_view prefix) { return variable.starts_with(prefix); });
 }

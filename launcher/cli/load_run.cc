@@ -82,7 +82,11 @@ void choose_backend(LoadedRun& run) {
   } else {
     backend.value = config::Backend::kDirect;
     backend.origin.text = "derived: " + mpirun.error().message;
-    run.backend_note = "direct, because no Open MPI was found";
+    const auto path = run.inputs.caller_environment.find("PATH");
+    const bool another = path != run.inputs.caller_environment.end() &&
+                         find_program("mpirun", path->second).has_value();
+    run.backend_note =
+        "direct, because " + (another ? mpirun.error().message : "no Open MPI was found");
   }
 }
 

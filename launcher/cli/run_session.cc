@@ -142,8 +142,10 @@ Result<> RunSession::make_directories() {
   const std::string& runs = line_.runs_dir;
   MUSTER_TRY_ASSIGN(master_port_, lease_master_port(run_.config, plan_.world_size));
   start_.master_port = std::to_string(master_port_.port());
+  const int mpi_ranks = plan_.mpirun ? plan_.world_size : 0;
+  const int open_mpi_major = run_.inputs.mpirun ? run_.inputs.mpirun->major : 0;
   MUSTER_TRY_ASSIGN(runtime_, exec::make_runtime_directories(run_.inputs.caller_environment,
-                                                             plan_.mpirun ? plan_.world_size : 0));
+                                                             mpi_ranks, open_mpi_major));
   if (!runtime_.warning.empty()) plan_.warnings.push_back(runtime_.warning);
   made_runs_ = !fs::exists(runs);
   auto made = create_run_directory(runs);

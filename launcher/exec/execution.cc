@@ -22,6 +22,7 @@
 #include "base/text.h"
 #include "launcher/exec/agent_server.h"
 #include "launcher/exec/mpi_worlds.h"
+#include "launcher/exec/open_mpi_places.h"
 #include "launcher/exec/rank_spec.h"
 #include "launcher/exec/rank_starter.h"
 #include "launcher/exec/rank_streams.h"
@@ -178,16 +179,8 @@ Result<std::unique_ptr<RankStarter>> Execution::start_ranks() {
   context.working_directory = "/";
   context.log_fd = log_.get();
   if (!mpi) return make_direct_starter(world_size(), std::move(context));
-  context.environment["OMPI_MCA_orte_tmpdir_base"] = request_.runtime.mpi_session().string();
-  context.environment["OMPI_MCA_btl_vader_backing_directory"] =
-      request_.runtime.mpi_shared_memory().string();
-  context.environment.try_emplace("OMPI_MCA_shmem", kOpenMpiSharedMemory);
-  if (!request_.runtime.mpi_memory_has_room) {
-    context.environment.try_emplace("OMPI_MCA_btl", kOpenMpiWithoutSharedMemory);
-  }
-  if (!can_copy_between_processes()) {
-    context.environment.try_emplace("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
-  }
+  add_open_mpi_places(request_.runtime, context.environment);
+  add_open_mpi_fallbacks(request_.runtime, context.environment);
   return make_mpirun_starter(*request_.plan.mpirun, std::move(context));
 }
 
@@ -226,6 +219,8 @@ void Execution::agent_said(int rank, const protocol::AgentMessage& message) {
                        std::to_string(message.signalled().sender_pid()));
       // From anybody else than mpirun it is no word about the run.
       if (request_.plan.mpirun && message.signalled().from_parent()) {
+        // Else it would kill the agents now, and the ranks with them, in the middle of their grace.
+        if (!request_.plan.mpirun->patient && !left_) starter_->hold();
         apply(
             supervision_.agent_signalled(rank, message.signalled().signal_number(), Clock::now()));
       }
@@ -421,6 +416,7 @@ void Execution::carry_out(const LeaveAgents&) {
   protocol::LauncherMessage message;
   message.mutable_leave();
   for (const int rank : server_->connected_ranks()) server_->send(rank, message);
+  starter_->resume();
   // Ranks that never started would otherwise keep their pipes open here.
   for (const auto& streams : streams_) streams->close_write_ends();
   check_drained();

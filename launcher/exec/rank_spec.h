@@ -8,13 +8,6 @@
 
 namespace muster::exec {
 
-// How Open MPI shares memory: by files, which lie where its backing directory is.  (Its default
-// too; but it tries all ways first, and killed while it does leaves /dev/shm/open_mpi.0000 behind.)
-inline constexpr const char* kOpenMpiSharedMemory = "mmap";
-
-// Where no place has room for those files.
-inline constexpr const char* kOpenMpiWithoutSharedMemory = "self,tcp";
-
 // Everything that the agent of `rank` needs; the descriptors travel beside it.
 protocol::RankSpec rank_spec(const ExecutionRequest& request, int rank);
 

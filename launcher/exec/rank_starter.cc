@@ -48,6 +48,17 @@ class MpirunStarter : public RankStarter {
   }
 
   void kill() override { mpirun_.signal_group(SIGKILL); }
+
+  void hold() override {
+    mpirun_.signal(SIGSTOP);
+    held_ = true;
+  }
+
+  void resume() override {
+    if (held_) mpirun_.signal(SIGCONT);
+    held_ = false;
+  }
+
   bool owns(pid_t pid) const override { return pid == mpirun_.pid(); }
   bool agent_has_ended(int) const override { return false; }
 
@@ -67,6 +78,7 @@ class MpirunStarter : public RankStarter {
   plan::MpirunCommand command_;
   StarterContext context_;
   Child mpirun_;
+  bool held_ = false;
 };
 
 class DirectStarter : public RankStarter {

@@ -24,6 +24,9 @@ class RankStarter {
   // How it ended, once all of it has; then nothing of it runs any more.
   virtual std::optional<ExitStatus> try_reap() = 0;
   virtual void kill() = 0;
+  // From hold() to resume() it does nothing; agents go on.
+  virtual void hold() {}
+  virtual void resume() {}
   // Whether `pid` is a child that this starter reaps itself.
   virtual bool owns(pid_t pid) const = 0;
   // Whether the agent of `rank` is known to have ended; only its parent knows.

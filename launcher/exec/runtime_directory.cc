@@ -76,12 +76,12 @@ bool is_usable_for_shared_memory(const fs::path& path) {
          ::access(path.c_str(), W_OK | X_OK) == 0;
 }
 
-void place_mpi_memory(RuntimeDirectories& directories, int mpi_ranks) {
+void place_mpi_memory(RuntimeDirectories& directories, int mpi_ranks, int open_mpi_major) {
   const fs::path& runtime = directories.runtime.path();
   const bool have_shm = !directories.shm.path().empty();
   const SharedMemoryChoice choice =
       choose_shared_memory(mpi_ranks, have_shm ? free_bytes(directories.shm.path()) : std::nullopt,
-                           free_bytes(runtime), runtime.parent_path());
+                           free_bytes(runtime), runtime.parent_path(), open_mpi_major);
   if (choice.place == SharedMemoryChoice::Place::kRuntimeDirectory) directories.shm = {};
   directories.mpi_memory_has_room = choice.place != SharedMemoryChoice::Place::kNone;
   directories.warning = choice.warning;
@@ -140,7 +140,7 @@ LockedDirectory::~LockedDirectory() {
 }
 
 Result<RuntimeDirectories> make_runtime_directories(
-    const std::map<std::string, std::string>& environment, int mpi_ranks) {
+    const std::map<std::string, std::string>& environment, int mpi_ranks, int open_mpi_major) {
   struct Candidate {
     std::string name;
     fs::path path;
@@ -178,7 +178,7 @@ Result<RuntimeDirectories> make_runtime_directories(
   if (is_usable_for_shared_memory("/dev/shm")) {
     if (auto made = LockedDirectory::create("/dev/shm")) directories.shm = std::move(*made);
   }
-  if (mpi_ranks > 1) place_mpi_memory(directories, mpi_ranks);
+  if (mpi_ranks > 1) place_mpi_memory(directories, mpi_ranks, open_mpi_major);
   return directories;
 }
 

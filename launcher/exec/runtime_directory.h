@@ -60,6 +60,7 @@ struct RuntimeDirectories {
 // an error that lists each and why not.  Stale directories of dead launchers are removed on the
 // way.  `mpi_ranks` of them will share memory.
 Result<RuntimeDirectories> make_runtime_directories(
-    const std::map<std::string, std::string>& environment, int mpi_ranks = 0);
+    const std::map<std::string, std::string>& environment, int mpi_ranks = 0,
+    int open_mpi_major = 4);
 
 }  // namespace muster::exec

@@ -10,8 +10,10 @@ namespace muster::exec {
 namespace {
 
 constexpr std::uint64_t kMiB = 1 << 20;
-// btl_vader_segment_size is 4 MiB; the rest is headers and our FIFOs.
-constexpr std::uint64_t kPerRank = 4 * kMiB + 64 * 1024;
+// btl_vader_segment_size and btl_sm_segment_size.
+constexpr std::uint64_t kSegment4 = 4 * kMiB;
+constexpr std::uint64_t kSegment5 = 16 * kMiB;
+constexpr std::uint64_t kBeside = 64 * 1024;  // headers and our FIFOs
 
 }  // namespace
 
@@ -23,15 +25,17 @@ std::optional<std::uint64_t> free_bytes(const std::filesystem::path& directory) 
   return static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize;
 }
 
-std::uint64_t shared_memory_needed(int mpi_ranks) {
-  return kPerRank * static_cast<std::uint64_t>(mpi_ranks);
+std::uint64_t shared_memory_needed(int mpi_ranks, int open_mpi_major) {
+  const std::uint64_t segment = open_mpi_major < 5 ? kSegment4 : kSegment5;
+  return (segment + kBeside) * static_cast<std::uint64_t>(mpi_ranks);
 }
 
 SharedMemoryChoice choose_shared_memory(int mpi_ranks, std::optional<std::uint64_t> shm_free,
                                         std::optional<std::uint64_t> runtime_free,
-                                        const std::filesystem::path& runtime_directory) {
+                                        const std::filesystem::path& runtime_directory,
+                                        int open_mpi_major) {
   using Place = SharedMemoryChoice::Place;
-  const std::uint64_t needed = shared_memory_needed(mpi_ranks);
+  const std::uint64_t needed = shared_memory_needed(mpi_ranks, open_mpi_major);
   if (shm_free && *shm_free >= needed) return {Place::kShm, ""};
   const bool room_in_runtime = !runtime_free || *runtime_free >= needed;
   if (!shm_free && room_in_runtime) return {Place::kRuntimeDirectory, ""};

@@ -1,6 +1,7 @@
-// Where the shared memory of MPI ranks goes.  Open MPI makes a file of 4 MiB per rank; it asks each
-// time whether there is room, but takes the room only as it writes, so many ranks that start at
-// once all see it and then die of SIGBUS.  So the room of all is looked for once, before the start.
+// Where the shared memory of MPI ranks goes.  Open MPI makes a file of 4 MiB per rank, Open MPI 5
+// of 16 MiB; it asks each time whether there is room, but takes the room only as it writes, so many
+// ranks that start at once all see it and then die of SIGBUS.  So the room of all is looked for
+// once, before the start.
 #pragma once
 
 #include <cstdint>
@@ -21,11 +22,12 @@ struct SharedMemoryChoice {
 std::optional<std::uint64_t> free_bytes(const std::filesystem::path& directory);
 
 // What that many ranks take.
-std::uint64_t shared_memory_needed(int mpi_ranks);
+std::uint64_t shared_memory_needed(int mpi_ranks, int open_mpi_major = 4);
 
 // `shm_free`: nullopt where no directory could be made in /dev/shm.  Pure.
 SharedMemoryChoice choose_shared_memory(int mpi_ranks, std::optional<std::uint64_t> shm_free,
                                         std::optional<std::uint64_t> runtime_free,
-                                        const std::filesystem::path& runtime_directory);
+                                        const std::filesystem::path& runtime_directory,
+                                        int open_mpi_major = 4);
 
 }  // namespace muster::exec

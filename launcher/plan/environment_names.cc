@@ -87,6 +87,8 @@ constexpr std::string_view kDroppedFromMpirun[] = {
     "MPIEXEC_TIMEOUT",
 };
 
+constexpr std::string_view kInstallation[] = {"OPAL_PREFIX", "PMIX_PREFIX", "PRTE_PREFIX"};
+
 // What a person sets for Muster itself; every other MUSTER_ name belongs to the run around us.
 constexpr std::string_view kMusterSettings[] = {"MUSTER_RUNS_DIR", "MUSTER_RUNTIME_DIR"};
 
@@ -97,11 +99,23 @@ bool is_of_another_run(std::string_view name) {
 }  // namespace
 
 bool is_dropped_from_ranks(std::string_view name) {
-  return is_listed(name, kDroppedFromRanks) || is_of_another_run(name);
+  return (is_listed(name, kDroppedFromRanks) && !is_installation(name)) || is_of_another_run(name);
 }
 
 bool is_dropped_from_mpirun(std::string_view name) {
-  return is_listed(name, kDroppedFromMpirun) || is_of_another_run(name);
+  return (is_listed(name, kDroppedFromMpirun) && !is_installation(name)) || is_of_another_run(name);
+}
+
+bool is_installation(std::string_view name) {
+  return is_listed(name, kInstallation);
+}
+
+bool reaches_mpirun(const std::map<std::string, std::string>& caller, std::string_view name,
+                    const std::string& mpirun) {
+  if (is_dropped_from_mpirun(name)) return false;
+  if (!is_installation(name) || !caller.contains("OMPI_COMM_WORLD_RANK")) return true;
+  const auto found = caller.find(std::string(name));
+  return found != caller.end() && mpirun.starts_with(found->second + "/");
 }
 
 bool is_identity(std::string_view name) {
@@ -109,7 +123,8 @@ bool is_identity(std::string_view name) {
 }
 
 bool is_mpi_setting(std::string_view name) {
-  return name.starts_with("OMPI_MCA_") || name.starts_with("PMIX_MCA_");
+  return name.starts_with("OMPI_MCA_") || name.starts_with("PMIX_MCA_") ||
+         name.starts_with("PRTE_MCA_");
 }
 
 }  // namespace muster::plan

@@ -56,6 +56,8 @@ struct MpirunCommand {
   std::vector<MpirunWords> words;  // argv[1..] in order, up to and with the agent
   std::vector<EnvironmentVariable>
       environment;  // run-independent words that travel in the environment
+  // Whether it can be told how long after a SIGTERM it may kill; Open MPI 5 always takes 250 ms.
+  bool patient = true;
 
   std::vector<std::string> argv() const;  // "mpirun" and all words
 };

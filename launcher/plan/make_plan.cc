@@ -137,10 +137,11 @@ Result<> place_ranks(const RunConfig& config, const NodeInventory& node,
 
 Result<> plan_mpirun(const RunConfig& config, const PlanInputs& inputs, LaunchPlan& plan) {
   if (!inputs.mpirun) {
-    return refuse(ErrorCode::kResources, "distributed_backend is mpi and no mpirun was found",
-                  "install Open MPI 4.x or put its mpirun on PATH, or set distributed_backend to "
-                  "direct",
-                  config.distributed_backend.origin);
+    return refuse(
+        ErrorCode::kResources, "distributed_backend is mpi and no mpirun was found",
+        "install Open MPI 4.x or 5.x or put its mpirun on PATH, or set distributed_backend "
+        "to direct",
+        config.distributed_backend.origin);
   }
   const auto cores = static_cast<int>(inputs.nodes.front().cores.size());
   MpirunFacts facts;

@@ -233,18 +233,30 @@ void explain_threads(const config::RunConfig& config, const PlanInputs& inputs, 
   plan.reasons.push_back({name, range + std::to_string(most), why});
 }
 
-Environment kept(const PlanInputs& inputs, bool (*is_dropped)(std::string_view)) {
+// What mpirun knows of its installation it tells the ranks itself.
+bool inherited_by_ranks(const PlanInputs& inputs, std::string_view name) {
+  return !is_dropped_from_ranks(name) && (!inputs.mpirun || !is_installation(name));
+}
+
+bool inherited_by_mpirun(const PlanInputs& inputs, std::string_view name) {
+  return reaches_mpirun(inputs.caller_environment, name,
+                        inputs.mpirun ? inputs.mpirun->executable : "");
+}
+
+using Inherits = bool (*)(const PlanInputs&, std::string_view);
+
+Environment kept(const PlanInputs& inputs, Inherits inherits) {
   Environment environment;
   for (const auto& [name, value] : inputs.caller_environment) {
-    if (!is_dropped(name)) environment.emplace(name, value);
+    if (inherits(inputs, name)) environment.emplace(name, value);
   }
   return environment;
 }
 
-std::vector<std::string> dropped(const PlanInputs& inputs, bool (*is_dropped)(std::string_view)) {
+std::vector<std::string> dropped(const PlanInputs& inputs, Inherits inherits) {
   std::vector<std::string> names;
   for (const auto& [name, value] : inputs.caller_environment) {
-    if (is_dropped(name)) names.push_back(name);
+    if (!inherits(inputs, name)) names.push_back(name);
   }
   return names;
 }
@@ -264,8 +276,8 @@ Result<> plan_environment(const config::RunConfig& config, const PlanInputs& inp
   repeat_master(plan);
   explain_threads(config, inputs, plan);
   explain_nested_launch(plan);
-  plan.dropped_from_ranks = dropped(inputs, is_dropped_from_ranks);
-  if (plan.mpirun) plan.dropped_from_mpirun = dropped(inputs, is_dropped_from_mpirun);
+  plan.dropped_from_ranks = dropped(inputs, inherited_by_ranks);
+  if (plan.mpirun) plan.dropped_from_mpirun = dropped(inputs, inherited_by_mpirun);
   return {};
 }
 
@@ -281,7 +293,7 @@ void set_start_values(LaunchPlan& plan, const StartValues& start) {
 }
 
 Environment inherited_environment(const PlanInputs& inputs) {
-  return kept(inputs, is_dropped_from_ranks);
+  return kept(inputs, inherited_by_ranks);
 }
 
 void add_planned_variables(const LaunchPlan& plan, int rank, Environment& environment) {
@@ -300,7 +312,7 @@ Environment complete_rank_environment(const LaunchPlan& plan, const PlanInputs& 
 }
 
 Environment mpirun_environment(const LaunchPlan& plan, const PlanInputs& inputs) {
-  Environment environment = kept(inputs, is_dropped_from_mpirun);
+  Environment environment = kept(inputs, inherited_by_mpirun);
   if (plan.mpirun) {
     for (const EnvironmentVariable& variable : plan.mpirun->environment) {
       environment.try_emplace(variable.name, variable.value);

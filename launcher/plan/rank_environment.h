@@ -25,7 +25,8 @@ Result<> plan_environment(const config::RunConfig& config, const PlanInputs& inp
 // What a rank inherits from the caller.
 Environment inherited_environment(const PlanInputs& inputs);
 
-// What the plan sets for one rank: the common variables, then its own.  They win over what is there.
+// What the plan sets for one rank: the common variables, then its own.  They win over what is
+// there.
 void add_planned_variables(const LaunchPlan& plan, int rank, Environment& environment);
 
 // Inherited, common and own variables of one rank together.

@@ -296,8 +296,12 @@ class BadMpiruns(BadInputTest):
     def test_an_mpirun_that_is_not_open_mpi(self):
         mpich = ("#!/bin/sh\necho 'HYDRA build details:'\n"
                  "echo '    Version:                                 4.0.2'\n")
-        self.assert_refused(self.MPI_RUN, RESOURCES, "is not Open MPI", "HYDRA build details:",
-                            "install Open MPI", env=self.path_with_mpirun(mpich))
+        self.assert_refused(self.MPI_RUN, RESOURCES, "mpirun is MPICH 4.0.2, and Muster starts",
+                            "Open MPI only", "install Open MPI", "--backend direct",
+                            env=self.path_with_mpirun(mpich))
+        result = self.run_muster(["run", "-n", "2", "--", "true"], env=self.path_with_mpirun(mpich))
+        self.assert_code(result, 0)
+        self.assertRegex(result.stderr.splitlines()[0], "direct, because .*mpirun is MPICH 4.0.2")
 
     def test_an_open_mpi_that_is_not_supported(self):
         script = "#!/bin/sh\necho 'mpirun (Open MPI) 3.1.6'\n"

@@ -45,6 +45,10 @@ void in_a_job(config::RunConfig& config, PlanInputs& inputs) {
       "OMPI_MCA_btl", config::Setting<std::string>{"self,vader", from_line(9, 5, "…")});
 }
 
+void open_mpi_5(config::RunConfig&, PlanInputs& inputs) {
+  inputs.mpirun = MpirunIdentity{"/opt/openmpi/bin/mpirun", "5.0.11", 5, 0};
+}
+
 void a_command(config::RunConfig& config, PlanInputs&) {
   config.run.value = config::ShellCommand{"python train.py --lr 0.1"};
   config.script_params.clear();
@@ -62,6 +66,9 @@ std::vector<Sample> samples() {
       {"laptop_mpi.argv", "laptop-4c8t", 2, Backend::kMpi},
       {"laptop_oversubscribed.txt", "laptop-4c8t", 9, Backend::kMpi},
       {"laptop_oversubscribed.argv", "laptop-4c8t", 9, Backend::kMpi},
+      {"open_mpi_5.txt", "laptop-4c8t", 2, Backend::kMpi, open_mpi_5},
+      {"open_mpi_5.argv", "laptop-4c8t", 2, Backend::kMpi, open_mpi_5},
+      {"open_mpi_5_oversubscribed.argv", "laptop-4c8t", 9, Backend::kMpi, open_mpi_5},
       {"single_process.txt", "single-core", 1, Backend::kNone},
       {"command.argv", "server-2x16", 4, Backend::kDirect, a_command},
       {"numa_auto.txt", "numa-4x6", 1, Backend::kDirect, automatic},

@@ -30,6 +30,13 @@ TEST(TrainingEnvironmentTest, UnderMpirunItIsTheSpecsAndTheIdentityThatMpirunGav
                          "PATH=/bin", "PMIX_RANK=1", "RANK=1"}));
 }
 
+TEST(TrainingEnvironmentTest, OpenMpi5sIdentityIsPassedOnToo) {
+  const Environment of_mpirun = {"PRTE_LAUNCHED=1", "OPAL_PREFIX=/moved", "PMIX_PREFIX=/moved",
+                                 "OPAL_PREFIXES=x"};
+  EXPECT_EQ(sorted(training_environment(spec_with({}, true), of_mpirun)),
+            (Environment{"OPAL_PREFIX=/moved", "PMIX_PREFIX=/moved", "PRTE_LAUNCHED=1"}));
+}
+
 TEST(TrainingEnvironmentTest, WithoutMpirunItIsTheSpecsAlone) {
   EXPECT_EQ(training_environment(spec_with({"RANK=1"}, false), kOfMpirun), (Environment{"RANK=1"}));
 }

@@ -26,13 +26,44 @@ TEST(ParseMpirunVersionTest, ReadsOtherVersionsAndACutAnswer) {
 }
 
 TEST(ParseMpirunVersionTest, QuotesWhatElseItSays) {
-  const auto identity =
-      parse_mpirun_version("/opt/mpich/bin/mpirun", "HYDRA build details:\n  Version: 4.0.2\n");
+  const auto identity = parse_mpirun_version("/opt/bin/mpirun", "mpirun (LAM) 7.1\nmore\n");
   ASSERT_FALSE(identity);
   EXPECT_EQ(identity.error().code, ErrorCode::kResources);
   EXPECT_EQ(identity.error().message,
-            "/opt/mpich/bin/mpirun is not Open MPI: it says \"HYDRA build details:\"");
+            "/opt/bin/mpirun is not Open MPI: it says \"mpirun (LAM) 7.1\"");
   EXPECT_NE(identity.error().hint, "");
+}
+
+// What MPICH 5.0.2 and Intel MPI 2021.19 from PyPI and Debian's MPICH 4.0.2 answered.
+TEST(ParseMpirunVersionTest, NamesOtherMpis) {
+  const std::pair<const char*, const char*> answers[] = {
+      {"HYDRA build details:\n"
+       "    Version:                                 5.0.2\n"
+       "    Release Date:                            Fri Sep 25 20:45:26 UTC 2026\n"
+       "    CC:                              cc\n"
+       "    Configure options:                       --with-device=ch4:ucx,ofi\n"
+       "    Process Manager:                         pmi\n",
+       "m is MPICH 5.0.2, and Muster starts ranks with Open MPI only"},
+      {"HYDRA build details:\n    Version:                                 4.0.2\n",
+       "m is MPICH 4.0.2, and Muster starts ranks with Open MPI only"},
+      {"Intel(R) MPI Library for Linux* OS, Version 2021.19.0 Build 20260929 (id: 1821d9b)\n"
+       "Copyright 2003-2026, Intel Corporation.\n",
+       "m is Intel MPI 2021.19.0, and Muster starts ranks with Open MPI only"},
+  };
+  for (const auto& [answer, message] : answers) {
+    const auto identity = parse_mpirun_version("m", answer);
+    ASSERT_FALSE(identity);
+    EXPECT_EQ(identity.error().code, ErrorCode::kResources);
+    EXPECT_EQ(identity.error().message, message);
+    EXPECT_NE(identity.error().hint.find("--backend direct"), std::string::npos);
+  }
+}
+
+TEST(ParseMpirunVersionTest, QuotesACutAnswerOfAnotherMpi) {
+  for (const std::string output : {"HYDRA build details:\n", "HYDRA build details:\n Version:  "}) {
+    EXPECT_EQ(parse_mpirun_version("m", output).error().message,
+              "m is not Open MPI: it says \"HYDRA build details:\"");
+  }
 }
 
 TEST(ParseMpirunVersionTest, RefusesWhatHasNoVersion) {
@@ -112,6 +143,15 @@ TEST_F(FindMpirunTest, ASurroundingJobsVariablesAreKeptFromIt) {
   Environment variables = environment();
   variables["OMPI_COMM_WORLD_RANK"] = "7";
   EXPECT_EQ(version_of(variables), "4.1.clean");
+}
+
+TEST_F(FindMpirunTest, WhereAMovedInstallationLiesReachesIt) {
+  script("echo \"mpirun (Open MPI) 4.1.4-at-${OPAL_PREFIX:-nowhere}\"");
+  Environment variables = environment();
+  variables["OPAL_PREFIX"] = "/moved";
+  EXPECT_EQ(version_of(variables), "4.1.4-at-/moved");
+  variables["OMPI_COMM_WORLD_RANK"] = "7";
+  EXPECT_EQ(version_of(variables), "4.1.4-at-nowhere") << "it is the surrounding mpirun's";
 }
 
 TEST_F(FindMpirunTest, TheAnswerOfAProgramFileIsRememberedUntilItChanges) {

@@ -53,6 +53,14 @@ TEST(SharedMemoryTest, ARuntimeDirectoryOfUnknownRoomIsTaken) {
   EXPECT_EQ(choose_shared_memory(2, 0, std::nullopt, "/tmp").place, Place::kRuntimeDirectory);
 }
 
+TEST(SharedMemoryTest, OpenMpi5SharesFourTimesAsMuch) {
+  EXPECT_GE(shared_memory_needed(8, 5), 128 * kMiB);
+  EXPECT_LT(shared_memory_needed(8, 4), 64 * kMiB);
+  EXPECT_EQ(choose_shared_memory(8, 64 * kMiB, 1024 * kMiB, "/tmp", 4).place, Place::kShm);
+  EXPECT_EQ(choose_shared_memory(8, 64 * kMiB, 1024 * kMiB, "/tmp", 5).place,
+            Place::kRuntimeDirectory);
+}
+
 TEST(SharedMemoryTest, RoomIsAskedOfTheFileSystem) {
   EXPECT_GT(free_bytes("/").value_or(0), 0U);
   EXPECT_EQ(free_bytes("/nowhere"), std::nullopt);

@@ -253,6 +253,34 @@ TEST_F(RankEnvironment, MpirunGetsTheConfigsMpiSettings) {
   EXPECT_THAT(of_mpirun(), Not(Contains(Key("COLOUR"))));
 }
 
+TEST_F(RankEnvironment, WhereAMovedInstallationLiesReachesMpirunWhichTellsTheRanks) {
+  use("laptop-4c8t", 2);
+  for (const char* name : {"OPAL_PREFIX", "PMIX_PREFIX", "PRTE_PREFIX"}) {
+    caller_has(name, "/moved");
+    EXPECT_THAT(of_mpirun(), Contains(Pair(name, "/moved")));
+    EXPECT_THAT(of_rank(0), Not(Contains(Key(name))));
+  }
+  EXPECT_THAT(plan().dropped_from_mpirun, ElementsAre());
+}
+
+TEST_F(RankEnvironment, WhereASurroundingMpirunLiesReachesNoOtherMpirun) {
+  use("laptop-4c8t", 2);
+  caller_has("OMPI_COMM_WORLD_RANK", "0");
+  caller_has("OPAL_PREFIX", "/moved");
+  inputs_.mpirun->executable = "/usr/bin/mpirun";
+  EXPECT_THAT(of_mpirun(), Not(Contains(Key("OPAL_PREFIX"))));
+  EXPECT_THAT(plan().dropped_from_mpirun, ElementsAre("OMPI_COMM_WORLD_RANK", "OPAL_PREFIX"));
+  inputs_.mpirun->executable = "/moved/bin/mpirun";
+  EXPECT_THAT(of_mpirun(), Contains(Pair("OPAL_PREFIX", "/moved")));
+}
+
+TEST_F(RankEnvironment, WithoutMpirunTheCallersInstallationReachesTheRanks) {
+  use("laptop-4c8t", 2, config::Backend::kDirect);
+  inputs_.mpirun.reset();
+  caller_has("OPAL_PREFIX", "/moved");
+  EXPECT_THAT(of_rank(0), Contains(Pair("OPAL_PREFIX", "/moved")));
+}
+
 TEST_F(RankEnvironment, MpirunsOwnVariablesGiveWayToTheCallerAndStayOutOfRanks) {
   use("laptop-4c8t", 2);
   EXPECT_THAT(of_mpirun(), Contains(Pair("HWLOC_PLUGINS_PATH", "/dev/null")));
