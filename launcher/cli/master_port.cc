@@ -1,6 +1,8 @@
 #include "launcher/cli/master_port.h"
 
+#include <climits>
 #include <string>
+#include <unistd.h>
 
 #include "base/text.h"
 
@@ -15,12 +17,21 @@ const config::Setting<std::string>* variable(const config::RunConfig& config,
   return nullptr;
 }
 
-// With an address or a store of its own the config has taken the meeting of the ranks in hand, and
-// a process that is alone meets nobody.
+bool is_this_node(const std::string& address) {
+  std::string hostname(HOST_NAME_MAX + 1, '\0');
+  if (::gethostname(hostname.data(), hostname.size()) != 0) hostname.clear();
+  return address.starts_with("127.") || address == "localhost" || address == "::1" ||
+         address == hostname.c_str();
+}
+
+// With an address elsewhere or a store of its own the config has taken the meeting of the ranks in
+// hand, and a process that is alone meets nobody.
 bool is_bound_by_rank_0(const config::RunConfig& config, int world_size) {
+  const auto* address = variable(config, "MASTER_ADDR");
+  const bool is_here = address == nullptr || is_this_node(address->value);
   const auto* store = variable(config, "TORCHELASTIC_USE_AGENT_STORE");
   const bool stored_elsewhere = store != nullptr && store->value == "True";
-  return world_size > 1 && variable(config, "MASTER_ADDR") == nullptr && !stored_elsewhere;
+  return world_size > 1 && is_here && !stored_elsewhere;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 import ctypes
 import fcntl
+import json
 import os
 import socket
 import struct
@@ -83,7 +84,7 @@ class OrdinaryNode(PortTest):
             lambda: running.run_directory and running.run_directory / "plan.json", 30, "a run")
         plan = muster_test.wait_until(lambda: path.is_file() and path.read_text("utf-8"), 30,
                                       "its plan")
-        port = muster_test.json.loads(plan)["environment"]["common"]["MASTER_PORT"]
+        port = json.loads(plan)["environment"]["common"]["MASTER_PORT"]
         result = self.run_with_port(port)
         self.assert_code(result, 69)
         self.assertIn(f"cannot use port {port} on this node: another run of muster has it",
@@ -97,12 +98,16 @@ class OrdinaryNode(PortTest):
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
             path = self.work_dir / "run.yaml"
-            for more in ("", "    MASTER_ADDR: 192.0.2.1\n"):
+            elsewhere = ["MASTER_ADDR: 192.0.2.1", "TORCHELASTIC_USE_AGENT_STORE: 'True'"]
+            for count, more in [(1, ""), *((2, f"    {each}\n") for each in elsewhere)]:
                 path.write_text("command: 'true'\ndistributed_backend: direct\n"
-                                f"process_count_per_node: {2 if more else 1}\n"
+                                f"process_count_per_node: {count}\n"
                                 f"environment:\n  variables:\n    MASTER_PORT: {port}\n{more}",
                                 "utf-8")
                 self.assert_code(self.run_muster(["run", path]), 0)
+            for here in ("127.0.0.1", "localhost", socket.gethostname()):
+                result = self.run_with_port(port, more=f"    MASTER_ADDR: {here}\n")
+                self.assert_code(result, 69)
 
     def test_a_port_that_is_none_is_an_error_of_the_config(self):
         for port in ("0", "65536", "torch"):
