@@ -11,7 +11,7 @@ from muster_test import BIN_DIR, MusterTest, needs_mpirun, program
 
 PREFERRED = (1, 5)  # MPOL_PREFERRED, MPOL_PREFERRED_MANY
 AGENT_RSS_KIB = 3 * 1024
-FROM_MPIRUN = ("OMPI_", "PMIX_", "HFI_NO_BACKTRACE", "IPATH_NO_BACKTRACE")
+FROM_MPIRUN = ("OMPI_", "PMIX_", "PRTE_", "HFI_NO_BACKTRACE", "IPATH_NO_BACKTRACE")
 SANITIZED = "asan" in str(BIN_DIR)
 
 
