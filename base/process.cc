@@ -21,6 +21,7 @@
 #include <memory>
 
 #include "base/files.h"
+#include "base/process_limits.h"
 #include "base/text.h"
 
 namespace muster {
@@ -191,7 +192,10 @@ int StartFailure::exit_code() const {
 std::string StartFailure::describe(const ChildSpec& spec) const {
   const std::string why = std::string(": ") + ::strerror(error_number);
   switch (stage) {
-    case Stage::kFork: return "starting a process" + why;
+    case Stage::kFork: {
+      const std::string limits = error_number == EAGAIN ? process_limits() : "";
+      return "starting a process" + why + (limits.empty() ? "" : ": " + limits);
+    }
     case Stage::kWorkingDirectory: return "entering " + spec.working_directory + why;
     case Stage::kSetup: return "preparing the process" + why;
     case Stage::kExec: break;

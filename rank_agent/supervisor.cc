@@ -73,6 +73,7 @@ Result<> Supervisor::run() {
 
 Result<> Supervisor::serve() {
   MUSTER_TRY(start_training());
+  MUSTER_TRY(report_if_quiet());  // of what never started no event tells
   while (!leave_ && !orphaned_) {
     MUSTER_TRY(wait_for_event());
     const auto now = Clock::now();

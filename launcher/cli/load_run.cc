@@ -1,6 +1,7 @@
 #include "launcher/cli/load_run.h"
 
 #include <filesystem>
+#include <pwd.h>
 #include <unistd.h>
 
 #include "base/files.h"
@@ -98,8 +99,16 @@ Result<std::string> find_agent() {
               "muster and muster-agent belong into one directory; cmake --install puts them there");
 }
 
+// As container runtimes do for a user whom no passwd entry knows.  Open MPI's PMIx looks for its
+// settings in a home, and dies of it where there is none.
+void ensure_home(std::map<std::string, std::string>& environment) {
+  if (!environment.contains("HOME") && ::getpwuid(::geteuid()) == nullptr)
+    environment["HOME"] = "/";
+}
+
 Result<> look_at_node(const CommandLine& line, LoadedRun& run) {
   run.inputs.caller_environment = caller_environment();
+  ensure_home(run.inputs.caller_environment);
   run.inputs.running_as_root = ::geteuid() == 0;
   run.inputs.current_directory = fs::current_path().string();
   MUSTER_TRY_ASSIGN(run.inputs.agent_executable, find_agent());

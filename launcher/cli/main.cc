@@ -3,10 +3,12 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <system_error>
 #include <optional>
 
 #include "base/error_text.h"
 #include "base/exit_code.h"
+#include "base/process_limits.h"
 #include "base/sandbox.h"
 #include "base/signals.h"
 #include "base/text.h"
@@ -73,6 +75,20 @@ void print_error(const Error& problem) {
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
+// A thread that cannot be started is an exception of the standard library.
+bool is_process_limit(const std::exception& broken) {
+  const auto* failed = dynamic_cast<const std::system_error*>(&broken);
+  return failed != nullptr && failed->code() == std::errc::resource_unavailable_try_again;
+}
+
+Error process_limit_error() {
+  const std::string limits = process_limits();
+  return Error{ErrorCode::kResources,
+               "starting a thread: no more processes or threads are allowed" +
+                   (limits.empty() ? "" : ": " + limits),
+               kProcessLimitHint, std::nullopt};
+}
+
 int report_problems(const Problems& problems) {
   for (const Error& problem : problems) print_error(problem);
   return to_int(exit_code_for(problems.front().code));
@@ -90,6 +106,7 @@ int main(int argc, char** argv) {
     const auto code = cli::dispatch({argv, argv + argc});
     return code ? *code : cli::report_problems(code.error());
   } catch (const std::exception& broken) {
+    if (cli::is_process_limit(broken)) return cli::report_problems({cli::process_limit_error()});
     std::fprintf(stderr,
                  "muster: internal error: %s\n  hint: please report this, with the command\n",
                  broken.what());

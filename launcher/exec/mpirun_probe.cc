@@ -16,6 +16,7 @@
 
 #include "base/files.h"
 #include "base/process.h"
+#include "base/process_limits.h"
 #include "base/text.h"
 #include "launcher/plan/environment_names.h"
 
@@ -103,7 +104,9 @@ Result<Answer> ask_version(const std::string& executable, const Environment& env
   spec.parent_death_signal = SIGKILL;
   auto child = Child::start(spec);
   if (!child) {
-    return fail(ErrorCode::kResources, child.error().describe(spec), kInstallHint);
+    const bool no_process = child.error().stage == StartFailure::Stage::kFork;
+    return fail(ErrorCode::kResources, child.error().describe(spec),
+                no_process ? kProcessLimitHint : kInstallHint);
   }
   pipe.write_end.reset();
 

@@ -21,7 +21,10 @@ void add_open_mpi_places(const RuntimeDirectories& runtime,
 
 void add_open_mpi_fallbacks(const RuntimeDirectories& runtime,
                             std::map<std::string, std::string>& environment) {
-  if (!runtime.mpi_memory_has_room) environment.try_emplace("OMPI_MCA_btl", "self,tcp");
+  if (!runtime.mpi_memory_has_room) {
+    environment.try_emplace("OMPI_MCA_btl", "self,tcp");
+    environment.try_emplace("PMIX_MCA_gds", "hash");  // what ranks know of each other, too
+  }
   if (!can_copy_between_processes()) {
     environment.try_emplace("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
     environment.try_emplace("OMPI_MCA_smsc", "^cma");  // Open MPI 5

@@ -3,6 +3,7 @@
 #include <csignal>
 #include <fcntl.h>
 
+#include "base/process_limits.h"
 #include "protocol/node_channel.h"
 
 namespace muster::exec {
@@ -23,6 +24,9 @@ Result<Child> start_child(ChildSpec& spec, const StarterContext& context) {
   spec.stderr_fd = context.log_fd;
   spec.working_directory = context.working_directory;
   auto child = Child::start(spec);
+  if (!child && child.error().stage == StartFailure::Stage::kFork) {
+    return fail(ErrorCode::kResources, child.error().describe(spec), kProcessLimitHint);
+  }
   if (!child) return fail(ErrorCode::kTimeout, child.error().describe(spec));
   return std::move(*child);
 }

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/exit_code.h"
+#include "base/process_limits.h"
 #include "base/text.h"
 #include "collector/store/run_directory.h"
 #include "launcher/report/last_lines.h"
@@ -256,6 +257,9 @@ void Report::hint() {
   const std::string& how = outcome_.first_failure->how;
   if (how == "run_directory") {
     line("hint: make room there, or choose another place with --runs-dir or MUSTER_RUNS_DIR");
+  } else if (how == "exec_failed" &&
+             outcome_.first_failure->description.find("starting a process") != std::string::npos) {
+    line(std::string("hint: ") + kProcessLimitHint);
   } else if (how == "exec_failed" && outcome_.first_failure->value == 127) {
     line(
         "hint: a program is found on PATH or by a path (./train.sh); a Python script needs its "

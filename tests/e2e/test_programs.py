@@ -69,6 +69,33 @@ class Flood(ProgramTest):
             self.assertEqual(window.tobytes(), whole[offset:offset + length].tobytes())
 
 
+class UnderSeccomp(ProgramTest):
+    SCRIPT = ("import ctypes; libc = ctypes.CDLL(None, use_errno=True); "
+              "print(libc.pidfd_open(-1, 0), ctypes.get_errno())")
+
+    def test_a_call_fails_with_the_error_that_was_asked_for(self):
+        for name, number in (("EPERM", 1), ("ENOSYS", 38)):
+            result = self.run_program("under_seccomp", "--errno", name, "pidfd_open,openat2", "--",
+                                      muster_test.PYTHON, "-c", self.SCRIPT)
+            self.assertEqual(result.stdout, f"-1 {number}\n".encode(), result.stderr)
+
+    def test_other_calls_do_not(self):
+        result = self.run_program("under_seccomp", "--errno", "EPERM", "openat2", "--",
+                                  muster_test.PYTHON, "-c", self.SCRIPT)
+        self.assertEqual(result.stdout, b"-1 22\n", result.stderr)  # EINVAL: the call works
+
+    def test_what_it_does_not_know_it_refuses(self):
+        for words in (("pidfd_opne", "--", "true"), ("pidfd_open", "--"), ("pidfd_open", "true"),
+                      ("--errno", "ENOENT", "pidfd_open", "--", "true")):
+            result = self.run_program("under_seccomp", *words)
+            self.assertEqual(result.returncode, 64, words)
+            self.assertIn(b"under_seccomp: error: ", result.stderr)
+
+    def test_the_programs_exit_code_is_its_own(self):
+        result = self.run_program("under_seccomp", "clone3", "--", "sh", "-c", "exit 7")
+        self.assertEqual(result.returncode, 7)
+
+
 class Endings(ProgramTest):
     def test_exit_with_ends_with_each_code_and_signal(self):
         for code in (0, 1, 2, 7, 125, 255):
