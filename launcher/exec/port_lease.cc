@@ -142,7 +142,9 @@ std::vector<int> ports_of_group(const PortRules& rules, int group) {
 
 std::optional<PortLease> PortLease::try_take(int port) {
   auto name = hold_name(port);
-  if (!name || error_of_use(port, false) != 0) return std::nullopt;
+  // Any other error is no news of this port: a sandbox without TCP must not keep a run from
+  // starting that needs none.
+  if (!name || error_of_use(port, false) == EADDRINUSE) return std::nullopt;
   return PortLease(port, std::move(*name));
 }
 
@@ -160,8 +162,7 @@ Result<PortLease> PortLease::take_any(const PortRules& rules) {
     }
   }
   return fail(ErrorCode::kResources,
-              "finding a free port for MASTER_PORT: each is in use or reserved on this "
-              "node",
+              "finding a free port for MASTER_PORT: all ports of this node are used or reserved",
               "end what holds them (`ss -tan` lists it), or set MASTER_PORT in "
               "environment.variables");
 }

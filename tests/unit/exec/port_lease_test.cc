@@ -1,14 +1,16 @@
 #include "launcher/exec/port_lease.h"
 
-#include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <netinet/in.h>
 #include <set>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/support/scratch.h"
+#include "tests/support/seccomp.h"
 
 namespace muster::exec {
 namespace {
@@ -151,6 +153,20 @@ TEST(PortLease, IsFreeWhenItsHolderWasKilled) {
   EXPECT_TRUE(PortLease::take(port));
   ::close(ends[0]);
   ::close(ends[1]);
+}
+
+TEST(PortLease, IsGivenWhereNoTcpIsPermitted) {
+  for (const long call : {SYS_socket, SYS_bind}) {
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      if (!test::forbid({call}, EPERM)) ::_exit(77);
+      ::_exit(PortLease::take_any(read_port_rules()) ? 0 : 1);
+    }
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+    if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "no seccomp filter may be installed here";
+    EXPECT_EQ(status, 0);
+  }
 }
 
 TEST(PortLease, SaysWhenThereIsNone) {
