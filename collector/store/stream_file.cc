@@ -13,6 +13,7 @@ Result<StreamFile> StreamFile::create(const std::filesystem::path& path) {
 }
 
 Result<> StreamFile::append(std::string_view bytes) {
+  if (!broken_ && !bytes.empty()) times_.note(size_, std::chrono::system_clock::now());
   while (!broken_ && !bytes.empty()) {
     const ssize_t written = ::write(fd_.get(), bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;

@@ -1,5 +1,5 @@
-// One stream of a run store: an append-only file with one writer, and what of the stream is
-// missing.
+// One stream of a run store: an append-only file with one writer, when its bytes arrived, and what
+// of the stream is missing.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/fd.h"
+#include "collector/store/time_index.h"
 #include "muster/result.h"
 
 namespace muster::store {
@@ -25,10 +26,12 @@ class StreamFile {
   std::uint64_t lost_bytes() const { return lost_bytes_; }
 
  private:
-  StreamFile(std::filesystem::path path, Fd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
+  StreamFile(std::filesystem::path path, Fd fd)
+      : path_(std::move(path)), fd_(std::move(fd)), times_(time_index_of(path_)) {}
 
   std::filesystem::path path_;
   Fd fd_;
+  TimeIndexWriter times_;
   std::uint64_t size_ = 0;
   std::uint64_t lost_bytes_ = 0;
   bool broken_ = false;

@@ -11,7 +11,8 @@ namespace muster::exec {
 namespace {
 
 // Per rank: both pipes' read ends, the metrics FIFO, three stored files, the agent's socket, and
-// for a moment at the start three write ends and their duplicates on the way to the agent.
+// for a moment at the start three write ends and their duplicates on the way to the agent.  Their
+// place is taken by the files' time indexes, which begin with a rank's first byte.
 constexpr unsigned long kFilesPerRank = 13;
 constexpr unsigned long kFilesOfLauncher = 64;
 // Agent and training process, each perhaps with a thread or two; mpirun's own.
