@@ -3,11 +3,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 // Each round of the thread takes the sizes of the files, shows them up to there, then those lines
 // of Muster's own that are older than the round, then the status line: what was stored before a
@@ -18,30 +15,11 @@ namespace {
 
 constexpr auto kRoundInterval = std::chrono::milliseconds(20);
 constexpr auto kPrintPatience = std::chrono::milliseconds(250);
-constexpr std::size_t kBlock = 128 * 1024;
 
 }  // namespace
 
 void ConsoleState::notify() {
   if (!woken.exchange(true, std::memory_order_acq_rel)) ::eventfd_write(wake.get(), 1);
-}
-
-void FollowedFile::look() {
-  if (!fd_) fd_.reset(::open(request_.file.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
-  struct stat status {};
-  if (fd_ && ::fstat(fd_.get(), &status) == 0) size_ = static_cast<std::uint64_t>(status.st_size);
-}
-
-bool FollowedFile::read_block(std::string& buffer, std::string& lines) {
-  if (offset_ >= size_) return false;
-  buffer.resize(kBlock);
-  const auto wanted = std::min<std::uint64_t>(kBlock, size_ - offset_);
-  const ssize_t count = ::pread(fd_.get(), buffer.data(), static_cast<std::size_t>(wanted),
-                                static_cast<off_t>(offset_));
-  if (count <= 0) return false;
-  offset_ += static_cast<std::uint64_t>(count);
-  lines_.add(std::string_view(buffer.data(), static_cast<std::size_t>(count)), lines);
-  return true;
 }
 
 ConsoleFollower::ConsoleFollower(ConsoleState& state)
@@ -103,7 +81,7 @@ void ConsoleFollower::take_requests() {
     }
     ConsoleLines::Options options{state_.options.color, ""};
     if (state_.options.prefix) options.prefix = "[" + std::to_string(request.rank) + "] ";
-    files_.push_back(std::make_unique<FollowedFile>(std::move(request), std::move(options)));
+    files_.push_back(std::make_unique<FollowedStream>(std::move(request), std::move(options)));
   }
 }
 

@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "launcher/report/console.h"
 #include "launcher/report/console_text.h"
+#include "launcher/report/followed_file.h"
 #include "launcher/report/patient_writer.h"
 #include "launcher/report/status_line.h"
 
@@ -53,10 +54,10 @@ struct ConsoleState {
 };
 
 // One stored file on its way to one side of the console.
-class FollowedFile {
+class FollowedStream {
  public:
-  FollowedFile(FollowRequest request, ConsoleLines::Options options)
-      : request_(std::move(request)), lines_(std::move(options)) {}
+  FollowedStream(FollowRequest request, ConsoleLines::Options options)
+      : request_(std::move(request)), file_(request_.file), lines_(std::move(options)) {}
 
   ConsoleSide side() const { return request_.side; }
   bool is_same_stream(const FollowRequest& other) const {
@@ -66,20 +67,21 @@ class FollowedFile {
   void end_after_this() { ends_ = true; }  // no more will be written to it
   bool ends() const { return ends_; }
 
-  // Opens the file if it exists by now, and notes its size: the target of the reads that follow.
-  void look();
-  // Reads one block towards that target and appends its lines.  False: nothing is left.
-  bool read_block(std::string& buffer, std::string& lines);
+  void look() { file_.look(); }
+  // Reads one block of what is there and appends its lines.  False: nothing is left.
+  bool read_block(std::string& buffer, std::string& lines) {
+    const std::string_view block = file_.read_block(buffer);
+    lines_.add(block, lines);
+    return !block.empty();
+  }
   void flush(std::string& lines) { lines_.flush(lines); }
   std::string live() const { return lines_.live(); }
   bool has_live() const { return lines_.has_live(); }
 
  private:
   FollowRequest request_;
+  FollowedFile file_;
   ConsoleLines lines_;
-  Fd fd_;
-  std::uint64_t offset_ = 0;
-  std::uint64_t size_ = 0;
   bool ends_ = false;
 };
 
@@ -115,8 +117,8 @@ class ConsoleFollower {
   PatientWriter stderr_writer_;
   StatusLine status_line_;
   std::string status_;
-  std::vector<std::unique_ptr<FollowedFile>> files_;
-  const FollowedFile* last_shown_ = nullptr;  // its unfinished line is part of the status line
+  std::vector<std::unique_ptr<FollowedStream>> files_;
+  const FollowedStream* last_shown_ = nullptr;  // its unfinished line is part of the status line
   std::string buffer_;
   std::string lines_;
 };

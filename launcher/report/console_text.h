@@ -19,6 +19,9 @@ class ConsoleLines {
 
   explicit ConsoleLines(Options options) : options_(std::move(options)) {}
 
+  // For the lines that are completed from now on.
+  void set_prefix(std::string prefix) { options_.prefix = std::move(prefix); }
+
   // Appends the lines that `bytes` complete to `lines`, each with prefix and newline.
   void add(std::string_view bytes, std::string& lines);
 
