@@ -45,6 +45,29 @@ constexpr CommandRow kCommands[] = {
      .summary = "show what this node has, as far as this process may use it",
      .function = topo_command,
      .usage = "[options]"},
+    {.name = "runs",
+     .summary = "list the runs: what became of each, the newest first",
+     .function = runs_command,
+     .usage = "[options]",
+     .details = "A run whose launcher was killed is `lost`; one whose launcher is on another "
+                "machine is `unknown` until it has ended.",
+     .examples = "muster runs --status failed\n"
+                 "muster runs --json | jq -r '.[].run_id'"},
+    {.name = "logs",
+     .summary = "print what the ranks of a run wrote, from its files, also while it runs",
+     .function = logs_command,
+     .words = Words::kRun,
+     .usage = "[options] [RUN]",
+     .details = "RUN is a run's id, the beginning of one, its directory, or `latest` [latest].\n"
+                "Without --merge the streams come one after the other, rank by rank, each whole, "
+                "stdout on stdout and stderr on stderr; with --follow each line comes when it is "
+                "written. With --merge all come on stdout, each line at the time at which it was "
+                "complete. Lines are shown as `muster run` shows them, safe for a terminal; --raw "
+                "prints the stored bytes. A time without a zone is local.\n"
+                "--follow ends when the run has ended; the exit code is 0, whatever the run's is.",
+     .examples = "muster logs --rank 3 --tail 100\n"
+                 "muster logs --follow --merge --since 10m 20261123-06\n"
+                 "muster logs --rank 0 --stream stdout --raw > rank0.log"},
     {.name = "help",
      .summary = "print the help of a command",
      .function = help_command,

@@ -1,0 +1,69 @@
+// `muster runs`: which runs there are, and what became of them.
+
+#include <chrono>
+#include <cstdio>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "launcher/cli/commands.h"
+#include "launcher/cli/find_run.h"
+#include "launcher/report/runs_table.h"
+#include "launcher/report/status_line.h"
+
+namespace muster::cli {
+namespace {
+
+constexpr std::size_t kShownToPeople = 20;
+constexpr std::size_t kAll = static_cast<std::size_t>(-1);
+
+Result<std::size_t> limit_of(const CommandLine& line) {
+  const auto text = line.text("limit");
+  if (!text) return line.format == Format::kJson ? kAll : kShownToPeople;
+  const auto number = parse_integer(*text);
+  if (number && *number >= 0) return *number == 0 ? kAll : static_cast<std::size_t>(*number);
+  return fail(ErrorCode::kUsage, "--limit " + *text + " is no number of runs",
+              "write a whole number; 0 shows all");
+}
+
+report::RunRow row_of(const FoundRun& run) {
+  report::RunRow row{run.run_id, run.directory.root().string(), std::nullopt, ""};
+  auto state = report::look_at_run(run.directory);
+  if (state) {
+    row.state = std::move(*state);
+  } else {
+    row.problem = state.error().message;
+  }
+  return row;
+}
+
+}  // namespace
+
+CommandResult runs_command(const CommandLine& line) {
+  const auto limit = limit_of(line);
+  if (!limit) return tl::unexpected<Problems>(Problems{limit.error()});
+  const auto status = line.text("status");
+
+  const std::vector<FoundRun> runs = list_runs(line.runs_dir);
+  std::vector<report::RunRow> rows;
+  std::size_t looked_at = 0;
+  for (; looked_at < runs.size() && rows.size() < *limit; ++looked_at) {
+    report::RunRow row = row_of(runs[looked_at]);
+    if (!status || report::status_of(row) == *status) rows.push_back(std::move(row));
+  }
+  const auto now = std::chrono::system_clock::now();
+  if (line.format == Format::kJson) return print(report::runs_json(rows, now));
+  if (rows.empty()) {
+    std::fprintf(stderr, "muster: no %s%sruns in %s\n", status.value_or("").c_str(),
+                 status ? " " : "", line.runs_dir.c_str());
+    return 0;
+  }
+  const int columns = ::isatty(STDOUT_FILENO) == 1 ? report::terminal_columns(STDOUT_FILENO) : 0;
+  const CommandResult printed = print(report::runs_table(rows, now, columns));
+  const std::size_t older = runs.size() - looked_at;
+  if (older > 0 && ::isatty(STDERR_FILENO) == 1) {
+    std::fprintf(stderr, "muster: and %zu older; --limit 0 shows all\n", older);
+  }
+  return printed;
+}
+
+}  // namespace muster::cli

@@ -1,0 +1,27 @@
+// `muster runs`: the runs of a runs directory, one line each.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "launcher/plan/run_outcome.h"
+#include "launcher/report/run_state.h"
+
+namespace muster::report {
+
+struct RunRow {
+  std::string run_id;
+  std::string run_directory;
+  std::optional<RunState> state;  // nullopt: run.json cannot be read
+  std::string problem;            // why not
+};
+
+// "unreadable" without a state.
+std::string status_of(const RunRow& row);
+
+// In as many columns as the terminal has; 0: nothing is cut.
+std::string runs_table(const std::vector<RunRow>& rows, plan::WallTime now, int columns);
+std::string runs_json(const std::vector<RunRow>& rows, plan::WallTime now);
+
+}  // namespace muster::report
