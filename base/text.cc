@@ -130,7 +130,8 @@ std::string format_utc(std::chrono::system_clock::time_point time) {
 }
 
 std::string counted(std::int64_t count, std::string_view singular) {
-  return std::to_string(count) + " " + std::string(singular) + (count == 1 ? "" : "s");
+  const char* ending = count == 1 ? "" : singular.ends_with('s') ? "es" : "s";
+  return std::to_string(count) + " " + std::string(singular) + ending;
 }
 
 std::optional<std::int64_t> parse_integer(std::string_view text) {

@@ -34,7 +34,7 @@ std::string format_bytes(std::uint64_t bytes);
 // "2026-11-23T06:15:00.123456Z": UTC, RFC 3339, microseconds.
 std::string format_utc(std::chrono::system_clock::time_point time);
 
-// "1 rank", "4 ranks"
+// "1 rank", "4 ranks", "2 processes"
 std::string counted(std::int64_t count, std::string_view singular);
 
 // The whole text as one integer; nullopt for anything else ("1e3", "4 ", "").

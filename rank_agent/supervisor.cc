@@ -3,8 +3,9 @@
 //
 // What the agent promises: the training process and everything that it ever started below this
 // agent is gone when the agent is (it is a child subreaper, so nothing escapes by setsid or a
-// double fork); the end is reported before anything else happens; a signal from mpirun is reported,
-// not obeyed, because only the launcher decides how a run ends.
+// double fork); the end is reported before anything else happens, also before evidence about it is
+// gathered; a signal from mpirun is reported, not obeyed, because only the launcher decides how a
+// run ends.
 
 #include "rank_agent/supervisor.h"
 
@@ -29,6 +30,9 @@ using namespace std::chrono_literals;
 constexpr auto kSweepDeadline = 10s;  // processes in uninterruptible sleep cannot be waited for
 constexpr auto kFirstLibraryLook = 20ms;
 constexpr auto kLastLibraryLook = 5min;
+// A wrapper that moves itself into a cgroup does that first of all, or after loading for a while.
+constexpr auto kFirstCgroupLook = 20ms;
+constexpr auto kLastCgroupLook = 1min;
 
 std::vector<std::string> to_strings(const auto& repeated) {
   return {repeated.begin(), repeated.end()};
@@ -79,6 +83,7 @@ Result<> Supervisor::serve() {
     const auto now = Clock::now();
     if (sweep_at_ && now >= *sweep_at_) sweep();
     if (next_library_look_ && now >= *next_library_look_) MUSTER_TRY(look_for_mpi_library());
+    if (next_cgroup_look_ && now >= *next_cgroup_look_) look_for_cgroup();
     MUSTER_TRY(report_if_quiet());
   }
   return {};
@@ -106,6 +111,7 @@ Result<> Supervisor::start_training() {
   child.parent_death_signal = SIGKILL;
   child.limits = limits_of(spec_);
 
+  memory_.begin();
   auto started = Child::start(child);
   standard_fds_.clear();  // only the training process holds the streams' write ends now
   if (!started) {
@@ -120,11 +126,15 @@ Result<> Supervisor::start_training() {
   report.set_started_at_ns(realtime_ns());
   report.set_cpuset(read_affinity(training_.pid()));
   report.set_binding_note(binding_note);
+  MUSTER_TRY(channel_.send(message));
+  memory_.began();
+  cgroup_look_interval_ = kFirstCgroupLook;
+  next_cgroup_look_ = Clock::now() + cgroup_look_interval_;
   if (spec_.world_size() > 1) {
     library_look_interval_ = kFirstLibraryLook;
     next_library_look_ = Clock::now() + library_look_interval_;
   }
-  return channel_.send(message);
+  return {};
 }
 
 Result<> Supervisor::wait_for_event() {
@@ -143,7 +153,9 @@ Result<> Supervisor::wait_for_event() {
 
 int Supervisor::poll_timeout_ms() const {
   std::optional<Clock::time_point> next = sweep_at_;
-  if (next_library_look_ && (!next || *next_library_look_ < *next)) next = next_library_look_;
+  for (const auto& look : {next_library_look_, next_cgroup_look_}) {
+    if (look && (!next || *look < *next)) next = look;
+  }
   if (!next) return -1;
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(*next - Clock::now()).count();
   return static_cast<int>(std::clamp<long long>(left, 0, 60'000));
@@ -206,10 +218,19 @@ Result<> Supervisor::check_training() {
   if (!reaped) return {};
   ended_ = true;
   next_library_look_.reset();
+  next_cgroup_look_.reset();
   // What the rank left behind may finish its work for a moment, then it must let go of the pipes.
   sweep_at_ = Clock::now() + std::chrono::milliseconds(spec_.descendants_grace_ms());
   protocol::AgentMessage message = ended_message(*reaped);
   message.mutable_ended()->set_by_agent(killing_);
+  MUSTER_TRY(channel_.send(message));
+  return reaped->status.ok() || killing_ ? Result<>() : report_evidence(*reaped);
+}
+
+Result<> Supervisor::report_evidence(const Reaped& reaped) {
+  const bool killed = reaped.status == ExitStatus::signaled(SIGKILL);
+  protocol::AgentMessage message;
+  *message.mutable_evidence()->mutable_memory() = memory_.facts(killed);
   return channel_.send(message);
 }
 
@@ -234,6 +255,15 @@ Result<> Supervisor::look_for_mpi_library() {
     next_library_look_ = Clock::now() + library_look_interval_;
   }
   return {};
+}
+
+void Supervisor::look_for_cgroup() {
+  next_cgroup_look_.reset();
+  memory_.look(training_.pid());
+  cgroup_look_interval_ *= 5;
+  if (cgroup_look_interval_ < kLastCgroupLook) {
+    next_cgroup_look_ = Clock::now() + cgroup_look_interval_;
+  }
 }
 
 // Orphans that became our children and have ended; the training process is reaped by its owner.

@@ -9,6 +9,7 @@
 #include "base/signals.h"
 #include "muster/result.h"
 #include "protocol/node_channel.h"
+#include "rank_agent/memory_watch.h"
 
 namespace muster::agent {
 
@@ -36,6 +37,8 @@ class Supervisor {
   Result<> read_launcher();
   Result<> check_training();
   Result<> look_for_mpi_library();
+  void look_for_cgroup();
+  Result<> report_evidence(const Reaped& reaped);
   Result<> report_if_quiet();
   void reap_strangers();
   void sweep();
@@ -54,6 +57,9 @@ class Supervisor {
   std::optional<Clock::time_point> sweep_at_;
   std::optional<Clock::time_point> next_library_look_;
   Clock::duration library_look_interval_{};
+  MemoryWatch memory_;
+  std::optional<Clock::time_point> next_cgroup_look_;
+  Clock::duration cgroup_look_interval_{};
 };
 
 }  // namespace muster::agent

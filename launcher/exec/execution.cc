@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <set>
 
@@ -21,6 +22,7 @@
 #include "base/sandbox.h"
 #include "base/text.h"
 #include "launcher/exec/agent_server.h"
+#include "launcher/exec/failure_evidence.h"
 #include "launcher/exec/mpi_worlds.h"
 #include "launcher/exec/open_mpi_places.h"
 #include "launcher/exec/rank_spec.h"
@@ -113,6 +115,7 @@ class Execution : public AgentHandler {
   EventLoop::Watch tick_;
   EventLoop::Watch start_check_;
   std::optional<ExitStatus> starter_status_;
+  std::map<int, protocol::RankEvidence> evidence_;  // of ranks that failed
   std::set<int> agents_gone_;
   std::set<pid_t> arrived_agents_;  // at the last start check
   int start_checks_without_news_ = 0;
@@ -136,6 +139,7 @@ Result<plan::RunOutcome> Execution::run() {
     streams->finish_metrics();
     for (plan::StreamGap& gap : streams->gaps()) outcome.gaps.push_back(std::move(gap));
   }
+  explain_failures(request_.run_directory, request_.attempt, evidence_, outcome);
   outcome.warnings = find_separate_worlds(request_.plan, outcome.ranks);
   outcome.started_at = started_at;
   outcome.ended_at = std::chrono::system_clock::now();
@@ -228,6 +232,7 @@ void Execution::agent_said(int rank, const protocol::AgentMessage& message) {
     case AgentMessage::kMpiLibrary:
       supervision_.note_mpi_library(rank, message.mpi_library().file_name());
       break;
+    case AgentMessage::kEvidence: evidence_[rank] = message.evidence(); break;
     case AgentMessage::kParentGone: await_end_of_starter(); break;
     default: break;
   }

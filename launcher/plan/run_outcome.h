@@ -29,6 +29,16 @@ enum class RankEnd {
   kAgentLost,   // its agent ended without a report
 };
 
+// One thing that is known about why a rank ended as it did.
+struct Evidence {
+  std::string
+      kind;  // "oom_kill" | "oom_kill_of_other" | "killed_from_outside" | … (docs/failures.md)
+  std::string text;  // a sentence for the report, without the rank
+  std::string hint;  // what to do; may be empty
+
+  friend bool operator==(const Evidence&, const Evidence&) = default;
+};
+
 struct RankOutcome {
   int rank = 0;
   RankEnd end = RankEnd::kNotStarted;
@@ -42,6 +52,8 @@ struct RankOutcome {
   std::string binding_note;  // how the read-back differs from the plan; empty: it does not
   std::string mpi_library;   // file name of an MPI library seen mapped; may be empty
   ResourceUsage usage;
+  std::vector<Evidence> evidence;
+  std::string cause;  // what the evidence says of the end in one word: "oom"; empty: nothing
 };
 
 // Whose failure gives the exit code.
@@ -56,6 +68,7 @@ struct FirstFailure {
                     // "start_timeout" | "time_limit" | "run_directory" | "stopped"
   int value = 0;    // exit code or signal number
   std::string description;  // one sentence without the subject: "exited with 7"
+  std::string cause = {};   // of that rank's end; may be empty
 };
 
 // Bytes that a rank wrote and that are not in its file.

@@ -58,7 +58,8 @@ std::string end_of(const RankOutcome& rank) {
   switch (rank.end) {
     case RankEnd::kNotStarted: return "was never started";
     case RankEnd::kExecFailed: return "could not start its program: " + rank.exec_failure;
-    case RankEnd::kExited: return rank.status.describe();
+    case RankEnd::kExited:
+      return rank.cause == "oom" ? "was killed for memory (SIGKILL)" : rank.status.describe();
     case RankEnd::kStopped: return "was ended, " + way_of_stopping(rank.status);
     case RankEnd::kAgentLost: return "lost its agent";
   }

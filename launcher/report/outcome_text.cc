@@ -41,6 +41,7 @@ class Report {
   const plan::RankOutcome* outcome_of(int rank) const;
   std::string node_of(int rank) const;
   void evidence();
+  std::string hint_of_evidence() const;
   void last_words(int rank);
   void mpirun_words();
   void gaps();
@@ -176,8 +177,21 @@ std::string Report::node_of(int rank) const {
 void Report::evidence() {
   if (!outcome_.first_failure || !outcome_.first_failure->rank) return;
   const plan::RankOutcome* ended = outcome_of(*outcome_.first_failure->rank);
-  if (ended == nullptr || ended->detail.empty()) return;
-  if (outcome_.first_failure->how != "agent_lost") line(ended->detail);  // else it is told already
+  if (ended == nullptr) return;
+  const bool told = ended->detail.empty() || outcome_.first_failure->how == "agent_lost";
+  if (!told) line(ended->detail);
+  for (const plan::Evidence& each : ended->evidence) line(elided(each.text, kLongestLine));
+}
+
+// The first one: what explains most comes first.
+std::string Report::hint_of_evidence() const {
+  const auto rank = outcome_.first_failure->rank;
+  const plan::RankOutcome* ended = rank ? outcome_of(*rank) : nullptr;
+  if (ended == nullptr) return {};
+  for (const plan::Evidence& each : ended->evidence) {
+    if (!each.hint.empty()) return each.hint;
+  }
+  return {};
 }
 
 void Report::quote(const std::vector<std::string>& lines) {
@@ -254,6 +268,7 @@ void Report::outputs() {
 // For failures of the surroundings; a training program's failure is explained by its own words.
 void Report::hint() {
   if (!outcome_.first_failure) return;
+  if (const std::string known = hint_of_evidence(); !known.empty()) return line("hint: " + known);
   const std::string& how = outcome_.first_failure->how;
   if (how == "run_directory") {
     line("hint: make room there, or choose another place with --runs-dir or MUSTER_RUNS_DIR");

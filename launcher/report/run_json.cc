@@ -52,6 +52,14 @@ bool has_status(const plan::RankOutcome& rank) {
   return rank.end != RankEnd::kNotStarted && rank.end != RankEnd::kAgentLost;
 }
 
+Json evidence_json(const std::vector<plan::Evidence>& evidence) {
+  Json all = Json::array();
+  for (const plan::Evidence& each : evidence) {
+    all.push_back({{"kind", each.kind}, {"text", each.text}, {"hint", text_or_null(each.hint)}});
+  }
+  return all;
+}
+
 Json rank_json(const plan::RankOutcome& rank, const PlanSummary& plan, int attempt) {
   const bool known = has_status(rank);
   const bool signaled = known && rank.status.how == ExitStatus::How::kSignaled;
@@ -69,6 +77,8 @@ Json rank_json(const plan::RankOutcome& rank, const PlanSummary& plan, int attem
   json["core_dumped"] = rank.status.core_dumped;
   json["exec_failure"] = text_or_null(rank.exec_failure);
   json["detail"] = text_or_null(rank.detail);
+  json["cause"] = text_or_null(rank.cause);
+  json["evidence"] = evidence_json(rank.evidence);
   json["started_at"] = time_or_null(rank.started_at);
   json["ended_at"] = time_or_null(rank.ended_at);
   json["pid"] = rank.training_pid > 0 ? Json(rank.training_pid) : Json(nullptr);
@@ -89,7 +99,8 @@ Json first_failure_json(const std::optional<plan::FirstFailure>& first) {
           {"how", first->how},
           {"value", first->value},
           {"origin", to_word(first->origin)},
-          {"description", first->description}};
+          {"description", first->description},
+          {"cause", text_or_null(first->cause)}};
 }
 
 Json gaps_json(const std::vector<plan::StreamGap>& gaps) {

@@ -120,6 +120,7 @@ TEST(CountedTest, KnowsOneFromMany) {
   EXPECT_EQ(counted(0, "rank"), "0 ranks");
   EXPECT_EQ(counted(1, "rank"), "1 rank");
   EXPECT_EQ(counted(4, "rank"), "4 ranks");
+  EXPECT_EQ(counted(2, "process"), "2 processes");
 }
 
 TEST(ParseIntegerTest, TakesTheWholeTextOrNothing) {

@@ -155,6 +155,21 @@ TEST_F(OutcomeTextTest, TellsASignalAndItsEvidence) {
   EXPECT_THAT(report(), HasSubstr("  exit code 137, origin: training\n"));
 }
 
+TEST_F(OutcomeTextTest, TellsEvidenceAndItsHint) {
+  ends(3, RankEnd::kExited, ExitStatus::signaled(SIGKILL));
+  ends(4, RankEnd::kExited, ExitStatus::signaled(SIGKILL));
+  rank(3).evidence = {{"oom_kill", "its memory cgroup counted 1 OOM kill", "use less"},
+                      {"no_space", "/tmp is full", "make room"}};
+  rank(4).cause = "oom";
+  fails_first(3, "signaled", SIGKILL, "killed for memory (SIGKILL)");
+  EXPECT_THAT(report(), HasSubstr("failed first, after 12.0 s: killed for memory (SIGKILL)\n"
+                                  "  its memory cgroup counted 1 OOM kill\n"
+                                  "  /tmp is full\n"));
+  EXPECT_THAT(report(), HasSubstr("  rank 4 was killed for memory (SIGKILL)\n"));
+  EXPECT_THAT(report(), HasSubstr("  hint: use less\n"));
+  EXPECT_THAT(report(), Not(HasSubstr("make room")));
+}
+
 TEST_F(OutcomeTextTest, TellsEqualFailuresOnce) {
   rank_exits_first(3, 7);
   for (int other = 0; other < 8; ++other) ends(other, RankEnd::kExited, ExitStatus::exited(7));

@@ -52,6 +52,8 @@ RunRecord failed() {
   outcome.ranks[1].training_pid = 4711;
   outcome.ranks[1].cpuset = {2, 3};
   outcome.ranks[1].usage = {1.5, 0.25, 1 << 20};
+  outcome.ranks[1].evidence = {{"oom_kill_of_other", "a worker", "use less"}, {"note", "b", ""}};
+  outcome.ranks[1].cause = outcome.first_failure->cause = "oom_of_child";
   outcome.gaps = {{"ranks/00000/attempt-0/stdout.log", 5, std::nullopt, "drain_timeout"}};
   outcome.warnings = {"of the run"};
   outcome.started_at = kStart;
@@ -99,6 +101,7 @@ TEST(RunJson, TellsAFailureAsTheReportDoes) {
   EXPECT_EQ(run["first_failure"]["rank"], 1);
   EXPECT_EQ(run["first_failure"]["how"], "exited");
   EXPECT_EQ(run["first_failure"]["value"], 7);
+  EXPECT_EQ(run["first_failure"]["cause"], "oom_of_child");
   EXPECT_EQ(run["ended_at"], "2023-11-14T22:13:23.000000Z");
   EXPECT_EQ(run["gaps"], json::parse(R"([{"stream": "ranks/00000/attempt-0/stdout.log", "offset": 5,
                                           "length": null, "reason": "drain_timeout"}])"));
@@ -121,6 +124,12 @@ TEST(RunJson, TellsHowEachRankEnded) {
   EXPECT_EQ(ranks[1]["started_at"], "2023-11-14T22:13:20.001000Z");
   EXPECT_EQ(ranks[1]["usage"]["user_seconds"], 1.5);
   EXPECT_EQ(ranks[1]["usage"]["max_rss_bytes"], 1 << 20);
+  EXPECT_TRUE(ranks[0]["cause"].is_null());
+  EXPECT_EQ(ranks[0]["evidence"], json::array());
+  EXPECT_EQ(ranks[1]["cause"], "oom_of_child");
+  EXPECT_EQ(ranks[1]["evidence"],
+            json::parse(R"([{"kind": "oom_kill_of_other", "text": "a worker", "hint": "use less"},
+                            {"kind": "note", "text": "b", "hint": null}])"));
   EXPECT_EQ(ranks[1]["stderr"], "ranks/00001/attempt-0/stderr.log");
 }
 

@@ -1,0 +1,71 @@
+#include "launcher/exec/failure_evidence.h"
+
+#include <csignal>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+
+#include "base/fd.h"
+#include "launcher/exec/memory_verdict.h"
+
+namespace muster::exec {
+namespace {
+
+constexpr off_t kLastWords = 16 * 1024;
+
+std::string end_of_file(const std::filesystem::path& path) {
+  const Result<Fd> fd = open_file(path, O_RDONLY);
+  struct stat status {};
+  if (!fd || ::fstat(fd->get(), &status) != 0) return "";
+  std::string text(static_cast<std::size_t>(std::min(status.st_size, kLastWords)), '\0');
+  const ssize_t got = ::pread(fd->get(), text.data(), text.size(),
+                              status.st_size - static_cast<off_t>(text.size()));
+  text.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+  return text;
+}
+
+// Ranks that SIGKILL ended by themselves in that cgroup.
+int killed_in(const std::string& cgroup, const std::map<int, protocol::RankEvidence>& found,
+              const plan::RunOutcome& outcome) {
+  int killed = 0;
+  for (const plan::RankOutcome& rank : outcome.ranks) {
+    const auto facts = found.find(rank.rank);
+    if (rank.end == plan::RankEnd::kExited && rank.status == ExitStatus::signaled(SIGKILL) &&
+        facts != found.end() && facts->second.memory().cgroup() == cgroup) {
+      ++killed;
+    }
+  }
+  return killed;
+}
+
+std::string with_cause(const std::string& description, const std::string& cause) {
+  if (cause == "oom") return "killed for memory (SIGKILL)";
+  if (cause == "oom_likely") return description + ", most likely for memory";
+  return description;
+}
+
+}  // namespace
+
+void explain_failures(const store::RunDirectory& directory, int attempt,
+                      const std::map<int, protocol::RankEvidence>& found,
+                      plan::RunOutcome& outcome) {
+  for (plan::RankOutcome& rank : outcome.ranks) {
+    const auto evidence = found.find(rank.rank);
+    if (evidence == found.end() || rank.end != plan::RankEnd::kExited) continue;
+    const protocol::MemoryFacts& memory = evidence->second.memory();
+    const std::string last_words = end_of_file(directory.rank_stderr(rank.rank, attempt));
+    judge_memory(memory, last_words, killed_in(memory.cgroup(), found, outcome), rank);
+
+    if (outcome.first_failure && outcome.first_failure->rank == rank.rank) {
+      outcome.first_failure->cause = rank.cause;
+      outcome.first_failure->description =
+          with_cause(outcome.first_failure->description, rank.cause);
+    }
+  }
+}
+
+}  // namespace muster::exec

@@ -1,0 +1,38 @@
+// What the kernel counted and logged about memory between a rank's start and its end.
+#pragma once
+
+#include <optional>
+#include <sys/types.h>
+
+#include "node.pb.h"
+#include "rank_agent/kernel_log.h"
+#include "rank_agent/memory_cgroup.h"
+
+namespace muster::agent {
+
+class MemoryWatch {
+ public:
+  // Notes where the counters stand, before the training process starts in this process's cgroup.
+  void begin();
+
+  // The same for the whole machine's counter, which takes longer to read; right after the start.
+  void began();
+
+  // Whether the training process has been moved to another cgroup (a wrapper may do that); asked
+  // while it lives, because version 1 forgets the cgroup of a process that has ended.
+  void look(pid_t training);
+
+  // After its end.
+  protocol::MemoryFacts facts(bool killed);
+
+ private:
+  void watch(Result<MemoryCgroup> cgroup);
+
+  Result<MemoryCgroup> cgroup_ = fail(ErrorCode::kInternal, "it was not looked for");
+  bool moved_ = false;  // away from this process's cgroup
+  OomKillCount before_;
+  std::optional<std::uint64_t> machine_before_;
+  KernelLog log_;
+};
+
+}  // namespace muster::agent
