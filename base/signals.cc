@@ -38,6 +38,13 @@ sigset_t all_but_faults() {
   return set;
 }
 
+void stop_this_process() {
+  const sigset_t stop = signal_set({SIGTSTP});
+  ::raise(SIGTSTP);
+  ::pthread_sigmask(SIG_UNBLOCK, &stop, nullptr);  // here it stops
+  ::pthread_sigmask(SIG_BLOCK, &stop, nullptr);
+}
+
 void restore_child_signal() {
   ::signal(SIGCHLD, SIG_DFL);
 }

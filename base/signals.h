@@ -30,6 +30,11 @@ sigset_t signal_set(std::initializer_list<int> signals);
 // All that can be blocked but for the ones that a fault in our own code raises.
 sigset_t all_but_faults();
 
+// Stops this process as Ctrl-Z does, for its shell to see, and returns when it goes on.  Without a
+// shell that could wake it (an orphaned process group) the kernel lets it go on at once.  SIGTSTP
+// is blocked before and after.
+void stop_this_process();
+
 // Some callers ignore SIGCHLD, and a program inherits that: its children would then vanish
 // unreaped, and with them how they ended.
 void restore_child_signal();

@@ -119,6 +119,7 @@ Result<> Supervisor::start_training() {
     return channel_.send(exec_failed_message(started.error(), child));
   }
   training_ = std::move(*started);
+  if (held_) training_.signal_group(SIGSTOP);
 
   protocol::AgentMessage message;
   protocol::TrainingStarted& report = *message.mutable_started();
@@ -200,7 +201,7 @@ Result<> Supervisor::read_launcher() {
         }
         break;
       case protocol::LauncherMessage::kSignal:
-        training_.signal_group(message->signal().signal_number());
+        signal_training(message->signal().signal_number());
         break;
       case protocol::LauncherMessage::kKill: sweep(); break;
       case protocol::LauncherMessage::kLeave: leave_ = true; break;
@@ -211,6 +212,13 @@ Result<> Supervisor::read_launcher() {
   }
   if (!alive) orphaned_ = true;
   return {};
+}
+
+void Supervisor::signal_training(int signal_number) {
+  if (signal_number == SIGSTOP || signal_number == SIGCONT) held_ = signal_number == SIGSTOP;
+  training_.signal_group(signal_number);
+  // One that somebody has stopped would not see it before the grace is over.
+  if (signal_number == SIGTERM) training_.signal_group(SIGCONT);
 }
 
 Result<> Supervisor::check_training() {

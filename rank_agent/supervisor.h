@@ -40,6 +40,7 @@ class Supervisor {
   void look_for_cgroup();
   Result<> report_evidence(const Reaped& reaped);
   Result<> report_if_quiet();
+  void signal_training(int signal_number);
   void reap_strangers();
   void sweep();
   int poll_timeout_ms() const;
@@ -51,6 +52,7 @@ class Supervisor {
   Child training_;
   bool ended_ = false;  // the training process has ended, or never started
   bool quiet_said_ = false;
+  bool held_ = false;     // the run stands still (Ctrl-Z): what starts now stops at once
   bool killing_ = false;  // its end, if it comes now, is our doing
   bool leave_ = false;
   bool orphaned_ = false;  // the launcher or the parent is gone

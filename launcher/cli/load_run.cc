@@ -110,6 +110,7 @@ Result<> look_at_node(const CommandLine& line, LoadedRun& run) {
   run.inputs.caller_environment = caller_environment();
   ensure_home(run.inputs.caller_environment);
   run.inputs.running_as_root = ::geteuid() == 0;
+  run.inputs.is_first_process = ::getpid() == 1;
   run.inputs.current_directory = fs::current_path().string();
   MUSTER_TRY_ASSIGN(run.inputs.agent_executable, find_agent());
   topology::TopologyOptions options;

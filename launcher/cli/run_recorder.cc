@@ -8,6 +8,9 @@
 namespace muster::cli {
 namespace {
 
+// The terminal is the shell's in a moment; one that blocks must not keep us from stopping.
+constexpr auto kSuspendPatience = std::chrono::milliseconds(300);
+
 std::string how_it_ended(const plan::RankOutcome& rank) {
   switch (rank.end) {
     case plan::RankEnd::kNotStarted: return "not started";
@@ -82,11 +85,13 @@ void RunRecorder::rank_ended(const plan::RankOutcome& rank, int running) {
   show_status();
 }
 
-void RunRecorder::stopping(const std::string& why, std::chrono::milliseconds grace) {
+void RunRecorder::stopping(const std::string& why, std::chrono::milliseconds grace,
+                           bool from_outside) {
   stopping_ = why;
-  // On record before the grace begins: whoever ends us in it leaves more than "running".
+  // On record before the grace begins: whoever ends us in it leaves more than "running".  Whoever
+  // stops us from outside may take the machine away next, so then it is on the disk as well.
   record_.stopping = why;
-  static_cast<void>(write_run_json(false));
+  static_cast<void>(write_run_json(from_outside));
   log("stopping: " + why);
   event("stopping", {{"why", why}, {"grace_ms", static_cast<std::int64_t>(grace.count())}});
   if (running_ > 0) {
@@ -94,6 +99,21 @@ void RunRecorder::stopping(const std::string& why, std::chrono::milliseconds gra
         "muster: " + why + "; ending " + counted(running_, "rank") +
         (grace.count() > 0 ? " (SIGTERM, SIGKILL after " + format_duration(grace) + ")" : ""));
   }
+  show_status();
+}
+
+void RunRecorder::suspending() {
+  log("suspended by Ctrl-Z");
+  event("suspended");
+  if (!terminal_) return;
+  console_->print("muster: " + counted(running_, "rank") + " stopped; `fg` or `bg` goes on");
+  console_->suspend(kSuspendPatience);
+}
+
+void RunRecorder::resumed() {
+  log("resumed");
+  event("resumed");
+  console_->resume();
   show_status();
 }
 

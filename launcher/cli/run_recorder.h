@@ -29,9 +29,13 @@ class RunRecorder : public exec::RunObserver {
 
   void rank_started(const plan::RankOutcome& rank, int running, int world_size) override;
   void rank_ended(const plan::RankOutcome& rank, int running) override;
-  void stopping(const std::string& why, std::chrono::milliseconds grace) override;
+  void stopping(const std::string& why, std::chrono::milliseconds grace,
+                bool from_outside) override;
   void killing(std::size_t rank_count) override;
   void streams_grown() override { console_->grown(); }
+  void suspending() override;
+  void resumed() override;
+  void terminal_resized() override { console_->redraw(); }
   bool wants_ticks() const override { return terminal_; }
   void tick() override { show_status(); }
   void notice(const std::string& text) override;

@@ -32,6 +32,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kConsolePatience = 5s;  // a terminal that blocks must not keep a finished run
+constexpr auto kShortestPatience = 100ms;
 constexpr std::size_t kMpirunTailLines = 10;
 constexpr std::size_t kMpirunTailBytes = 8192;
 
@@ -87,6 +88,15 @@ bool write_if_ready(int fd, const std::string& text) {
     return false;
   }
   return ::write(fd, text.data(), text.size()) >= 0;
+}
+
+// Of a console that still has something to show.
+std::chrono::milliseconds patience_until(
+    const std::optional<std::chrono::steady_clock::time_point>& finish_by) {
+  if (!finish_by) return kConsolePatience;
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+      *finish_by - std::chrono::steady_clock::now());
+  return std::clamp<std::chrono::milliseconds>(left, kShortestPatience, kConsolePatience);
 }
 
 plan::RunOutcome failure_of_muster(const Error& error, const std::string& how) {
@@ -237,6 +247,8 @@ Result<int> RunSession::conclude(plan::RunOutcome outcome) {
   report::ReportContext context;
   context.run_id = start_.run_id;
   context.run_directory = shown_directory_;
+  // Results may take all that is left of a stop_budget, and more.
+  if (outcome.finish_by) static_cast<void>(record_outcome(outcome));
   collect_outputs(outcome, context.outputs);
   directory_->release_reserve();  // not before: outputs may take all the room that is left
   if (plan_.mpirun) {
@@ -246,8 +258,8 @@ Result<int> RunSession::conclude(plan::RunOutcome outcome) {
   const auto recorded = record_end(outcome);
   const bool had_failed = outcome.exit_code != 0;
   if (!recorded) fail_if_successful(outcome, recorded.error());
-  console_->print(report::report_text(outcome, plan_, context));
-  static_cast<void>(console_->finish(kConsolePatience));
+  static_cast<void>(console_->finish(report::report_text(outcome, plan_, context),
+                                     patience_until(outcome.finish_by)));
   // Else the report has said it.
   if (!recorded && had_failed) std::fputs(format_error(recorded.error()).c_str(), stderr);
   return outcome.exit_code;
@@ -261,8 +273,9 @@ void RunSession::collect_outputs(plan::RunOutcome& outcome, report::OutputsSumma
     const fs::path from = work / name;
     const fs::path to = directory_->root() / name;
     const auto taken =
-        plan_.in_place ? exec::copy_new_files(from, to, began_, directory_->root().parent_path())
-                       : exec::move_files(from, to);
+        plan_.in_place ? exec::copy_new_files(from, to, began_, directory_->root().parent_path(),
+                                              outcome.finish_by)
+                       : exec::move_files(from, to, outcome.finish_by);
     if (!taken) {
       all_taken = false;
       Error error = taken.error();
@@ -294,10 +307,14 @@ report::RunRecord RunSession::first_record() const {
   return record;
 }
 
-Result<> RunSession::record_end(const plan::RunOutcome& outcome) {
+Result<> RunSession::record_outcome(const plan::RunOutcome& outcome) {
   recorder_->record().attempts.back().outcome = outcome;
-  recorder_->event("run_ended", {{"exit_code", outcome.exit_code}});
   return recorder_->write_run_json(true);
+}
+
+Result<> RunSession::record_end(const plan::RunOutcome& outcome) {
+  recorder_->event("run_ended", {{"exit_code", outcome.exit_code}});
+  return record_outcome(outcome);
 }
 
 }  // namespace muster::cli

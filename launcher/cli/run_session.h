@@ -38,6 +38,7 @@ class RunSession {
   Result<int> conclude(plan::RunOutcome outcome);
   void collect_outputs(plan::RunOutcome& outcome, report::OutputsSummary& summary);
   report::RunRecord first_record() const;
+  Result<> record_outcome(const plan::RunOutcome& outcome);
   Result<> record_end(const plan::RunOutcome& outcome);
 
   const CommandLine& line_;

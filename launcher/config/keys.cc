@@ -142,6 +142,10 @@ Shown shown(Milliseconds duration) {
   return duration_text(duration);
 }
 
+Shown shown(const std::optional<Milliseconds>& budget) {
+  return budget ? shown(*budget) : Shown();
+}
+
 template <typename E, std::size_t N>
 Shown shown_name(E value, const std::array<std::pair<std::string_view, E>, N>& names) {
   for (const auto& [name, each] : names) {
@@ -259,6 +263,8 @@ constexpr std::array kKeys{
         show_limit<&Limits::failure_grace_period>},
     Key{"limits.drain_timeout", kDuration, read_limit<&Limits::drain_timeout, parse_duration>,
         nullptr, show_limit<&Limits::drain_timeout>},
+    Key{"limits.stop_budget", "write a duration such as 10s, or none",
+        read_limit<&Limits::stop_budget, parse_budget>, nullptr, show_limit<&Limits::stop_budget>},
     Key{"restarts.max_restarts", "write a whole number, 0 or more", read_max_restarts, nullptr,
         nullptr},
     Key{"metrics.patterns", "write a list", read_patterns, nullptr, nullptr},

@@ -59,6 +59,9 @@ struct Limits {
   Setting<Milliseconds> stop_grace_period{Milliseconds(30'000), {}};
   Setting<Milliseconds> failure_grace_period{Milliseconds(3'000), {}};
   Setting<Milliseconds> drain_timeout{Milliseconds(60'000), {}};
+  // From a stop that comes from outside to the launcher's own end: bounds the grace, the drain and
+  // the outputs together.  nullopt: no bound; a default becomes 10 s for PID 1 (plan).
+  Setting<std::optional<Milliseconds>> stop_budget;
 };
 
 struct Resources {

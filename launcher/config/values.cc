@@ -107,6 +107,12 @@ Parsed<Milliseconds> parse_positive_duration(std::string_view text) {
   return duration;
 }
 
+Parsed<std::optional<Milliseconds>> parse_budget(std::string_view text) {
+  if (text == "none") return std::optional<Milliseconds>();
+  return parse_positive_duration(text).map(
+      [](Milliseconds budget) { return std::optional<Milliseconds>(budget); });
+}
+
 Parsed<std::optional<std::chrono::seconds>> parse_run_duration(std::string_view text) {
   const auto number = parse_whole_number(text);
   if (!number) return tl::unexpected<Unfit>(number.error());

@@ -35,6 +35,7 @@ Parsed<std::optional<int>> parse_count_or_auto(std::string_view text, int least)
 Parsed<Milliseconds> parse_duration(std::string_view text);  // 500ms, 30s, 2m, 1h; 30 is 30 s
 Parsed<Milliseconds> parse_positive_duration(std::string_view text);
 Parsed<std::optional<std::chrono::seconds>> parse_run_duration(std::string_view text);  // seconds
+Parsed<std::optional<Milliseconds>> parse_budget(std::string_view text);  // a duration, or none
 Parsed<std::string> parse_size(std::string_view text);  // 2g, 512m; the text itself
 Parsed<Backend> parse_backend(std::string_view text);
 Parsed<Oversubscribe> parse_oversubscribe(std::string_view text);

@@ -71,6 +71,7 @@ class Execution : public AgentHandler {
   void training_ended(int rank, const protocol::TrainingEnded& ended);
 
   void read_signals();
+  void suspend();
   void check_starter();
   void await_end_of_starter();
   void check_unconnected_agents();
@@ -279,12 +280,31 @@ void Execution::read_signals() {
       reap_strangers();
     } else if (signal_number == SIGUSR1 || signal_number == SIGUSR2) {
       carry_out(SignalRanks{server_->connected_ranks(), signal_number});
+    } else if (signal_number == SIGTSTP) {
+      suspend();
+    } else if (signal_number == SIGWINCH) {
+      observer_.terminal_resized();
+    } else if (signal_number == SIGTTOU || signal_number == SIGTTIN) {
+      // Blocked, so that a terminal which is not ours at the moment cannot stop us.
     } else {
       const std::string name = signal_name(signal_number);
       if (supervision_.stopping()) observer_.notice("a second " + name + ": no more grace");
       feed([&] { return supervision_.stop_requested(signal_number, Clock::now()); }, name);
     }
   }
+}
+
+// Ctrl-Z: the ranks stop first, then this process, as the shell expects; `fg` and `bg` wake it.
+// mpirun and the agents have nothing to do meanwhile and are left alone.
+void Execution::suspend() {
+  const Clock::time_point began = Clock::now();
+  carry_out(SignalRanks{server_->connected_ranks(), SIGSTOP});
+  observer_.suspending();
+  stop_this_process();
+  supervision_.stood_still(Clock::now() - began);
+  carry_out(SignalRanks{server_->connected_ranks(), SIGCONT});
+  observer_.resumed();
+  arm_timer();
 }
 
 void Execution::check_starter() {
@@ -391,7 +411,8 @@ void Execution::feed(Event event, const std::string& why) {
   const bool was_stopping = supervision_.stopping();
   const Actions actions = event();
   if (!was_stopping && supervision_.stopping()) {
-    observer_.stopping(why.empty() ? supervision_.why_stopping() : why, supervision_.grace());
+    observer_.stopping(why.empty() ? supervision_.why_stopping() : why, supervision_.grace(),
+                       supervision_.stopped_from_outside());
   }
   apply(actions);
 }
@@ -462,11 +483,15 @@ void Execution::arm_tick() {
 }  // namespace
 
 sigset_t signals_of_execution() {
-  sigset_t set = signal_set({SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD});
-  // Ignored at the start (nohup): then a closed terminal is no reason to stop.
-  struct sigaction hangup {};
-  if (::sigaction(SIGHUP, nullptr, &hangup) != 0 || hangup.sa_handler != SIG_IGN) {
-    ::sigaddset(&set, SIGHUP);
+  sigset_t set =
+      signal_set({SIGINT, SIGTERM, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD, SIGWINCH, SIGTTOU, SIGTTIN});
+  // Ignored at the start: with nohup a closed terminal is no reason to stop, and a caller without
+  // job control wants no Ctrl-Z.
+  for (const int signal_number : {SIGHUP, SIGTSTP}) {
+    struct sigaction action {};
+    if (::sigaction(signal_number, nullptr, &action) != 0 || action.sa_handler != SIG_IGN) {
+      ::sigaddset(&set, signal_number);
+    }
   }
   return set;
 }

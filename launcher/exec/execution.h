@@ -21,10 +21,16 @@ class RunObserver {
   virtual ~RunObserver() = default;
   virtual void rank_started(const plan::RankOutcome& rank, int running, int world_size) = 0;
   virtual void rank_ended(const plan::RankOutcome& rank, int running) = 0;
-  // Ranks are asked to end (SIGTERM), `why` in a few words.
-  virtual void stopping(const std::string& why, std::chrono::milliseconds grace) = 0;
+  // Ranks are asked to end (SIGTERM), `why` in a few words; `from_outside`: by a signal or a
+  // request, and not by something that failed.
+  virtual void stopping(const std::string& why, std::chrono::milliseconds grace,
+                        bool from_outside) = 0;
   virtual void killing(std::size_t rank_count) = 0;
   virtual void streams_grown() = 0;
+  // Ctrl-Z: the ranks stand still, and this process is about to; and that it goes on.
+  virtual void suspending() = 0;
+  virtual void resumed() = 0;
+  virtual void terminal_resized() = 0;
   // About once a second, if wants_ticks().
   virtual bool wants_ticks() const = 0;
   virtual void tick() = 0;

@@ -20,6 +20,7 @@ constexpr auto kReasonBehindSignal = 500ms;
 constexpr auto kStarterLinger = 200ms;
 // A process that survives SIGKILL this long is stuck in the kernel; the run must end all the same.
 constexpr auto kGiveUp = 15s;
+constexpr auto kKillTakes = 200ms;
 
 bool failed(const RankOutcome& outcome) {
   switch (outcome.end) {
@@ -175,6 +176,7 @@ Actions Supervision::streams_drained(SteadyTime now) {
 
 Actions Supervision::stop_requested(int signal_number, SteadyTime now) {
   Actions actions;
+  open_budget(now);
   if (left_) {
     // Every rank has ended; all that a stop can shorten is the wait for the last output.
     if (!drained_ && !cut_) {
@@ -185,7 +187,12 @@ Actions Supervision::stop_requested(int signal_number, SteadyTime now) {
     kill_now(now, actions);
   } else {
     stop_signal_ = signal_number;
-    begin_stop(limits_.stop_grace_period.value, now, actions);
+    config::Milliseconds grace = limits_.stop_grace_period.value;
+    if (stages_) {
+      grace = std::min(
+          grace, std::chrono::duration_cast<config::Milliseconds>(stages_->grace_until - now));
+    }
+    begin_stop(grace, now, actions);
   }
   proceed(now, actions);
   return actions;
@@ -243,14 +250,15 @@ Actions Supervision::tick(SteadyTime now) {
   }
   if (due(drain_deadline_)) {
     cut_ = true;
-    actions.emplace_back(CutStreams{"drain_timeout"});
+    const bool budget = stages_ && now >= stages_->drain_until;
+    actions.emplace_back(CutStreams{budget ? "stop_budget" : "drain_timeout"});
   }
   if (due(starter_deadline_) && !starter_gone_) {
     // Killed already and not reaped: stuck in the kernel.  The run ends without it.
     if (starter_killed_) {
       starter_gone_ = true;
     } else {
-      starter_deadline_ = now + kGiveUp;
+      starter_deadline_ = deadline(now, kGiveUp);
       actions.emplace_back(KillStarter{});
     }
     starter_killed_ = true;
@@ -309,7 +317,31 @@ void Supervision::kill_now(SteadyTime now, Actions& actions) {
   const std::vector<int> alive =
       ranks_in({RankState::kAssigned, RankState::kRunning, RankState::kEnded});
   if (!alive.empty()) actions.emplace_back(KillRanks{alive});
-  give_up_deadline_ = now + kGiveUp;
+  give_up_deadline_ = deadline(now, kGiveUp);
+}
+
+// The first stop from outside counts, also one that comes while a failure is being dealt with.
+void Supervision::open_budget(SteadyTime now) {
+  if (stages_ || !limits_.stop_budget.value) return;
+  stages_ = StopStages::from(now, *limits_.stop_budget.value);
+  for (auto* set : {&give_up_deadline_, &drain_deadline_, &starter_deadline_}) {
+    if (*set) *set = deadline(now, std::chrono::ceil<config::Milliseconds>(**set - now));
+  }
+}
+
+SteadyTime Supervision::deadline(SteadyTime now, config::Milliseconds patience) const {
+  if (!stages_) return now + patience;
+  // A budget that is used up leaves SIGKILL the moment that it takes.
+  const SteadyTime soonest = now + std::min<config::Milliseconds>(patience, kKillTakes);
+  return std::max(std::min(now + patience, stages_->drain_until), soonest);
+}
+
+void Supervision::stood_still(std::chrono::steady_clock::duration duration) {
+  for (auto* set : {&start_deadline_, &run_deadline_, &mpirun_deadline_, &kill_deadline_,
+                    &give_up_deadline_, &drain_deadline_, &starter_deadline_}) {
+    if (*set) **set += duration;
+  }
+  if (stages_) stages_->shift(duration);
 }
 
 // Agents that have not asked for their rank yet will be told to leave when they do.
@@ -325,8 +357,8 @@ void Supervision::proceed(SteadyTime now, Actions& actions) {
     give_up_deadline_.reset();
     run_deadline_.reset();
     mpirun_deadline_.reset();
-    drain_deadline_ = now + limits_.drain_timeout.value;
-    starter_deadline_ = now + kGiveUp;
+    drain_deadline_ = deadline(now, limits_.drain_timeout.value);
+    starter_deadline_ = deadline(now, kGiveUp);
     actions.emplace_back(LeaveAgents{});
   }
   if (left_ && starter_gone_ && (drained_ || cut_)) {
@@ -383,6 +415,7 @@ plan::RunOutcome Supervision::outcome() const {
     stopped.description = "stopped by " + signal_name(*stop_signal_);
     outcome.first_failure = stopped;
   }
+  if (stages_) outcome.finish_by = stages_->results_until;
   return outcome;
 }
 

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "launcher/config/run_config.h"
+#include "launcher/exec/stop_budget.h"
 #include "launcher/plan/run_outcome.h"
 
 namespace muster::exec {
@@ -67,6 +68,9 @@ class Supervision {
   Actions muster_failed(plan::FirstFailure failure, int exit_code, SteadyTime now);
   Actions tick(SteadyTime now);
 
+  // The run stood still for that long (Ctrl-Z, fg): no deadline has come nearer.
+  void stood_still(std::chrono::steady_clock::duration duration);
+
   // When tick() has something to do next.
   std::optional<SteadyTime> next_deadline() const;
 
@@ -82,6 +86,8 @@ class Supervision {
   std::string why_stopping() const;
   // Of the stop that has begun.
   std::chrono::milliseconds grace() const { return grace_; }
+  // It came from outside: somebody waits for the end, and may lose patience.
+  bool stopped_from_outside() const { return stop_signal_.has_value(); }
 
   // Valid when Finish was returned; gaps, warnings and times are the caller's to fill.
   plan::RunOutcome outcome() const;
@@ -106,6 +112,9 @@ class Supervision {
 
   void begin_stop(config::Milliseconds grace, SteadyTime now, Actions& actions);
   void kill_now(SteadyTime now, Actions& actions);
+  void open_budget(SteadyTime now);
+  // After `patience`, or at the end of the drain's share of the budget if that is sooner.
+  SteadyTime deadline(SteadyTime now, config::Milliseconds patience) const;
   void forget_waiting_ranks();
   void proceed(SteadyTime now, Actions& actions);
   std::vector<int> ranks_in(std::initializer_list<RankState> states) const;
@@ -128,6 +137,7 @@ class Supervision {
   std::optional<plan::WallTime> stop_began_at_;
   std::optional<int> stop_signal_;
   std::optional<MusterFailure> muster_failure_;
+  std::optional<StopStages> stages_;  // with a stop_budget, once a stop came from outside
 
   std::optional<SteadyTime> start_deadline_;    // join_timeout
   std::optional<SteadyTime> run_deadline_;      // max_run_duration

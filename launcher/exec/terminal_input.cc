@@ -8,6 +8,13 @@
 namespace muster::exec {
 namespace {
 
+constexpr int kBackgroundPause = 100;  // milliseconds
+
+bool in_background() {
+  const pid_t group = ::tcgetpgrp(STDIN_FILENO);
+  return group >= 0 && group != ::getpgrp();
+}
+
 // Until end of input (Ctrl-D), until nobody reads, or until `stop` is hung up.
 void copy_terminal(const Fd& pipe, const Fd& stop) {
   std::array<char, 4096> buffer;
@@ -18,6 +25,12 @@ void copy_terminal(const Fd& pipe, const Fd& stop) {
     if (watched[0].revents == 0) continue;
     const ssize_t got = ::read(STDIN_FILENO, buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EIO && in_background()) {
+      // Typed for another job of the shell; SIGTTIN, which is blocked here, would stop us for it.
+      pollfd stopped{stop.get(), POLLIN, 0};
+      if (::poll(&stopped, 1, kBackgroundPause) != 0) return;
+      continue;
+    }
     if (got <= 0) return;
     // A rank that does not read must not keep us: wait for room and for the stop alike.
     std::string_view rest(buffer.data(), static_cast<std::size_t>(got));

@@ -21,10 +21,17 @@ Failure data_error(const std::string& doing, int error_number) {
   return Failure(system_error(ErrorCode::kData, doing, error_number));
 }
 
-Result<std::uint64_t> copy_bytes(const Fd& source, const Fd& target, const std::string& doing) {
+Result<> check_time(const CollectUntil& until) {
+  if (!until || std::chrono::steady_clock::now() < *until) return {};
+  return fail(ErrorCode::kData, "the stop_budget is used up");
+}
+
+Result<std::uint64_t> copy_bytes(const Fd& source, const Fd& target, const std::string& doing,
+                                 const CollectUntil& until) {
   std::uint64_t copied = 0;
   while (true) {
     constexpr std::size_t kChunk = 1 << 24;
+    MUSTER_TRY(check_time(until));
     const ssize_t sent = ::sendfile(target.get(), source.get(), nullptr, kChunk);
     if (sent < 0 && errno == EINTR) continue;
     if (sent < 0) return data_error(doing, errno);
@@ -34,13 +41,14 @@ Result<std::uint64_t> copy_bytes(const Fd& source, const Fd& target, const std::
 }
 
 // Bytes, mode and times of one regular file: all of it, or nothing is there.
-Result<std::uint64_t> copy_file(const fs::path& from, const fs::path& to, const struct stat& info) {
+Result<std::uint64_t> copy_file(const fs::path& from, const fs::path& to, const struct stat& info,
+                                const CollectUntil& until) {
   const std::string doing = "copying " + from.string() + " to " + to.string();
   const Fd source(::open(from.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!source) return data_error(doing, errno);
   const Fd target(::open(to.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!target) return data_error(doing, errno);
-  auto copied = copy_bytes(source, target, doing);
+  auto copied = copy_bytes(source, target, doing, until);
   const timespec times[2] = {info.st_atim, info.st_mtim};
   if (copied &&
       (::fchmod(target.get(), info.st_mode & 07777) != 0 || ::futimens(target.get(), times) != 0)) {
@@ -68,14 +76,22 @@ bool is_one_of(const fs::path& directory, const Paths& paths) {
   });
 }
 
-// Walks `from` and copies regular files and links that `wanted` accepts; folders appear with their
-// first entry, or all of them with `empty_folders`.  Sockets, FIFOs and devices are not data.
-Result<> copy_tree(const fs::path& from, const fs::path& to, const Paths& excluded,
-                   bool empty_folders, const Wanted& wanted, CollectedFiles& collected) {
+struct CopyOptions {
+  Paths excluded;              // folders that are not entered
+  bool empty_folders = false;  // all folders appear; else each with its first entry
+  Wanted wanted = [](const fs::path&, const struct stat&) { return true; };
+  CollectUntil until = {};
+};
+
+// Walks `from` and copies the regular files and links that are wanted.  Sockets, FIFOs and devices
+// are not data.
+Result<> copy_tree(const fs::path& from, const fs::path& to, const CopyOptions& options,
+                   CollectedFiles& collected) {
+  MUSTER_TRY(check_time(options.until));
   std::error_code error;
   fs::directory_iterator entries(from, error);
   if (error) return data_error("reading " + from.string(), error.value());
-  if (empty_folders) MUSTER_TRY(make_directories(to));
+  if (options.empty_folders) MUSTER_TRY(make_directories(to));
   for (const auto& entry : entries) {
     struct stat info {};
     if (::lstat(entry.path().c_str(), &info) != 0) {
@@ -84,20 +100,21 @@ Result<> copy_tree(const fs::path& from, const fs::path& to, const Paths& exclud
     }
     const fs::path target = to / entry.path().filename();
     if (S_ISDIR(info.st_mode)) {
-      if (is_one_of(entry.path(), excluded)) continue;
-      MUSTER_TRY(copy_tree(entry.path(), target, excluded, empty_folders, wanted, collected));
+      if (is_one_of(entry.path(), options.excluded)) continue;
+      MUSTER_TRY(copy_tree(entry.path(), target, options, collected));
       // As it was for others; we ourselves must be able to fill it and to remove it again.
       if (::chmod(target.c_str(), (info.st_mode & 07777) | S_IRWXU) != 0 && errno != ENOENT) {
         return data_error("setting the mode of " + target.string(), errno);
       }
       continue;
     }
-    if (!wanted(entry.path(), info)) continue;
+    if (!options.wanted(entry.path(), info)) continue;
     MUSTER_TRY(make_directories(to));
     if (S_ISLNK(info.st_mode)) {
       MUSTER_TRY(copy_link(entry.path(), target));
     } else if (S_ISREG(info.st_mode)) {
-      MUSTER_TRY_ASSIGN(const std::uint64_t bytes, copy_file(entry.path(), target, info));
+      MUSTER_TRY_ASSIGN(const std::uint64_t bytes,
+                        copy_file(entry.path(), target, info, options.until));
       ++collected.files;
       collected.bytes += bytes;
     }
@@ -123,9 +140,10 @@ void count_files(const fs::path& path, CollectedFiles& collected) {
 
 Result<> copy_source(const fs::path& source, const fs::path& copy, const fs::path& excluded) {
   CollectedFiles collected;
-  auto copied = copy_tree(
-      source, copy, {excluded, copy}, true,
-      [](const fs::path&, const struct stat&) { return true; }, collected);
+  CopyOptions options;
+  options.excluded = {excluded, copy};
+  options.empty_folders = true;
+  auto copied = copy_tree(source, copy, options, collected);
   for (const char* name : {"outputs", "logs"}) {
     // A link that the source has there stays what it is, wherever it leads.
     std::error_code ignored;
@@ -147,27 +165,33 @@ timespec file_time_now() {
   return now;
 }
 
-Result<CollectedFiles> move_files(const fs::path& from, const fs::path& to) {
+Result<CollectedFiles> move_files(const fs::path& from, const fs::path& to, CollectUntil until) {
   CollectedFiles collected;
   if (::access(from.c_str(), F_OK) != 0) return collected;
   count_files(from, collected);
   // `to` is empty, so a rename replaces it.
   if (::rename(from.c_str(), to.c_str()) == 0) return collected;
   collected = {};
-  MUSTER_TRY(copy_tree(
-      from, to, {}, true, [](const fs::path&, const struct stat&) { return true; }, collected));
+  CopyOptions options;
+  options.empty_folders = true;
+  options.until = until;
+  MUSTER_TRY(copy_tree(from, to, options, collected));
   return collected;
 }
 
 Result<CollectedFiles> copy_new_files(const fs::path& from, const fs::path& to,
-                                      const timespec& since, const fs::path& excluded) {
+                                      const timespec& since, const fs::path& excluded,
+                                      CollectUntil until) {
   CollectedFiles collected;
   struct stat info {};
   if (::stat(from.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) return collected;
-  MUSTER_TRY(copy_tree(
-      from, to, {excluded, to}, false,
-      [&](const fs::path&, const struct stat& file) { return is_at_or_after(file.st_mtim, since); },
-      collected));
+  CopyOptions options;
+  options.excluded = {excluded, to};
+  options.until = until;
+  options.wanted = [&](const fs::path&, const struct stat& file) {
+    return is_at_or_after(file.st_mtim, since);
+  };
+  MUSTER_TRY(copy_tree(from, to, options, collected));
   return collected;
 }
 

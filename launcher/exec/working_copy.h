@@ -2,9 +2,11 @@
 // there into the run directory.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <ctime>
 #include <filesystem>
+#include <optional>
 
 #include "muster/result.h"
 
@@ -21,17 +23,21 @@ struct CollectedFiles {
   std::uint64_t bytes = 0;
 };
 
+// Collecting ends with an error at this time; the file that is being copied then is not kept.
+using CollectUntil = std::optional<std::chrono::steady_clock::time_point>;
+
 // A time that file times of this kernel can be compared with.
 timespec file_time_now();
 
 // Moves what lies in `from` to `to`, which exists (by rename where both are on one file system).
 Result<CollectedFiles> move_files(const std::filesystem::path& from,
-                                  const std::filesystem::path& to);
+                                  const std::filesystem::path& to, CollectUntil until = {});
 
 // Copies the files below `from` that were modified at or after `since`; the user's stay where they
 // are.  `excluded` is not entered.
 Result<CollectedFiles> copy_new_files(const std::filesystem::path& from,
                                       const std::filesystem::path& to, const timespec& since,
-                                      const std::filesystem::path& excluded);
+                                      const std::filesystem::path& excluded,
+                                      CollectUntil until = {});
 
 }  // namespace muster::exec

@@ -23,6 +23,8 @@ using config::RunConfig;
 using config::Setting;
 using topology::NodeInventory;
 
+constexpr auto kFirstProcessBudget = std::chrono::seconds(10);
+
 Failure refuse(ErrorCode code, std::string message, std::string hint, const Origin& origin) {
   return Failure(Error{code, std::move(message), std::move(hint), origin.location});
 }
@@ -170,6 +172,18 @@ void explain_limits(const config::Limits& limits, LaunchPlan& plan) {
   add("stop_grace_period", limits.stop_grace_period);
   add("failure_grace_period", limits.failure_grace_period);
   add("drain_timeout", limits.drain_timeout);
+  const auto& budget = limits.stop_budget;
+  plan.reasons.push_back({"stop_budget", budget.value ? format_duration(*budget.value) : "no limit",
+                          budget.origin.text});
+}
+
+// Container runtimes end their first process with SIGKILL after a notice that they do not tell.
+void resolve_stop_budget(const PlanInputs& inputs, config::Limits& limits) {
+  auto& budget = limits.stop_budget;
+  if (budget.origin.kind != Origin::Kind::kDefault || !inputs.is_first_process) return;
+  budget.value = kFirstProcessBudget;
+  budget.origin.kind = Origin::Kind::kDerived;
+  budget.origin.text = "derived: PID 1, and `docker stop` and `podman stop` kill after 10 s";
 }
 
 }  // namespace
@@ -187,6 +201,7 @@ Result<LaunchPlan> make_plan(const RunConfig& config, const PlanInputs& inputs,
   plan.process_count_per_node = process_count.value;
   plan.world_size = process_count.value * config.node_count.value;
   plan.limits = config.limits;
+  resolve_stop_budget(inputs, plan.limits);
   plan.reasons.push_back({"node_count", "1", config.node_count.origin.text});
   plan.reasons.push_back(
       {"process_count_per_node", std::to_string(process_count.value), process_count.origin.text});
@@ -199,7 +214,7 @@ Result<LaunchPlan> make_plan(const RunConfig& config, const PlanInputs& inputs,
   choose_working_directory(config, inputs.current_directory, plan);
   if (plan.backend == Backend::kMpi) MUSTER_TRY(plan_mpirun(config, inputs, plan));
   MUSTER_TRY(plan_environment(config, inputs, start, plan));
-  explain_limits(config.limits, plan);
+  explain_limits(plan.limits, plan);
   if (!plan.in_place && !start.working_directory.empty()) {
     plan.working_directory = start.working_directory;
   }

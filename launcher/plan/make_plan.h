@@ -24,6 +24,7 @@ struct PlanInputs {
   std::optional<MpirunIdentity> mpirun;        // needed with backend mpi
   std::string agent_executable;                // full path of muster-agent
   bool running_as_root = false;
+  bool is_first_process = false;  // PID 1: of a container, or of a PID namespace
   std::map<std::string, std::string> caller_environment;
   std::string current_directory;  // absolute
 };

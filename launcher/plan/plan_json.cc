@@ -79,11 +79,13 @@ Json mpirun_json(const LaunchPlan& plan) {
 
 Json limits_json(const config::Limits& limits) {
   const auto& duration = limits.max_run_duration.value;
+  const auto& budget = limits.stop_budget.value;
   return {{"max_run_duration_seconds", duration ? Json(duration->count()) : Json(nullptr)},
           {"join_timeout_ms", limits.join_timeout.value.count()},
           {"stop_grace_period_ms", limits.stop_grace_period.value.count()},
           {"failure_grace_period_ms", limits.failure_grace_period.value.count()},
-          {"drain_timeout_ms", limits.drain_timeout.value.count()}};
+          {"drain_timeout_ms", limits.drain_timeout.value.count()},
+          {"stop_budget_ms", budget ? Json(budget->count()) : Json(nullptr)}};
 }
 
 Json reasons_json(const LaunchPlan& plan) {

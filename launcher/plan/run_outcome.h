@@ -88,6 +88,8 @@ struct RunOutcome {
   std::vector<std::string> warnings;  // found while it ran: separate MPI worlds, lost outputs
   WallTime started_at;
   WallTime ended_at;
+  // With a stop_budget, after a stop from outside: what is left to do must be done by then.
+  std::optional<std::chrono::steady_clock::time_point> finish_by;
 };
 
 }  // namespace muster::plan

@@ -37,7 +37,7 @@ void run_thread(const std::shared_ptr<ConsoleState>& state) {
   ConsoleFollower(*state).run();
   const std::lock_guard lock(state->mutex);
   state->done = true;
-  state->done_changed.notify_all();
+  state->progress.notify_all();
 }
 
 bool selects(ConsoleMode mode, int rank, ConsoleSide side) {
@@ -78,6 +78,30 @@ void Console::grown() {
   state_->notify();
 }
 
+void Console::redraw() {
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->redraw = true;
+  }
+  state_->notify();
+}
+
+void Console::suspend(std::chrono::milliseconds timeout) {
+  std::unique_lock lock(state_->mutex);
+  state_->suspended = true;
+  const std::uint64_t asked = ++state_->asked;
+  state_->notify();
+  state_->progress.wait_for(lock, timeout, [&] { return state_->done || state_->shown >= asked; });
+}
+
+void Console::resume() {
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->suspended = false;
+  }
+  state_->notify();
+}
+
 void Console::set_status(std::string text) {
   {
     const std::lock_guard lock(state_->mutex);
@@ -96,14 +120,18 @@ void Console::print(std::string line) {
   state_->notify();
 }
 
-bool Console::finish(std::chrono::milliseconds timeout) {
+bool Console::finish(std::string last_line, std::chrono::milliseconds timeout) {
   std::unique_lock lock(state_->mutex);
   if (!thread_.joinable()) return state_->everything_shown;
   const auto deadline = Deadline::Clock::now() + timeout;
+  if (!last_line.empty()) {
+    if (last_line.back() != '\n') last_line += '\n';
+    state_->print_requests.push_back({std::chrono::steady_clock::now(), std::move(last_line)});
+  }
   state_->deadline.set(deadline);
   // The thread sees the deadline by itself, unless the kernel holds it in a write.
   const auto patience = deadline + std::chrono::milliseconds(100);
-  const bool done = state_->done_changed.wait_until(lock, patience, [&] { return state_->done; });
+  const bool done = state_->progress.wait_until(lock, patience, [&] { return state_->done; });
   if (!done) state_->everything_shown = false;
   const bool shown = state_->everything_shown;
   lock.unlock();

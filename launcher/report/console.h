@@ -51,11 +51,22 @@ class Console {
   // unless that takes long: then Muster's word comes first.
   void print(std::string line);
 
+  // The terminal has another size.
+  void redraw();
+
+  // The terminal is another's until resume(): takes the status line away, and returns when all that
+  // was printed so far is shown, or after `timeout`.
+  void suspend(std::chrono::milliseconds timeout);
+  void resume();
+
   // Shows what is left in the files, takes the status line away, ends the thread.  Gives up after
   // `timeout` when the other side does not read; a side that does still gets Muster's own lines.
-  // Returns whether everything was shown (a side
-  // whose reader went away counts as shown).  Later calls do nothing.
-  bool finish(std::chrono::milliseconds timeout);
+  // Returns whether everything was shown (a side whose reader went away counts as shown).  Later
+  // calls do nothing.
+  bool finish(std::chrono::milliseconds timeout) { return finish("", timeout); }
+  // The same with a last line of Muster's own, after what the files hold, unfinished lines
+  // included.
+  bool finish(std::string last_line, std::chrono::milliseconds timeout);
 
  private:
   // Shared with the thread, which may outlive us when it hangs in a write.

@@ -40,6 +40,7 @@ void ConsoleFollower::run() {
     show_prints(finishing ? Clock::time_point::max() : began);
     if (finishing) status_.clear();
     show_status();
+    note_progress();
     if (finishing) break;
     wait_until(began + kRoundInterval);
   }
@@ -74,6 +75,9 @@ void ConsoleFollower::take_requests() {
     const std::lock_guard lock(state_.mutex);
     requests.swap(state_.follow_requests);
     status_ = state_.status;
+    suspended_ = state_.suspended;
+    redraw_ = std::exchange(state_.redraw, false);
+    taken_ = state_.asked;
   }
   for (FollowRequest& request : requests) {
     for (const auto& file : files_) {
@@ -127,15 +131,28 @@ void ConsoleFollower::show_prints(Clock::time_point asked_before) {
   }
 }
 
+void ConsoleFollower::note_progress() {
+  const std::lock_guard lock(state_.mutex);
+  state_.shown = taken_;
+  state_.progress.notify_all();
+}
+
 void ConsoleFollower::show_status() {
   if (!status_line_.enabled()) return;
+  const int columns = terminal_columns(state_.options.stderr_fd);
+  if (redraw_) stderr_writer_.write(status_line_.resize(columns));
+  // In the background the last line is the shell's prompt.
+  if (suspended_ || !is_foreground(state_.options.stderr_fd)) {
+    stderr_writer_.write(status_line_.hide());
+    return;
+  }
   std::string text = status_;
   if (last_shown_ != nullptr && is_terminal(last_shown_->side())) {
     const std::string live = last_shown_->live();
     if (!text.empty() && !live.empty()) text += "  ";
     text += live;
   }
-  stderr_writer_.write(status_line_.show(text, terminal_columns(state_.options.stderr_fd)));
+  stderr_writer_.write(status_line_.show(text, columns));
 }
 
 void ConsoleFollower::write_lines(ConsoleSide side, std::string_view lines) {

@@ -46,9 +46,13 @@ struct ConsoleState {
   std::deque<FollowRequest> follow_requests;
   std::deque<PrintRequest> print_requests;
   std::string status;
+  std::uint64_t asked = 0;  // counts what follows notify(); shown: how far the thread has come
+  std::uint64_t shown = 0;
+  bool redraw = false;
+  bool suspended = false;
   bool done = false;
   bool everything_shown = true;
-  std::condition_variable done_changed;
+  std::condition_variable progress;  // shown or done has changed
 
   void notify();
 };
@@ -101,6 +105,7 @@ class ConsoleFollower {
   void show_files(bool finishing);
   void show_prints(Clock::time_point asked_before);
   void show_status();
+  void note_progress();
   void write_lines(ConsoleSide side, std::string_view lines);
   void note_failure(ConsoleSide side);
 
@@ -117,6 +122,9 @@ class ConsoleFollower {
   PatientWriter stderr_writer_;
   StatusLine status_line_;
   std::string status_;
+  bool redraw_ = false;
+  bool suspended_ = false;
+  std::uint64_t taken_ = 0;  // ConsoleState::asked when the requests were taken
   std::vector<std::unique_ptr<FollowedStream>> files_;
   const FollowedStream* last_shown_ = nullptr;  // its unfinished line is part of the status line
   std::string buffer_;

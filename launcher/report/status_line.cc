@@ -3,10 +3,14 @@
 #include <algorithm>
 #include <cstdlib>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 namespace muster::report {
 namespace {
 
+// Some terminals wrap as soon as the last column is filled, and a key that is pressed (^C, ^Z) is
+// echoed behind the line.
+constexpr int kColumnsLeftFree = 3;
 constexpr std::string_view kErase = "\r\x1b[K";
 constexpr std::string_view kDim = "\x1b[2m";
 constexpr std::string_view kReset = "\x1b[0m";
@@ -21,6 +25,11 @@ int terminal_columns(int fd) {
   winsize size{};
   if (::ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
   return size.ws_col;
+}
+
+bool is_foreground(int fd) {
+  const pid_t group = ::tcgetpgrp(fd);
+  return group < 0 || group == ::getpgrp();
 }
 
 bool terminal_overprints() {
@@ -52,6 +61,15 @@ std::string elided(std::string_view text, int columns) {
   return kept;
 }
 
+std::string StatusLine::resize(int columns) {
+  const int length =
+      static_cast<int>(std::count_if(shown_.begin(), shown_.end(), begins_code_point));
+  if (length <= columns || columns < 1) return {};
+  shown_.clear();
+  const int rows_above = (length - 1) / columns;
+  return "\r\x1b[" + std::to_string(rows_above) + "A\x1b[J";
+}
+
 std::string StatusLine::hide() {
   if (shown_.empty()) return {};
   shown_.clear();
@@ -60,8 +78,7 @@ std::string StatusLine::hide() {
 
 std::string StatusLine::show(std::string_view text, int columns) {
   if (!enabled_) return {};
-  // The last column stays free: some terminals wrap as soon as it is filled.
-  std::string wanted = elided(text, std::max(columns - 1, 1));
+  std::string wanted = elided(text, std::max(columns - kColumnsLeftFree, 1));
   if (wanted == shown_) return {};
   if (wanted.empty()) return hide();
   shown_ = std::move(wanted);

@@ -10,6 +10,10 @@ namespace muster::report {
 // Columns of the terminal behind `fd`; 80 when it does not say.
 int terminal_columns(int fd);
 
+// Whether the terminal behind `fd` is ours to draw on: not while another job of its shell is in the
+// foreground.  True where that cannot be told.
+bool is_foreground(int fd);
+
 // Whether the terminal can be overprinted: TERM is set and not "dumb".
 bool terminal_overprints();
 
@@ -27,6 +31,10 @@ class StatusLine {
   StatusLine(bool enabled, bool color) : enabled_(enabled), color_(color) {}
 
   bool enabled() const { return enabled_; }
+
+  // The terminal has `columns` now.  A narrower one has broken the line into several, which most
+  // terminals do; all of them are taken away.
+  std::string resize(int columns);
 
   // Takes the line away, so that other lines can be printed in its place; "" when it is not shown.
   std::string hide();

@@ -146,6 +146,37 @@ class Direct(StopTest):
         self.assert_cancelled(result, signal.SIGTERM)
         self.assertEqual(self.rank_ends(result), [("stopped", None, "SIGKILL")] * RANKS)
 
+    def test_a_stop_budget_shortens_the_grace(self):
+        # With an hour of grace only the budget can have ended it: 60 % of 2 s.
+        running = self.start_ranks(IGNORES, "--set", "limits.stop_grace_period=1h",
+                                   "--set", "limits.stop_budget=2s")
+        running.send(signal.SIGTERM)
+        result = self.finish(running)
+        self.assert_cancelled(result, signal.SIGTERM)
+        self.assertIn("SIGKILL after 1.2 s", result.stderr)
+        self.assertEqual(self.rank_ends(result), [("stopped", None, "SIGKILL")] * RANKS)
+
+    def test_a_rank_that_stands_still_hears_of_the_stop(self):
+        running = self.start_ranks(SAVES, "--set", "limits.stop_grace_period=1h")
+        events = (running.run_directory / "events.jsonl").read_text(encoding="utf-8")
+        for event in map(json.loads, events.splitlines()):
+            if event["event"] == "rank_started":
+                os.kill(event["pid"], signal.SIGSTOP)
+        running.send(signal.SIGTERM)
+        self.assert_cancelled(self.finish(running), signal.SIGTERM)
+        self.assert_saved()
+
+    @muster_test.needs_root
+    def test_the_first_process_of_a_container_has_ten_seconds(self):
+        result = self.run_muster(["plan", "--json", "--", "true"],
+                                 prefix=["unshare", "--pid", "--fork", "--mount-proc"])
+        if result.code != 0 and "unshare" in result.stderr:
+            self.skipTest(result.stderr)
+        plan = json.loads(result.stdout)
+        self.assertEqual(plan["limits"]["stop_budget_ms"], 10_000)
+        reasons = {each["subject"]: each for each in plan["reasons"]}
+        self.assertIn("PID 1", reasons["stop_budget"]["why"])
+
     def test_the_time_limit_is_124(self):
         running = self.start_ranks(SAVES, "--set", "limits.max_run_duration_seconds=1")
         result = self.finish(running)

@@ -203,5 +203,18 @@ TEST_F(WorkingCopyTest, InPlaceWithoutSuchAFolderThereIsNothingToTake) {
   EXPECT_EQ(taken->files, 0U);
 }
 
+TEST_F(WorkingCopyTest, CollectingEndsWhenTheTimeIsOverAndLeavesTheFilesWhereTheyAre) {
+  const timespec began = file_time_now();
+  write("outputs/model.bin", "weights");
+  fs::create_directories(scratch() / "run");
+  const auto over = std::chrono::steady_clock::now();
+  const auto taken =
+      copy_new_files(scratch() / "outputs", scratch() / "run/outputs", began, {}, over);
+  ASSERT_FALSE(taken);
+  EXPECT_EQ(taken.error().message, "the stop_budget is used up");
+  EXPECT_EQ(read(scratch() / "outputs/model.bin"), "weights");
+  EXPECT_FALSE(fs::exists(scratch() / "run/outputs/model.bin"));
+}
+
 }  // namespace
 }  // namespace muster::exec

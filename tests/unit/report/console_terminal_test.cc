@@ -47,7 +47,41 @@ TEST_F(ConsoleTest, ShowsAProgressBarLiveAndOnlyItsEndAsALine) {
 TEST_F(ConsoleTest, CutsTheStatusLineToTheTerminal) {
   Console console(on_terminal(ConsoleMode::kRank0));
   console.set_status(std::string(100, 's'));
-  EXPECT_EQ(read_until(terminal_, "…"), "\r\x1b[K" + std::string(38, 's') + "…");
+  EXPECT_EQ(read_until(terminal_, "…"), "\r\x1b[K" + std::string(36, 's') + "…");
+}
+
+TEST_F(ConsoleTest, LeavesTheTerminalToOthersBetweenSuspendAndResume) {
+  Console console(on_terminal(ConsoleMode::kRank0));
+  follow(console, 0);
+  append(out(0), "half a line");
+  console.set_status("2/2 ranks running");
+  console.grown();
+  read_until(terminal_, "half a line");
+  console.print("muster: 2 ranks stopped");
+  console.suspend(30s);
+  EXPECT_EQ(read_until(terminal_, "stopped\r\n"), "\r\x1b[Kmuster: 2 ranks stopped\r\n");
+  console.set_status("still 2/2");
+  console.suspend(30s);
+  console.resume();
+  EXPECT_EQ(read_until(terminal_, "half a line"), "\r\x1b[Kstill 2/2  half a line");
+}
+
+TEST_F(ConsoleTest, DrawsTheStatusLineAnewInANarrowerTerminal) {
+  Console console(on_terminal(ConsoleMode::kRank0));
+  console.set_status("123456789 123456789 1234567890");
+  read_until(terminal_, "67890");
+  const winsize narrow{24, 12, 0, 0};
+  ASSERT_EQ(::ioctl(terminal_.get(), TIOCSWINSZ, &narrow), 0);
+  console.redraw();
+  EXPECT_EQ(read_until(terminal_, "…"), "\r\x1b[2A\x1b[J\r\x1b[K12345678…");
+}
+
+TEST_F(ConsoleTest, EndsWithTheLastLineAfterUnfinishedOnes) {
+  Console console(on_pipes(ConsoleMode::kAll));
+  follow(console, 0);
+  append(err(0), "no newline");
+  EXPECT_TRUE(console.finish("muster: the end", 30s));
+  EXPECT_EQ(stderr_text(), "no newline\nmuster: the end\n");
 }
 
 TEST_F(ConsoleTest, HasNoStatusLineOnADumbTerminal) {

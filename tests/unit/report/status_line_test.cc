@@ -37,11 +37,6 @@ TEST(StatusLine, IsPrintedOverItself) {
   EXPECT_EQ(status.show("", 80), "\r\x1b[K");
 }
 
-TEST(StatusLine, LeavesTheLastColumnFree) {
-  StatusLine status(true, false);
-  EXPECT_EQ(status.show("0123456789", 10), "\r\x1b[K01234567…");
-}
-
 TEST(StatusLine, HasNoColourWithNoColor) {
   StatusLine plain(true, false);
   EXPECT_EQ(plain.show("x", 80).find("m"), std::string::npos);
@@ -53,6 +48,25 @@ TEST(StatusLine, SaysNothingWhenItIsNotEnabled) {
   StatusLine status(false, true);
   EXPECT_EQ(status.show("x", 80), "");
   EXPECT_EQ(status.hide(), "");
+}
+
+TEST(StatusLine, TakesAwayAllRowsThatANarrowerTerminalMadeOfIt) {
+  StatusLine status(true, false);
+  const std::string text(50, 'x');
+  status.show(text, 80);
+  EXPECT_EQ(status.resize(60), "") << "it still fits";
+  EXPECT_EQ(status.resize(20), "\r\x1b[2A\x1b[J");
+  EXPECT_EQ(status.resize(20), "") << "it is not shown any more";
+  EXPECT_EQ(status.show("y", 20), "\r\x1b[Ky");
+}
+
+TEST(StatusLine, LeavesTheLastColumnFreeAndRoomForAKeyThatIsEchoed) {
+  StatusLine status(true, false);
+  EXPECT_EQ(status.show("123456789012", 13), "\r\x1b[K123456789…");
+}
+
+TEST(Terminal, ThatIsNobodysIsOursToDrawOn) {
+  EXPECT_TRUE(is_foreground(-1));
 }
 
 TEST(Terminal, TellsItsColumns) {
