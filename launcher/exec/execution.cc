@@ -27,6 +27,7 @@
 #include "launcher/exec/open_mpi_places.h"
 #include "launcher/exec/rank_spec.h"
 #include "launcher/exec/rank_starter.h"
+#include "launcher/exec/pipe_budget.h"
 #include "launcher/exec/rank_streams.h"
 #include "launcher/exec/supervision.h"
 
@@ -152,11 +153,12 @@ Result<> Execution::prepare() {
   for (const std::string& note : sandbox_notes()) observer_.notice(note);
   for (const pid_t pid : children_of_this_process()) inherited_children_.insert(pid);
   MUSTER_TRY_ASSIGN(nothing_, open_file("/dev/null", O_RDONLY));
+  const int pipe_size = affordable_pipe_size(2 * world_size());
   for (int rank = 0; rank < world_size(); ++rank) {
     MUSTER_TRY_ASSIGN(auto streams,
                       RankStreams::create(loop_, request_.run_directory, rank, request_.attempt,
                                           request_.runtime.metrics_fifo(rank).string(),
-                                          affordable_pipe_size(world_size()), callbacks_));
+                                          pipe_size, callbacks_));
     streams_.push_back(std::move(streams));
   }
   MUSTER_TRY_ASSIGN(

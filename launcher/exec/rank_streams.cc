@@ -10,9 +10,6 @@ namespace {
 
 constexpr std::size_t kReadSize = 1 << 20;
 constexpr int kReadsPerTurn = 4;  // then the other streams have theirs
-constexpr int kLargestPipe = 1 << 20;
-constexpr int kDefaultPipe = 1 << 16;
-constexpr int kPipeBudget = 16 << 20;  // a quarter of what a user has
 
 // One buffer for all pumps: they run on one thread, and a byte leaves it in the turn it came in.
 std::string& read_buffer() {
@@ -84,12 +81,6 @@ std::vector<plan::StreamGap> StreamPump::gaps() const {
   return {gap};
 }
 
-int affordable_pipe_size(int local_ranks) {
-  int size = kLargestPipe;
-  while (size > kDefaultPipe && size > kPipeBudget / (2 * local_ranks)) size /= 2;
-  return size > kDefaultPipe ? size : 0;
-}
-
 Result<std::unique_ptr<RankStreams>> RankStreams::create(EventLoop& loop,
                                                          const store::RunDirectory& run, int rank,
                                                          int attempt, const std::string& fifo_path,
@@ -108,6 +99,7 @@ Result<std::unique_ptr<RankStreams>> RankStreams::create(EventLoop& loop,
   const auto make_pipe_pump =
       [&](Fd& write_end, const std::filesystem::path& path) -> Result<std::unique_ptr<StreamPump>> {
     MUSTER_TRY_ASSIGN(Pipe pipe, make_pipe());
+    // Another run may have taken the room by now; then the pipe stays as it is.
     if (pipe_size > 0) ::fcntl(pipe.read_end.get(), F_SETPIPE_SZ, pipe_size);
     write_end = std::move(pipe.write_end);
     return make_pump(std::move(pipe.read_end), StreamPump::Source::kPipe, path);

@@ -53,11 +53,6 @@ class StreamPump {
   EventLoop::Watch watch_;
 };
 
-// What a pipe of each of `local_ranks` ranks may hold: 1 MiB where few ranks make that safe.  An
-// unprivileged user has 64 MiB of pipes in all, and a training program's own data loaders need
-// some.
-int affordable_pipe_size(int local_ranks);
-
 // stdout, stderr and metrics of one rank.
 class RankStreams {
  public:

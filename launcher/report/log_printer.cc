@@ -16,8 +16,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using plan::WallTime;
 
-constexpr auto kRoundInterval = std::chrono::milliseconds(20);
-constexpr auto kHeldBackFor = std::chrono::milliseconds(10);
+constexpr Clock::duration kLongestPause = std::chrono::milliseconds(20);
+constexpr Clock::duration kHeldBackFor = std::chrono::milliseconds(5);
 constexpr auto kStateInterval = std::chrono::milliseconds(250);
 constexpr auto kFilesMissing = std::chrono::milliseconds(30);
 constexpr std::size_t kWriteAt = 256 * 1024;
@@ -32,6 +32,12 @@ bool is_over(const store::RunDirectory& run, RunPhase& phase) {
   // It was removed, or a shared file system has a bad moment.
   std::error_code ignored;
   return !std::filesystem::exists(run.run_json(), ignored);
+}
+
+// A line is shown at once, and a flood costs a fifth of a core: four times the round before, which
+// is long where there was much.
+Clock::duration pause_after(Clock::duration round) {
+  return std::min(4 * round, kLongestPause);
 }
 
 }  // namespace
@@ -113,10 +119,9 @@ RunPhase LogPrinter::follow(const store::RunDirectory& run) {
     write_out();
     if (over || !working()) return phase;
 
-    // A file may have grown between the look at it and the watch on it.
-    const auto at_least = held_back ? kHeldBackFor : kRoundInterval;
-    reader_gone_ = !watch.pause(began + at_least - Clock::now());
+    reader_gone_ = !watch.pause(held_back ? kHeldBackFor : pause_after(Clock::now() - began));
     if (reader_gone_) return phase;
+    // A file may have grown between the look at it and the watch on it.
     if (held_back || added) continue;
     reader_gone_ = !watch.wait(missing ? kFilesMissing : kStateInterval);
     if (reader_gone_) return phase;

@@ -6,12 +6,14 @@ import random
 import shutil
 import signal
 import socket
+import subprocess
 import time
 
 import muster_test
 from muster_test import MusterTest, PYTHON, ROUNDS, flood_count, flood_difference, program
 
 MIB = 1 << 20
+PIPE_USER = 3_217_466  # nobody else's, because all pipes of a user count
 FULL_SIZE = ROUNDS > 5
 FLOOD_BYTES = (200 if FULL_SIZE else 20) * MIB
 NO_NEWLINE_FOR = min(64 * MIB, FLOOD_BYTES * 3 // 4)
@@ -233,6 +235,37 @@ class DirectStreams(Streams, MusterTest):
         self.assert_code(result, 0)
         log = result.run_directory / "user_logs/std_log.txt"
         self.assertEqual(log.read_bytes(), b"alone\n")
+
+    @muster_test.needs_root
+    def test_runs_of_one_user_leave_each_other_and_new_pipes_room(self):
+        """All pipes of a user share 64 MiB; beyond it each new one holds 8 KiB."""
+        os.chmod(self.directory, 0o755)
+        for directory in (self.directory, self.runtime_dir, self.work_dir):
+            os.chown(directory, PIPE_USER, PIPE_USER)
+        prefix = ["setpriv", f"--reuid={PIPE_USER}", f"--regid={PIPE_USER}", "--clear-groups"]
+        if subprocess.run([*prefix, muster_test.MUSTER, "--version"], capture_output=True,
+                          check=False).returncode != 0:
+            self.skipTest("another user cannot execute this muster")
+        go = self.directory / "go"
+        script = (f"[ $RANK = 0 ] && {PYTHON} -c 'import fcntl; print(fcntl.fcntl(1, 1032), "
+                  f"flush=True)'; while [ ! -e '{go}' ]; do sleep 0.05; done")
+        runs = []
+        for number in range(5):
+            runs.append(self.start_ranks(8, ["sh", "-c", script], "--run-id", f"r{number}",
+                                         prefix=prefix))
+            log = self.runs_dir / f"r{number}/ranks/00000/attempt-0/stdout.log"
+            muster_test.wait_until(lambda log=log: log.exists() and log.read_bytes(), 30)
+        new = subprocess.run([*prefix, PYTHON, "-c", "import fcntl, os; "
+                              "print(fcntl.fcntl(os.pipe()[0], 1032))"],
+                             capture_output=True, check=True)
+        go.touch()
+        for running in runs:
+            self.assert_code(running.wait(), 0)
+        sizes = [int((self.runs_dir / f"r{number}/ranks/00000/attempt-0/stdout.log").read_text())
+                 for number in range(5)]
+        self.assertEqual(int(new.stdout), 64 << 10, sizes)
+        self.assertGreater(sizes[0], 64 << 10)
+        self.assertEqual([size for size in sizes if size < 64 << 10], [])
 
     def test_names_of_many_logs_sort(self):
         result = self.run_ranks(11, ["sh", "-c", "echo $RANK"])
