@@ -22,6 +22,16 @@ std::optional<signalfd_siginfo> SignalFd::read() const {
   return info;
 }
 
+AllSignalsBlocked::AllSignalsBlocked() {
+  sigset_t all;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+}
+
+AllSignalsBlocked::~AllSignalsBlocked() {
+  ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
+
 sigset_t signal_set(std::initializer_list<int> signals) {
   sigset_t set;
   ::sigemptyset(&set);

@@ -26,6 +26,18 @@ class SignalFd {
   Fd fd_;
 };
 
+// While it lives, no signal is delivered to this thread; threads made meanwhile inherit that.
+class AllSignalsBlocked {
+ public:
+  AllSignalsBlocked();
+  ~AllSignalsBlocked();
+  AllSignalsBlocked(const AllSignalsBlocked&) = delete;
+  AllSignalsBlocked& operator=(const AllSignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
 sigset_t signal_set(std::initializer_list<int> signals);
 // All that can be blocked but for the ones that a fault in our own code raises.
 sigset_t all_but_faults();

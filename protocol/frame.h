@@ -28,6 +28,8 @@ inline constexpr std::size_t kMaxControlPayload = 8U << 20;  // an environment m
 enum class FrameType : std::uint8_t {
   kAgentMessage = 1,     // payload: AgentMessage
   kLauncherMessage = 2,  // payload: LauncherMessage
+  kControlRequest = 3,   // payload: ControlRequest
+  kControlReply = 4,     // payload: ControlReply
 };
 
 struct Frame {

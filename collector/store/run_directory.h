@@ -33,6 +33,7 @@ class RunDirectory {
   std::filesystem::path plan_json() const { return root_ / "plan.json"; }
   std::filesystem::path config_yaml() const { return root_ / "config.yaml"; }
   std::filesystem::path events_jsonl() const { return root_ / "events.jsonl"; }
+  std::filesystem::path report_txt() const { return root_ / "report.txt"; }
   std::filesystem::path mpirun_log() const { return root_ / "mpirun.log"; }
   std::filesystem::path launcher_log(const std::string& node) const {
     return root_ / "launcher" / (node + ".log");

@@ -197,6 +197,7 @@ Result<> fill_in(CommandLine& line) {
   choose<Format>(line, "format",
                  {{"text", Format::kText}, {"json", Format::kJson}, {"argv", Format::kArgv}},
                  line.format);
+  line.detach = line.has("detach");
   if (line.has("json")) line.format = Format::kJson;
   line.topology_file = line.text("topology").value_or("");
   line.runs_dir = line.text("runs-dir").value_or(line.runs_dir);

@@ -45,6 +45,7 @@ struct CommandLine {
   std::string runs_dir = "runs";
   std::optional<std::string> run_id;
   bool stdin_to_rank0 = false;
+  bool detach = false;
   std::string topology_file;
   Format format = Format::kText;
 };

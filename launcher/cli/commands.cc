@@ -68,6 +68,37 @@ constexpr CommandRow kCommands[] = {
      .examples = "muster logs --rank 3 --tail 100\n"
                  "muster logs --follow --merge --since 10m 20261123-06\n"
                  "muster logs --rank 0 --stream stdout --raw > rank0.log"},
+    {.name = "status",
+     .summary = "show how a run fares: its state, and what each rank does",
+     .function = status_command,
+     .words = Words::kRun,
+     .usage = "[options] [RUN]",
+     .details = "RUN is a run's id, the beginning of one, its directory, or latest, which holds "
+                "when there is none. CPU and memory are those of a rank's training process with "
+                "all that it started; the threads are its own. A rank is marked with ! that is "
+                "stopped (T), stuck in the kernel (D), or has written nothing for 5 minutes while "
+                "most others have. Of more than 32 ranks the remarkable ones are shown; --json "
+                "shows all. The exit code is 0 whenever the state could be told.",
+     .examples = "muster status\n"
+                 "muster status --watch 20261123-0651"},
+    {.name = "cancel",
+     .summary = "end a run orderly, as SIGTERM to its launcher does",
+     .function = cancel_command,
+     .words = Words::kRun,
+     .usage = "[options] RUN",
+     .details = "The run's own exit code is then 143. A second cancel, or --now, skips the grace. "
+                "Waits until the run has ended, its outputs stored; the exit code is 0 when it was "
+                "cancelled, 64 when it had ended before, 70 when its launcher is gone, 77 when it "
+                "is another user's."},
+    {.name = "attach",
+     .summary = "show a run's output from now on, until it ends",
+     .function = attach_command,
+     .words = Words::kRun,
+     .usage = "[options] [RUN]",
+     .details = "Shows what muster run would, ends with the run's report, and with its exit code. "
+                "Ctrl-C detaches: the run goes on, and the exit code is 130. Of a run that has "
+                "ended, the report is shown. 70 when the launcher is gone.",
+     .examples = "muster attach latest --console all"},
     {.name = "help",
      .summary = "print the help of a command",
      .function = help_command,

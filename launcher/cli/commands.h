@@ -45,6 +45,9 @@ CommandResult validate_command(const CommandLine& line);
 CommandResult topo_command(const CommandLine& line);
 CommandResult logs_command(const CommandLine& line);
 CommandResult runs_command(const CommandLine& line);
+CommandResult status_command(const CommandLine& line);
+CommandResult cancel_command(const CommandLine& line);
+CommandResult attach_command(const CommandLine& line);
 CommandResult help_command(const CommandLine& line);
 
 // Prints a command's result; an error when not all of it reached stdout (a full disk behind a

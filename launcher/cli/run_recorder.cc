@@ -4,6 +4,7 @@
 
 #include "base/files.h"
 #include "base/text.h"
+#include "launcher/report/status_text.h"
 
 namespace muster::cli {
 namespace {
@@ -64,6 +65,7 @@ Result<> RunRecorder::write_run_json(bool durable) {
 void RunRecorder::rank_started(const plan::RankOutcome& rank, int running, int world_size) {
   ++started_;
   running_ = running;
+  if (control_ != nullptr) control_->rank_started(rank);
   event("rank_started",
         {{"rank", rank.rank}, {"pid", rank.training_pid}, {"cpuset", rank.cpuset.to_string()}});
   if (!rank.binding_note.empty()) {
@@ -73,6 +75,7 @@ void RunRecorder::rank_started(const plan::RankOutcome& rank, int running, int w
     log(counted(world_size, "rank") + " running after " +
         format_duration(std::chrono::steady_clock::now() - began_));
     event("all_ranks_started");
+    if (all_started_) all_started_();
   }
   show_status();
 }
@@ -80,6 +83,7 @@ void RunRecorder::rank_started(const plan::RankOutcome& rank, int running, int w
 void RunRecorder::rank_ended(const plan::RankOutcome& rank, int running) {
   running_ = running;
   const std::string how = how_it_ended(rank);
+  if (control_ != nullptr) control_->rank_ended(rank, how);
   log("rank " + std::to_string(rank.rank) + " " + how);
   event("rank_ended", {{"rank", rank.rank}, {"how", how}, {"value", rank.status.value}});
   show_status();
@@ -92,6 +96,7 @@ void RunRecorder::stopping(const std::string& why, std::chrono::milliseconds gra
   // stops us from outside may take the machine away next, so then it is on the disk as well.
   record_.stopping = why;
   static_cast<void>(write_run_json(from_outside));
+  if (control_ != nullptr) control_->stopping(why);
   log("stopping: " + why);
   event("stopping", {{"why", why}, {"grace_ms", static_cast<std::int64_t>(grace.count())}});
   if (running_ > 0) {
@@ -123,6 +128,10 @@ void RunRecorder::killing(std::size_t rank_count) {
   event("killing", {{"ranks", count}});
 }
 
+void RunRecorder::draining() {
+  if (control_ != nullptr) control_->phase(protocol::RunState::DRAINING);
+}
+
 void RunRecorder::notice(const std::string& text) {
   log(text);
   event("notice", {{"text", text}});
@@ -130,12 +139,12 @@ void RunRecorder::notice(const std::string& text) {
 
 void RunRecorder::show_status() {
   if (!terminal_) return;
-  const auto world_size = static_cast<std::int64_t>(record_.plan.world_size);
-  std::string text = std::to_string(running_) + "/" + counted(world_size, "rank") + " running";
-  if (started_ < world_size) text += ", " + std::to_string(world_size - started_) + " starting";
-  if (!stopping_.empty()) text += ", stopping (" + stopping_ + ")";
-  text += ", " + format_duration(std::chrono::steady_clock::now() - began_);
-  console_->set_status(text);
+  protocol::RunState state;
+  state.set_world_size(record_.plan.world_size);
+  state.set_started(started_);
+  state.set_running(running_);
+  state.set_stopping(stopping_);
+  console_->set_status(report::status_line_text(state, std::chrono::steady_clock::now() - began_));
 }
 
 }  // namespace muster::cli

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -27,17 +28,24 @@ class RunRecorder : public exec::RunObserver {
   Result<> write_run_json(bool durable);
   report::RunRecord& record() { return record_; }
 
+  // Who else is told of what happens; it outlives the recorder's use of it.
+  void tell(exec::RunControl& control) { control_ = &control; }
+  // Called once, when all ranks have started.
+  void when_all_started(std::function<void()> callback) { all_started_ = std::move(callback); }
+
   void rank_started(const plan::RankOutcome& rank, int running, int world_size) override;
   void rank_ended(const plan::RankOutcome& rank, int running) override;
   void stopping(const std::string& why, std::chrono::milliseconds grace,
                 bool from_outside) override;
   void killing(std::size_t rank_count) override;
+  void draining() override;
   void streams_grown() override { console_->grown(); }
   void suspending() override;
   void resumed() override;
   void terminal_resized() override { console_->redraw(); }
   bool wants_ticks() const override { return terminal_; }
   void tick() override { show_status(); }
+  // Also from other threads.
   void notice(const std::string& text) override;
 
  private:
@@ -49,6 +57,8 @@ class RunRecorder : public exec::RunObserver {
   store::RunDirectory run_directory_;
   report::RunRecord record_;
   report::Console* console_;
+  exec::RunControl* control_ = nullptr;
+  std::function<void()> all_started_;
   bool terminal_;
   Fd events_;
   Fd log_;

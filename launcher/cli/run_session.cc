@@ -16,6 +16,7 @@
 #include "base/files.h"
 #include "base/signals.h"
 #include "base/text.h"
+#include "launcher/cli/console_setup.h"
 #include "launcher/cli/master_port.h"
 #include "launcher/exec/limits.h"
 #include "launcher/exec/terminal_input.h"
@@ -23,7 +24,6 @@
 #include "launcher/plan/plan_json.h"
 #include "launcher/plan/rank_environment.h"
 #include "launcher/report/last_lines.h"
-#include "launcher/report/status_line.h"
 
 namespace muster::cli {
 namespace fs = std::filesystem;
@@ -46,20 +46,6 @@ std::string new_run_id() {
   char text[48];
   std::snprintf(text, sizeof text, "%s-%04x", date, std::random_device()() & 0xFFFFU);
   return text;
-}
-
-bool is_terminal(int fd) {
-  return ::isatty(fd) != 0 && report::terminal_overprints();
-}
-
-report::ConsoleOptions console_options(const CommandLine& line, int world_size) {
-  report::ConsoleOptions options;
-  options.mode = line.console;
-  options.prefix = world_size > 1;
-  options.stdout_is_terminal = is_terminal(STDOUT_FILENO);
-  options.stderr_is_terminal = is_terminal(STDERR_FILENO);
-  options.color = report::color_wanted();
-  return options;
 }
 
 std::string summary_line(const LoadedRun& run, const plan::LaunchPlan& plan,
@@ -123,8 +109,8 @@ void fail_if_successful(plan::RunOutcome& outcome, const Error& error) {
 
 }  // namespace
 
-RunSession::RunSession(const CommandLine& line, LoadedRun run)
-    : line_(line), run_(std::move(run)) {}
+RunSession::RunSession(const CommandLine& line, LoadedRun run, std::optional<Detachment> detachment)
+    : line_(line), run_(std::move(run)), detachment_(std::move(detachment)) {}
 
 Result<int> RunSession::run() {
   MUSTER_TRY_ASSIGN(const SignalFd signals, SignalFd::block(exec::signals_of_execution()));
@@ -187,21 +173,39 @@ Result<> RunSession::open_records() {
   MUSTER_TRY(directory_->hold_reserve());
   MUSTER_TRY(replace_file(directory_->config_yaml(), run_.config_text));
   MUSTER_TRY(replace_file(directory_->plan_json(), plan::plan_json(plan_)));
-  if (!plan_.in_place) {
-    // Runs that lie in the source are not source; with --runs-dir . that is this run alone.
-    std::error_code ignored;
-    const fs::path runs = directory_->root().parent_path();
-    const bool same = fs::equivalent(runs, plan_.source_directory, ignored);
-    MUSTER_TRY(exec::copy_source(plan_.source_directory, plan_.working_directory,
-                                 same ? directory_->root() : runs));
-  }
   began_ = exec::file_time_now();
   console_.emplace(console_options(line_, plan_.world_size));
   MUSTER_TRY_ASSIGN(RunRecorder recorder,
                     RunRecorder::open(*directory_, plan_.nodes.front().hostname, first_record(),
-                                      *console_, is_terminal(STDERR_FILENO)));
+                                      *console_, is_terminal(STDERR_FILENO) && !line_.detach));
   recorder_.emplace(std::move(recorder));
-  return recorder_->write_run_json(false);
+  MUSTER_TRY(start_control());
+  MUSTER_TRY(recorder_->write_run_json(false));
+  return copy_source();
+}
+
+Result<> RunSession::start_control() {
+  MUSTER_TRY_ASSIGN(control_, exec::RunControl::start(
+                                  runtime_.control_socket(), *directory_, plan_.world_size,
+                                  [this](const std::string& text) { recorder_->notice(text); }));
+  recorder_->tell(*control_);
+  if (detachment_) {
+    recorder_->when_all_started([this] {
+      detachment_->complete(start_.run_id, directory_->root().string(),
+                            directory_->launcher_log(plan_.nodes.front().hostname));
+    });
+  }
+  return {};
+}
+
+Result<> RunSession::copy_source() {
+  if (plan_.in_place) return {};
+  // Runs that lie in the source are not source; with --runs-dir . that is this run alone.
+  std::error_code ignored;
+  const fs::path runs = directory_->root().parent_path();
+  const bool same = fs::equivalent(runs, plan_.source_directory, ignored);
+  return exec::copy_source(plan_.source_directory, plan_.working_directory,
+                           same ? directory_->root() : runs);
 }
 
 void RunSession::announce() {
@@ -216,7 +220,8 @@ void RunSession::announce() {
 }
 
 Result<plan::RunOutcome> RunSession::execute(const SignalFd& signals) {
-  exec::ExecutionRequest request{plan_, *directory_, runtime_, signals, {}, {}, {}, {}, -1, 0};
+  exec::ExecutionRequest request{plan_, *directory_, runtime_, signals,       {}, {}, {},
+                                 {},    -1,          0,        control_.get()};
   request.rank_limits = rank_limits_;
   request.rank_environment = plan::inherited_environment(run_.inputs);
   request.starter_environment =
@@ -228,6 +233,7 @@ Result<plan::RunOutcome> RunSession::execute(const SignalFd& signals) {
     input.emplace(std::move(opened));
     request.rank0_stdin = input->fd();
   }
+  control_->phase(protocol::RunState::STARTING);
   return exec::execute(request, *recorder_);
 }
 
@@ -239,11 +245,15 @@ Error RunSession::conclude_without_start(Error error) {
     remove_empty_runs();
     return with_place_hint(std::move(error));
   }
-  static_cast<void>(record_end(failure_of_muster(error, "not_started")));
+  const plan::RunOutcome outcome = failure_of_muster(error, "not_started");
+  store_report(format_error(error));
+  static_cast<void>(record_end(outcome));
+  control_->end(outcome.exit_code);
   return error;
 }
 
 Result<int> RunSession::conclude(plan::RunOutcome outcome) {
+  control_->phase(protocol::RunState::STORING);
   report::ReportContext context;
   context.run_id = start_.run_id;
   context.run_directory = shown_directory_;
@@ -255,11 +265,17 @@ Result<int> RunSession::conclude(plan::RunOutcome outcome) {
     context.mpirun_log_tail =
         report::last_lines(directory_->mpirun_log(), kMpirunTailLines, kMpirunTailBytes);
   }
+  std::string text = report::report_text(outcome, plan_, context);
+  store_report(text);
   const auto recorded = record_end(outcome);
   const bool had_failed = outcome.exit_code != 0;
-  if (!recorded) fail_if_successful(outcome, recorded.error());
-  static_cast<void>(console_->finish(report::report_text(outcome, plan_, context),
-                                     patience_until(outcome.finish_by)));
+  if (!recorded) {
+    fail_if_successful(outcome, recorded.error());
+    text = report::report_text(outcome, plan_, context);
+    store_report(text);
+  }
+  control_->end(outcome.exit_code);
+  static_cast<void>(console_->finish(std::move(text), patience_until(outcome.finish_by)));
   // Else the report has said it.
   if (!recorded && had_failed) std::fputs(format_error(recorded.error()).c_str(), stderr);
   return outcome.exit_code;
@@ -294,12 +310,18 @@ void RunSession::collect_outputs(plan::RunOutcome& outcome, report::OutputsSumma
   if (!plan_.in_place && all_taken) static_cast<void>(remove_tree(directory_->scratch()));
 }
 
+// For whoever attaches, and for later readers.  Without room for it run.json says as much.
+void RunSession::store_report(const std::string& text) const {
+  static_cast<void>(replace_file(directory_->report_txt(), text));
+}
+
 report::RunRecord RunSession::first_record() const {
   report::RunRecord record;
   record.run_id = start_.run_id;
   record.created_at = std::chrono::system_clock::now();
   record.launcher =
       report::own_launcher_mark(plan_.nodes.front().hostname, static_cast<bool>(run_lock_));
+  record.control_socket = runtime_.control_socket().string();
   record.command_line = line_.whole;
   record.run_directory = directory_->root().string();
   record.plan = report::summarize(plan_);

@@ -3,16 +3,19 @@
 #pragma once
 
 #include <ctime>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "collector/store/run_directory.h"
 #include "launcher/cli/command_line.h"
+#include "launcher/cli/detach.h"
 #include "launcher/cli/load_run.h"
 #include "launcher/cli/run_recorder.h"
 #include "launcher/exec/execution.h"
 #include "launcher/exec/port_lease.h"
+#include "launcher/exec/run_control.h"
 #include "launcher/exec/runtime_directory.h"
 #include "launcher/report/console.h"
 #include "launcher/report/outcome_text.h"
@@ -22,7 +25,9 @@ namespace muster::cli {
 
 class RunSession {
  public:
-  RunSession(const CommandLine& line, LoadedRun run);
+  // With a detachment, it goes on in the background once all ranks have started.
+  RunSession(const CommandLine& line, LoadedRun run,
+             std::optional<Detachment> detachment = std::nullopt);
 
   // Runs it and prints its report.  The exit code; an Error when nothing was started.
   Result<int> run();
@@ -32,6 +37,8 @@ class RunSession {
   Result<store::RunDirectory> create_run_directory(const std::string& runs);
   void remove_empty_runs();
   Result<> open_records();
+  Result<> start_control();
+  Result<> copy_source();
   void announce();
   Result<plan::RunOutcome> execute(const SignalFd& signals);
   Error conclude_without_start(Error error);
@@ -39,10 +46,12 @@ class RunSession {
   void collect_outputs(plan::RunOutcome& outcome, report::OutputsSummary& summary);
   report::RunRecord first_record() const;
   Result<> record_outcome(const plan::RunOutcome& outcome);
+  void store_report(const std::string& text) const;
   Result<> record_end(const plan::RunOutcome& outcome);
 
   const CommandLine& line_;
   LoadedRun run_;
+  std::optional<Detachment> detachment_;
   plan::LaunchPlan plan_;
   plan::StartValues start_;
   std::vector<ResourceLimit> rank_limits_;
@@ -54,7 +63,8 @@ class RunSession {
   exec::PortLease master_port_;
   std::optional<report::Console> console_;
   std::optional<RunRecorder> recorder_;
-  timespec began_{};  // files that are newer were written by the run
+  std::unique_ptr<exec::RunControl> control_;  // before the recorder goes, which it tells things
+  timespec began_{};                           // files that are newer were written by the run
 };
 
 }  // namespace muster::cli

@@ -73,6 +73,7 @@ class Execution : public AgentHandler {
 
   void read_signals();
   void suspend();
+  void read_stop_requests();
   void check_starter();
   void await_end_of_starter();
   void check_unconnected_agents();
@@ -113,6 +114,7 @@ class Execution : public AgentHandler {
   std::unique_ptr<AgentServer> server_;
   std::unique_ptr<RankStarter> starter_;
   EventLoop::Watch signal_watch_;
+  EventLoop::Watch stop_watch_;
   EventLoop::Watch timer_;
   EventLoop::Watch tick_;
   EventLoop::Watch start_check_;
@@ -164,6 +166,9 @@ Result<> Execution::prepare() {
   MUSTER_TRY_ASSIGN(
       server_, AgentServer::listen(loop_, request_.runtime.node_socket(), world_size(), *this));
   signal_watch_ = loop_.on_readable(request_.signals.get(), [this] { read_signals(); });
+  if (request_.control != nullptr) {
+    stop_watch_ = loop_.on_readable(request_.control->stop_fd(), [this] { read_stop_requests(); });
+  }
   MUSTER_TRY_ASSIGN(starter_, start_ranks());
   return {};
 }
@@ -309,6 +314,19 @@ void Execution::suspend() {
   arm_timer();
 }
 
+// As SIGTERM does, by name; "now" is such a request and the next at once.
+void Execution::read_stop_requests() {
+  for (const StopRequest& request : request_.control->take_stop_requests()) {
+    const auto stop = [&] {
+      return supervision_.stop_requested(SIGTERM, Clock::now(), request.by);
+    };
+    const bool again = supervision_.stopping();
+    if (again) observer_.notice("asked to stop again by " + request.by + ": no more grace");
+    feed(stop, request.by);
+    if (request.now && !again && !left_) feed(stop, request.by);
+  }
+}
+
 void Execution::check_starter() {
   if (starter_gone_) return;
   if (!starter_status_) starter_status_ = starter_->try_reap();
@@ -441,6 +459,7 @@ void Execution::carry_out(const KillRanks& action) {
 
 void Execution::carry_out(const LeaveAgents&) {
   left_ = true;
+  observer_.draining();
   protocol::LauncherMessage message;
   message.mutable_leave();
   for (const int rank : server_->connected_ranks()) server_->send(rank, message);

@@ -8,6 +8,7 @@
 #include "base/process.h"
 #include "base/signals.h"
 #include "collector/store/run_directory.h"
+#include "launcher/exec/run_control.h"
 #include "launcher/exec/runtime_directory.h"
 #include "launcher/plan/launch_plan.h"
 #include "launcher/plan/run_outcome.h"
@@ -26,6 +27,8 @@ class RunObserver {
   virtual void stopping(const std::string& why, std::chrono::milliseconds grace,
                         bool from_outside) = 0;
   virtual void killing(std::size_t rank_count) = 0;
+  // Every rank has ended; what their pipes still hold is read.
+  virtual void draining() = 0;
   virtual void streams_grown() = 0;
   // Ctrl-Z: the ranks stand still, and this process is about to; and that it goes on.
   virtual void suspending() = 0;
@@ -49,6 +52,7 @@ struct ExecutionRequest {
   std::vector<ResourceLimit> rank_limits;  // as they were before raise_limits()
   int rank0_stdin = -1;                    // a descriptor for rank 0; -1: /dev/null
   int attempt = 0;
+  RunControl* control = nullptr;  // who else may ask the run to end
 };
 
 // The signals that execute() reads from request.signals; the caller blocks them before it starts

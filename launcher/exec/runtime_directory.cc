@@ -21,7 +21,7 @@ namespace muster::exec {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::size_t kLongestSocketName = 16;  // "/node.sock" and room to grow
+constexpr std::size_t kLongestSocketName = 16;  // "/control.sock" and room to grow
 
 std::string name_prefix() {
   return "muster-" + std::to_string(::getuid()) + "-";

@@ -174,19 +174,21 @@ Actions Supervision::streams_drained(SteadyTime now) {
   return actions;
 }
 
-Actions Supervision::stop_requested(int signal_number, SteadyTime now) {
+Actions Supervision::stop_requested(int signal_number, SteadyTime now, const std::string& by) {
   Actions actions;
+  const std::string who = by.empty() ? signal_name(signal_number) : by;
   open_budget(now);
   if (left_) {
     // Every rank has ended; all that a stop can shorten is the wait for the last output.
     if (!drained_ && !cut_) {
       cut_ = true;
-      actions.emplace_back(CutStreams{signal_name(signal_number)});
+      actions.emplace_back(CutStreams{who});
     }
   } else if (stopping_) {
     kill_now(now, actions);
   } else {
     stop_signal_ = signal_number;
+    stopped_by_ = who;
     config::Milliseconds grace = limits_.stop_grace_period.value;
     if (stages_) {
       grace = std::min(
@@ -412,7 +414,7 @@ plan::RunOutcome Supervision::outcome() const {
     stopped.origin = FailureOrigin::kMuster;
     stopped.how = "stopped";
     stopped.value = *stop_signal_;
-    stopped.description = "stopped by " + signal_name(*stop_signal_);
+    stopped.description = "stopped by " + stopped_by_;
     outcome.first_failure = stopped;
   }
   if (stages_) outcome.finish_by = stages_->results_until;

@@ -62,8 +62,9 @@ class Supervision {
   Actions agent_signalled(int rank, int signal_number, SteadyTime now);
   Actions starter_ended(const ExitStatus& status, SteadyTime now);
   Actions streams_drained(SteadyTime now);
-  // SIGINT, SIGTERM, SIGHUP at the launcher.  The second one skips the grace.
-  Actions stop_requested(int signal_number, SteadyTime now);
+  // SIGINT, SIGTERM, SIGHUP at the launcher; or, as if by SIGTERM, a request of `by`.  The second
+  // one skips the grace.
+  Actions stop_requested(int signal_number, SteadyTime now, const std::string& by = "");
   // A failure of Muster's own: the disk is full, a start failed.
   Actions muster_failed(plan::FirstFailure failure, int exit_code, SteadyTime now);
   Actions tick(SteadyTime now);
@@ -136,6 +137,7 @@ class Supervision {
   bool finished_ = false;
   std::optional<plan::WallTime> stop_began_at_;
   std::optional<int> stop_signal_;
+  std::string stopped_by_;  // a signal's name, or who asked
   std::optional<MusterFailure> muster_failure_;
   std::optional<StopStages> stages_;  // with a stop_budget, once a stop came from outside
 

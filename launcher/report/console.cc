@@ -1,30 +1,14 @@
 #include "launcher/report/console.h"
 
-#include <csignal>
 #include <stdexcept>
 #include <sys/eventfd.h>
 #include <utility>
 
+#include "base/signals.h"
 #include "launcher/report/console_follower.h"
 
 namespace muster::report {
 namespace {
-
-// A thread inherits the mask of its creator; signals are the main thread's business.
-class AllSignalsBlocked {
- public:
-  AllSignalsBlocked() {
-    sigset_t all;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~AllSignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  AllSignalsBlocked(const AllSignalsBlocked&) = delete;
-  AllSignalsBlocked& operator=(const AllSignalsBlocked&) = delete;
-
- private:
-  sigset_t before_{};
-};
 
 std::shared_ptr<ConsoleState> make_state(const ConsoleOptions& options) {
   Result<Deadline> deadline = Deadline::create();
@@ -53,7 +37,7 @@ bool selects(ConsoleMode mode, int rank, ConsoleSide side) {
 }  // namespace
 
 Console::Console(ConsoleOptions options) : state_(make_state(options)) {
-  const AllSignalsBlocked blocked;
+  const AllSignalsBlocked blocked;  // signals are the main thread's business
   thread_ = std::thread([state = state_] { run_thread(state); });
 }
 
@@ -61,12 +45,13 @@ Console::~Console() {
   finish(std::chrono::seconds(1));
 }
 
-void Console::follow(int rank, std::filesystem::path stdout_log, std::filesystem::path stderr_log) {
+void Console::follow(int rank, std::filesystem::path stdout_log, std::filesystem::path stderr_log,
+                     From from) {
   {
     const std::lock_guard lock(state_->mutex);
     const auto add = [&](ConsoleSide side, std::filesystem::path& file) {
       if (!selects(state_->options.mode, rank, side)) return;
-      state_->follow_requests.push_back({rank, side, std::move(file)});
+      state_->follow_requests.push_back({rank, side, std::move(file), from == From::kNow});
     };
     add(ConsoleSide::kStdout, stdout_log);
     add(ConsoleSide::kStderr, stderr_log);

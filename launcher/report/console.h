@@ -36,9 +36,12 @@ class Console {
   Console(const Console&) = delete;
   Console& operator=(const Console&) = delete;
 
+  enum class From { kStart, kNow };  // now: from the line that is written at this moment
+
   // Shows what these files will hold, as far as the mode selects them.  They need not exist yet.
   // A second call for the same rank (a restart) ends the first pair of files.
-  void follow(int rank, std::filesystem::path stdout_log, std::filesystem::path stderr_log);
+  void follow(int rank, std::filesystem::path stdout_log, std::filesystem::path stderr_log,
+              From from = From::kStart);
 
   // Some followed file has grown.  Never blocks; costs one atomic exchange while the thread is
   // busy.

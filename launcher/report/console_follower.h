@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/fd.h"
@@ -25,6 +26,7 @@ struct FollowRequest {
   int rank = 0;
   ConsoleSide side = ConsoleSide::kStdout;
   std::filesystem::path file;
+  bool from_now = false;  // what it holds already is not shown, but for its unfinished line
 };
 
 struct PrintRequest {
@@ -71,7 +73,13 @@ class FollowedStream {
   void end_after_this() { ends_ = true; }  // no more will be written to it
   bool ends() const { return ends_; }
 
-  void look() { file_.look(); }
+  void look() {
+    file_.look();
+    // Once: a file that appears later is new from its first byte on.
+    if (std::exchange(request_.from_now, false) && file_.size() > 0) {
+      file_.seek(file_.line_start(file_.size()));
+    }
+  }
   // Reads one block of what is there and appends its lines.  False: nothing is left.
   bool read_block(std::string& buffer, std::string& lines) {
     const std::string_view block = file_.read_block(buffer);
@@ -83,6 +91,8 @@ class FollowedStream {
   bool has_live() const { return lines_.has_live(); }
 
  private:
+  void skip_finished_lines();
+
   FollowRequest request_;
   FollowedFile file_;
   ConsoleLines lines_;

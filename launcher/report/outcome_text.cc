@@ -111,8 +111,9 @@ std::string Report::headline() const {
   if (first.rank) return headline_of_rank(first, *first.rank);
   const std::string after = " after " + run_took();
   if (first.how == "stopped") {
-    const std::string by = first.value > 0 ? " by " + signal_name(first.value) : "";
-    return run + " was cancelled" + by + after;
+    // "stopped by SIGTERM", "stopped by muster cancel (user anna)"
+    const bool says_who = first.description.starts_with("stopped by ");
+    return run + " was cancelled" + (says_who ? first.description.substr(7) : "") + after;
   }
   if (first.how == "mpirun_ended") {
     return mpirun_ended(first.description) + "," + after;

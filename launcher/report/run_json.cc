@@ -182,6 +182,7 @@ Json files_json() {
           {"config", here.config_yaml().string()},
           {"events", here.events_jsonl().string()},
           {"mpirun_log", here.mpirun_log().string()},
+          {"report", here.report_txt().string()},
           {"ranks", "ranks"},
           {"outputs", here.outputs().string()},
           {"logs", here.logs().string()}};
@@ -227,6 +228,7 @@ std::string run_json(const RunRecord& record) {
   json["hostname"] = record.launcher.hostname;
   json["launcher_pid"] = record.launcher.pid;
   json["launcher"] = launcher_json(record.launcher);
+  json["control_socket"] = text_or_null(record.control_socket);
   json["command_line"] = record.command_line;
   json["run_directory"] = record.run_directory;
   json["plan"] = plan_json(record.plan);

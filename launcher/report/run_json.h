@@ -39,6 +39,7 @@ struct RunRecord {
   std::string run_id;
   plan::WallTime created_at;
   LauncherMark launcher;
+  std::string control_socket;  // of the launcher, while it lives
   std::vector<std::string> command_line;
   std::string run_directory;  // absolute
   PlanSummary plan;

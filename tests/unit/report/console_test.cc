@@ -56,6 +56,19 @@ TEST_F(ConsoleTest, ShowsNothingButMustersOwnLinesWithNone) {
   EXPECT_EQ(stderr_text(), "muster: started\n");
 }
 
+TEST_F(ConsoleTest, FromNowOnItBeginsWithTheUnfinishedLine) {
+  Console console(on_pipes(ConsoleMode::kRank0));
+  append(out(0), "old\nhalf");
+  console.follow(0, out(0), err(0), Console::From::kNow);
+  console.print("looked");
+  EXPECT_EQ(read_until(stderr_pipe_.read_end, "looked\n"), "looked\n");
+  append(out(0), " a line\nnew\n");
+  append(err(0), "a file that appears later is new\n");
+  EXPECT_TRUE(console.finish(5s));
+  EXPECT_EQ(stdout_text(), "half a line\nnew\n");
+  EXPECT_EQ(stderr_text(), "a file that appears later is new\n");
+}
+
 TEST_F(ConsoleTest, ShowsLinesWhileTheRunGoesOn) {
   Console console(on_pipes(ConsoleMode::kRank0));
   follow(console, 0);

@@ -270,7 +270,7 @@ TEST_F(OutcomeTextTest, HasASentenceForEachFailureOfMuster) {
 }
 
 TEST_F(OutcomeTextTest, TellsACancelledRun) {
-  fails_first(std::nullopt, "stopped", SIGINT, "stopped by Ctrl-C", plan::FailureOrigin::kMuster);
+  fails_first(std::nullopt, "stopped", SIGINT, "stopped by SIGINT", plan::FailureOrigin::kMuster);
   outcome_.status = plan::RunStatus::kCancelled;
   outcome_.exit_code = 130;
   others_are_stopped(-1, SIGTERM);
