@@ -11,6 +11,19 @@ find_package(cxxopts REQUIRED)
 pkg_check_modules(HWLOC REQUIRED IMPORTED_TARGET hwloc)
 find_path(XXHASH_INCLUDE_DIR xxhash.h REQUIRED)
 
+# For images that people have already: two files to copy, which need libc and nothing else.
+option(MUSTER_STATIC "Link muster statically but for libc" OFF)
+set(MUSTER_YAML_CPP yaml-cpp)
+set(MUSTER_FMT fmt::fmt)
+set(MUSTER_HWLOC PkgConfig::HWLOC)
+if(MUSTER_STATIC)
+  find_library(MUSTER_STATIC_YAML_CPP libyaml-cpp.a REQUIRED)
+  find_library(MUSTER_STATIC_HWLOC libhwloc.a REQUIRED)
+  set(MUSTER_YAML_CPP ${MUSTER_STATIC_YAML_CPP})
+  set(MUSTER_FMT fmt::fmt-header-only)
+  set(MUSTER_HWLOC ${MUSTER_STATIC_HWLOC})
+endif()
+
 # Test programs that call MPI need its headers; the launcher itself links no MPI.
 find_program(MUSTER_MPICC NAMES mpicc.openmpi mpicc)
 find_program(MUSTER_MPIRUN NAMES mpirun.openmpi mpirun)
