@@ -256,6 +256,17 @@ class Soak(Tree):
         for word in ("commit:", "date:", "machine:", "command:", "ended:"):
             self.assertIn(word, result.stdout)
 
+    def test_runs_all_once_under_each_row_of_seccomp(self):
+        self.write_script(self.repository / "build/release/tests/programs/under_seccomp",
+                          "printf 'one\\ntwo\\n'")
+        self.tool("ctest", 'echo "prefix ${MUSTER_TEST_PREFIX#*/under_seccomp }"')
+        result = self.run_in_tree("scripts/soak", "--seccomp", "-R", "stops",
+                                  MUSTER_SECCOMP_ROWS="EPERM:clone3 ENOSYS:all")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("prefix --errno EPERM clone3 --\n", result.stdout)
+        self.assertIn("prefix --errno ENOSYS one,two --\n", result.stdout)
+        self.assertIn("-L e2e -R stops", self.calls()[-1])
+
     def test_fails_when_a_round_fails(self):
         self.tool("ctest", "exit 8")
         self.assertEqual(self.run_in_tree("scripts/soak", "3").returncode, 8)
