@@ -98,6 +98,17 @@ std::string shell_quoted(std::span<const std::string> words) {
   return join(quoted, " ");
 }
 
+std::string without_controls(std::string_view text) {
+  std::string safe(text);
+  for (std::size_t at = 0; at < safe.size(); ++at) {
+    const auto byte = static_cast<unsigned char>(safe[at]);
+    const auto next = static_cast<unsigned char>(at + 1 < safe.size() ? safe[at + 1] : 0);
+    if ((byte < 0x20 && byte != '\t') || byte == 0x7f) safe[at] = '?';
+    if (byte == 0xc2 && next >= 0x80 && next < 0xa0) safe.replace(at, 2, "??");
+  }
+  return safe;
+}
+
 std::string format_duration(std::chrono::nanoseconds duration) {
   const double seconds = std::chrono::duration<double>(duration).count();
   if (seconds < 0.9995) return printed("%.0f ms", seconds * 1e3);

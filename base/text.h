@@ -25,6 +25,10 @@ std::string did_you_mean_hint(std::string_view word, std::span<const std::string
 std::string shell_quoted(std::string_view word);
 std::string shell_quoted(std::span<const std::string> words);
 
+// With "?" for each byte of a control character but tab (C0, DEL, and C1 as UTF-8 writes it): what
+// somebody else wrote, safe to print, and of the same length.
+std::string without_controls(std::string_view text);
+
 // "850 ms", "12.3 s", "4 min 05 s", "2 h 03 min"
 std::string format_duration(std::chrono::nanoseconds duration);
 

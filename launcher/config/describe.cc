@@ -29,16 +29,6 @@ std::vector<Row> all_rows(const RunConfig& config) {
   return rows;
 }
 
-// One line of a table, whatever stands in it.
-std::string on_one_line(const std::string& text) {
-  std::string line;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    line += c == '\n' ? "\\n" : byte < 0x20 || byte == 0x7F ? "?" : std::string(1, c);
-  }
-  return line;
-}
-
 std::string cell(const Row& row) {
   return std::visit(
       [&](const auto& value) -> std::string {

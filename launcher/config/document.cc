@@ -21,6 +21,8 @@
 #include <sstream>
 #include <utility>
 
+#include "base/text.h"
+
 namespace muster::config {
 namespace {
 
@@ -341,7 +343,7 @@ std::string_view SourceText::line(int number) const {
 Location SourceText::location(Place place) const {
   const std::string_view shown = line(place.line);
   return {file_name_, place.line, place.column,
-          std::string(shown.size() > kLongestShownLine ? std::string_view() : shown)};
+          shown.size() > kLongestShownLine ? "" : without_controls(shown)};
 }
 
 Origin SourceText::origin(Place place) const {

@@ -4,6 +4,8 @@
 #include <limits>
 #include <utility>
 
+#include "base/text.h"
+
 namespace muster::config {
 namespace {
 
@@ -39,14 +41,16 @@ void sort_and_limit(Problems& problems) {
       {ErrorCode::kConfig, std::to_string(more) + " more problems are not shown", {}, {}});
 }
 
+std::string on_one_line(std::string_view text) {
+  std::string line;
+  for (const char c : text) line += c == '\n' ? "\\n" : std::string(1, c == '\t' ? '?' : c);
+  return without_controls(line);
+}
+
 std::string printable(std::string_view text) {
   std::size_t length = std::min(text.size(), kMostShownBytes);
   while (length < text.size() && length > 0 && is_continuation_byte(text[length])) --length;
-  std::string shown;
-  for (const char c : text.substr(0, length)) {
-    const auto byte = static_cast<unsigned char>(c);
-    shown += c == '\n' ? "\\n" : byte < 0x20 || byte == 0x7F ? "?" : std::string(1, c);
-  }
+  const std::string shown = on_one_line(text.substr(0, length));
   return length < text.size() ? shown + "…" : shown;
 }
 

@@ -19,7 +19,10 @@ Error problem_at(const Origin& origin, std::string_view key_path, std::string_vi
 // In file order; a flood (of a file that is no config) is cut, and says so.
 void sort_and_limit(Problems& problems);
 
-// The text for a message: on one line, without control characters, cut when long; and in quotes.
+// The text on one line and without control characters: "\\n" for a newline, "?" for others.
+std::string on_one_line(std::string_view text);
+
+// The same for a message, cut when long; and in quotes.
 std::string printable(std::string_view text);
 std::string in_quotes(std::string_view text);
 

@@ -116,6 +116,17 @@ TEST(FormatUtcTest, IsRfc3339WithMicroseconds) {
   EXPECT_EQ(format_utc(epoch + 7us), "1970-01-01T00:00:00.000007Z");
 }
 
+TEST(WithoutControlsTest, KeepsTextAndTabsAndTheLength) {
+  EXPECT_EQ(without_controls("plain\té€😀"), "plain\té€😀");
+  EXPECT_EQ(without_controls("a\x1b[2Jb\rc\nd\x7f"), "a?[2Jb?c?d?");
+  EXPECT_EQ(without_controls(std::string_view("\0", 1)), "?");
+  EXPECT_EQ(without_controls("\xc2\x9b"
+                             "31m \xc2\xa0"),
+            "??31m \xc2\xa0")
+      << "C1 as UTF-8";
+  EXPECT_EQ(without_controls("cut \xc2"), "cut \xc2");
+}
+
 TEST(CountedTest, KnowsOneFromMany) {
   EXPECT_EQ(counted(0, "rank"), "0 ranks");
   EXPECT_EQ(counted(1, "rank"), "1 rank");

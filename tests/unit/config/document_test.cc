@@ -42,6 +42,12 @@ TEST(Document, PointsAtAByteThatIsNoText) {
               HasSubstr("contains a control character"));
 }
 
+// A file is shown in messages; it must not drive the terminal.
+TEST(Document, ShowsALineWithoutItsControlCharacters) {
+  EXPECT_THAT(problems_of("proces_count: 1 # \x7f \xc2\x9b\rmuster: all is well\n"),
+              HasSubstr("proces_count: 1 # ? ???muster: all is well\n"));
+}
+
 TEST(Document, PointsAtASyntaxError) {
   EXPECT_EQ(problems_of("entry_script: train.py\nlimits: {drain_timeout: 3s\n"),
             "muster: error: cannot read run.yaml as YAML: end of map flow not found\n"
