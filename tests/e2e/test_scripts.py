@@ -1,4 +1,4 @@
-"""scripts/setup, test, demo and soak do what they say, with stand-ins for what they would start."""
+"""The scripts do what they say, with stand-ins for what they would start."""
 
 import os
 import shutil
@@ -193,14 +193,14 @@ class Test(Tree):
             (self.repository / "tests" / name / "CMakeLists.txt").touch()
 
     def test_runs_each_folder_of_tests_in_one_tree_and_one_ctest(self):
-        self.add_folders("unit/base", "unit/plan", "golden", "lint", "e2e", "gpu")
+        self.add_folders("unit/base", "unit/plan", "golden", "lint", "fuzz", "e2e", "gpu")
         self.tool("ctest")
         self.assertEqual(self.run_in_tree("scripts/test", "-R", "x").returncode, 0)
         folders = (self.repository / "build/CTestTestfile.cmake").read_text().split()
         self.assertEqual(sorted(folders), sorted(
             f'subdirs("{folder}")' for folder in
             ("dev/tests/unit/base", "dev/tests/unit/plan", "dev/tests/golden", "dev/tests/lint",
-             "release/tests/e2e", "release/tests/gpu")))
+             "dev/tests/fuzz", "release/tests/e2e", "release/tests/gpu")))
         ctests = [call for call in self.calls() if call.startswith("ctest")]
         self.assertEqual(len(ctests), 1)
         self.assertTrue(ctests[0].endswith(" -R x"), ctests)
@@ -274,6 +274,83 @@ class Soak(Tree):
     def test_refuses_rounds_that_are_no_number(self):
         for rounds in ("0", "many", "-1", ""):
             self.assertEqual(self.run_in_tree("scripts/soak", rounds).returncode, 64)
+
+    def test_repeats_the_tests_with_threads(self):
+        self.tool("ctest")
+        self.assertEqual(self.run_in_tree("scripts/soak", "--tsan", "7").returncode, 0)
+        self.assertIn("build tsan muster_tsan_tests", self.calls())
+        self.assertIn("--preset tsan --repeat until-fail:7", self.calls()[-1])
+
+    def fuzz(self, status, *args):
+        self.tool("clang++")
+        for target in ("config", "frame"):
+            (self.repository / "tests/fuzz/corpus" / target).mkdir(parents=True)
+            self.write_script(self.repository / f"build/fuzz/bin/fuzz_{target}",
+                              f"echo stat::number_of_executed_units: 42 >&2; exit {status}")
+        return self.run_in_tree("scripts/soak", "--fuzz", *args)
+
+    def test_fuzzes_every_target_for_that_long(self):
+        result = self.fuzz(0, "3")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("config: held after 42 inputs\nframe: held after 42 inputs\n", result.stdout)
+        started = [call for call in self.calls() if call.startswith("fuzz_")]
+        self.assertEqual(len(started), 2)
+        for call in started:
+            self.assertIn("-max_total_time=3 ", call)
+
+    def test_fuzzes_the_target_that_is_named(self):
+        self.assertEqual(self.fuzz(0, "3", "frame").returncode, 0)
+        self.assertNotIn("fuzz_config", " ".join(self.calls()))
+
+    def test_fails_when_a_target_breaks(self):
+        result = self.fuzz(77, "3")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("config: BROKEN after 42 inputs", result.stdout)
+
+    def test_refuses_other_words(self):
+        for args in (["--fuzz"], ["--fuzz", "long"], ["--tsan", "0"], ["--fast"]):
+            with self.subTest(args):
+                self.assertEqual(self.run_in_tree("scripts/soak", *args).returncode, 64)
+
+
+class Tidy(Tree):
+    def git(self, *words):
+        subprocess.run(["git", "-C", str(self.repository), "-c", "user.name=A", "-c",
+                        "user.email=a@example.org", *words], check=True, capture_output=True)
+
+    def setUp(self):
+        super().setUp()
+        if shutil.which("git") is None:
+            self.skipTest("no git")
+        self.tool("clang-tidy")
+        for name in ("base/old.cc", "base/changed.cc", "tests/some_test.cc"):
+            (self.repository / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.repository / name).write_text("", encoding="utf-8")
+        self.git("init", "--initial-branch=main")
+        self.git("add", ".")
+        self.git("commit", "-m", "all")
+
+    def checked(self, *args):
+        result = self.run_in_tree("scripts/tidy", *args)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return sorted(call.split()[-1] for call in self.calls() if call.startswith("clang-tidy"))
+
+    def test_checks_what_differs_from_main(self):
+        for name in ("base/changed.cc", "base/new.cc", "tests/some_test.cc"):
+            (self.repository / name).write_text("int x;", encoding="utf-8")
+        self.assertEqual(self.checked(), ["base/changed.cc", "base/new.cc"])
+
+    def test_checks_nothing_when_nothing_differs(self):
+        self.assertEqual(self.checked(), [])
+
+    def test_checks_all_or_what_is_named(self):
+        self.assertEqual(self.checked("--all"), ["base/changed.cc", "base/old.cc"])
+        self.log.unlink()
+        self.assertEqual(self.checked("base/old.cc"), ["base/old.cc"])
+
+    def test_fails_when_a_check_fails(self):
+        self.tool("clang-tidy", "exit 1")
+        self.assertNotEqual(self.run_in_tree("scripts/tidy", "--all").returncode, 0)
 
 
 if __name__ == "__main__":
