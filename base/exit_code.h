@@ -1,5 +1,9 @@
-// The exit codes of Muster's own failures, in one place (README "Exit codes" shows the same table).
+// The exit codes of Muster's own failures, in one place.  docs/exit-codes.md and the README show
+// the same table; a test compares them.
 #pragma once
+
+#include <array>
+#include <string_view>
 
 #include "muster/result.h"
 
@@ -20,6 +24,31 @@ enum class ExitCode : int {
   kNotFound = 127,
   kInterrupted = 130,  // 128 + SIGINT
   kTerminated = 143,   // 128 + SIGTERM
+};
+
+struct ExitCodeRow {
+  ExitCode code;
+  std::string_view meaning;
+};
+
+inline constexpr std::array kExitCodes = {
+    ExitCodeRow{ExitCode::kSuccess, "every rank ended with 0"},
+    ExitCodeRow{ExitCode::kUsage, "the command line makes no sense"},
+    ExitCodeRow{ExitCode::kConfig, "the config cannot be read, or contradicts itself"},
+    ExitCodeRow{ExitCode::kResources,
+                "the node lacks something: cores, limits, a directory for sockets, an Open MPI"},
+    ExitCodeRow{ExitCode::kInternal, "Muster itself, an agent or mpirun broke"},
+    ExitCodeRow{ExitCode::kRunDirectory,
+                "the run directory cannot be written, or its disk is full"},
+    ExitCodeRow{ExitCode::kData, "the source cannot be copied"},
+    ExitCodeRow{ExitCode::kTimeout,
+                "the ranks did not all start in time, or mpirun failed before they had"},
+    ExitCodeRow{ExitCode::kPermission, "not permitted"},
+    ExitCodeRow{ExitCode::kTimeLimit, "`max_run_duration_seconds` was reached"},
+    ExitCodeRow{ExitCode::kNotExecutable, "the program cannot be executed"},
+    ExitCodeRow{ExitCode::kNotFound, "the program was not found"},
+    ExitCodeRow{ExitCode::kInterrupted, "stopped by Ctrl-C (SIGINT)"},
+    ExitCodeRow{ExitCode::kTerminated, "stopped by SIGTERM"},
 };
 
 constexpr int to_int(ExitCode code) {

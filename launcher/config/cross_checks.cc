@@ -39,11 +39,14 @@ void check_backend(Draft& draft) {
   if (draft.backend_given && !readable) return;                 // already reported
   if (draft.source == nullptr && !draft.backend_given) return;  // the command line chooses
   const std::string why = std::to_string(*count.value) + " processes need a distributed_backend";
+  const std::string choose =
+      backend.origin.kind == Origin::Kind::kFlag
+          ? "use --backend mpi (Open MPI starts them) or --backend direct "
+          : "set distributed_backend to mpi (Open MPI starts them) or direct ";
   draft.problems.push_back(
       problem_at(count.origin, "process_count_per_node",
                  draft.backend_given ? why + ", and it is none (" + backend.origin.text + ")" : why,
-                 "set distributed_backend to mpi (Open MPI starts them) or direct (torch-style, "
-                 "without MPI)"));
+                 choose + "(torch-style, without MPI)"));
 }
 
 }  // namespace

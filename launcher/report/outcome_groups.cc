@@ -95,12 +95,12 @@ std::vector<std::string> others_text(const plan::RunOutcome& outcome) {
   }
 
   const bool all = stopped.size() == other_count;
+  const std::string count = std::to_string(other_count);
   const std::string everyone =
-      (first >= 0         ? "the other "
-       : other_count == 1 ? "the "
-                          : "all ") +
-      (other_count == 1 ? std::string(first >= 0 ? "rank" : "one rank")
-                        : counted(static_cast<std::int64_t>(other_count), "rank"));
+      first >= 0         ? (other_count == 1 ? "the other rank" : "the other " + count + " ranks")
+      : other_count == 1 ? "the one rank"
+      : other_count == 2 ? "both ranks"
+                         : "all " + count + " ranks";
   std::vector<std::string> sentences;
   if (!stopped.empty()) {
     const bool cancelled = outcome.status == plan::RunStatus::kCancelled;
@@ -113,6 +113,8 @@ std::vector<std::string> others_text(const plan::RunOutcome& outcome) {
     const std::string who = group.ranks.size() == other_count ? everyone : rank_list(group.ranks);
     if (group.end == first_end) {
       sentences.push_back(who + " failed in the same way");
+    } else if (group.ranks.size() == outcome.ranks.size() && group.end == "was never started") {
+      sentences.push_back("no rank was started");
     } else if (group.end == "exited with 0") {
       sentences.push_back(who + " had ended with 0");
     } else if (group.end.starts_with("was ") && group.ranks.size() > 1) {

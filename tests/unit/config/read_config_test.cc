@@ -178,7 +178,7 @@ TEST(ConfigFromCommand, RefusesSeveralProcessesWithTheBackendNone) {
   EXPECT_EQ(text_of(config.error()),
             "muster: error: -n: 4 processes need a distributed_backend, and it is none "
             "(--backend)\n"
-            "  hint: set distributed_backend to mpi (Open MPI starts them) or direct (torch-style, "
+            "  hint: use --backend mpi (Open MPI starts them) or --backend direct (torch-style, "
             "without MPI)\n");
 }
 

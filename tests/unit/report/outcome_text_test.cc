@@ -220,6 +220,21 @@ TEST_F(OutcomeTextTest, TellsMpirunsEndWithItsLastLines) {
             "  exit code 70, origin: muster\n");
 }
 
+TEST_F(OutcomeTextTest, SpeaksOfTwoRanksAsBoth) {
+  plan_.world_size = 2;
+  outcome_.ranks.resize(2);
+  fails_first(std::nullopt, "mpirun_ended", 70, "killed by SIGKILL (signal 9)",
+              plan::FailureOrigin::kMuster);
+  others_are_stopped(-1, SIGKILL);
+  EXPECT_THAT(report(), HasSubstr("  both ranks were ended because of it: 2 by SIGKILL\n"));
+}
+
+TEST_F(OutcomeTextTest, SaysThatNoRankWasStarted) {
+  for (int each = 0; each < 8; ++each) ends(each, RankEnd::kNotStarted, {});
+  fails_first(std::nullopt, "start_timeout", 75, "", plan::FailureOrigin::kMuster);
+  EXPECT_THAT(report(), HasSubstr("  no rank was started\n"));
+}
+
 TEST_F(OutcomeTextTest, SaysMpirunOnlyOnce) {
   fails_first(std::nullopt, "mpirun_ended", 1, "mpirun exited with 1 before all ranks had started",
               plan::FailureOrigin::kMuster);
