@@ -2,7 +2,6 @@
 
 #include <cerrno>
 #include <csignal>
-#include <cstdio>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
@@ -131,6 +130,28 @@ Result<Answer> ask_version(const std::string& executable, const Environment& env
   return answer;
 }
 
+// What another program says, safe to print.
+std::string safe_lines(const std::string& text) {
+  std::vector<std::string> lines = split(text, '\n');
+  for (std::string& line : lines) line = without_controls(line);
+  return join(lines, "\n");
+}
+
+// "5.0.8rc1" begins with both.
+bool read_major_and_minor(plan::MpirunIdentity& identity) {
+  const std::string& version = identity.version;
+  const std::size_t dot = version.find('.');
+  if (dot == std::string::npos) return false;
+  const auto major = parse_integer(version.substr(0, dot));
+  const std::string rest = version.substr(dot + 1);
+  const auto minor = parse_integer(rest.substr(0, rest.find_first_not_of("0123456789")));
+  const auto fits = [](const auto& number) { return number && *number >= 0 && *number < 1000; };
+  if (!fits(major) || !fits(minor)) return false;
+  identity.major = static_cast<int>(*major);
+  identity.minor = static_cast<int>(*minor);
+  return true;
+}
+
 // Another MPI by its name and version, when its answer is known; else what it says.
 std::string what_else(const std::string& output) {
   struct Other {
@@ -173,7 +194,7 @@ Result<plan::MpirunIdentity> find_mpirun(const Environment& environment) {
   MUSTER_TRY_ASSIGN(const Answer answer, ask_version(executable, environment));
   if (!answer.status || !answer.status->ok()) {
     const std::string how = answer.status ? answer.status->describe() : "did not answer in 20 s";
-    std::string said = answer.output.substr(0, 200);
+    std::string said = safe_lines(answer.output.substr(0, 200));
     said.erase(said.find_last_not_of(" \n") + 1);
     return fail(ErrorCode::kResources,
                 "`" + executable + " --version` " + how + (said.empty() ? "" : ": " + said),
@@ -186,18 +207,19 @@ Result<plan::MpirunIdentity> find_mpirun(const Environment& environment) {
 }
 
 Result<plan::MpirunIdentity> parse_mpirun_version(const std::string& executable,
-                                                  const std::string& output) {
+                                                  const std::string& answer) {
   constexpr std::string_view kMark = "(Open MPI) ";
-  const std::size_t at = output.find(kMark);
+  const std::string output = safe_lines(answer);
+  const std::size_t mark = output.find(kMark);
   plan::MpirunIdentity identity;
   identity.executable = executable;
-  int length = 0;
-  if (at == std::string::npos || std::sscanf(output.c_str() + at + kMark.size(), "%d.%d%n",
-                                             &identity.major, &identity.minor, &length) != 2) {
+  if (mark != std::string::npos) {
+    const std::size_t start = mark + kMark.size();
+    identity.version = output.substr(start, output.find_first_of(" \n\t", start) - start);
+  }
+  if (!read_major_and_minor(identity)) {
     return fail(ErrorCode::kResources, executable + " " + what_else(output), kInstallHint);
   }
-  const std::size_t start = at + kMark.size();
-  identity.version = output.substr(start, output.find_first_of(" \n\t", start) - start);
   return identity;
 }
 

@@ -16,6 +16,6 @@ Result<plan::MpirunIdentity> find_mpirun(const std::map<std::string, std::string
 
 // "mpirun (Open MPI) 4.1.4\n…" → the identity; an error that quotes what else it says.
 Result<plan::MpirunIdentity> parse_mpirun_version(const std::string& executable,
-                                                  const std::string& output);
+                                                  const std::string& answer);
 
 }  // namespace muster::exec

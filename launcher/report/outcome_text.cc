@@ -119,9 +119,9 @@ std::string Report::headline() const {
     return mpirun_ended(first.description) + "," + after;
   }
   if (first.how == "start_timeout") {
-    const std::string limit = format_duration(plan_.limits.join_timeout.value);
-    return with_colon("not all ranks had started within " + limit + " (join_timeout)",
-                      first.description);
+    return "only " + std::to_string(first.value) + " of " + counted(plan_.world_size, "rank") +
+           " had started within " + format_duration(plan_.limits.join_timeout.value) +
+           " (join_timeout)";
   }
   if (first.how == "time_limit") {
     const auto& limit = plan_.limits.max_run_duration.value;

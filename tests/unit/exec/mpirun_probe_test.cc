@@ -73,6 +73,21 @@ TEST(ParseMpirunVersionTest, RefusesWhatHasNoVersion) {
   }
 }
 
+// Anything may be called mpirun; its words end on a terminal.
+TEST(ParseMpirunVersionTest, LetsNoControlCharacterThrough) {
+  const auto other = parse_mpirun_version("m", "\x1b[2Jhello\r\n");
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().message, "m is not Open MPI: it says \"?[2Jhello?\"");
+  EXPECT_EQ(parse_mpirun_version("m", "mpirun (Open MPI) 4.1\x1b[m\n")->version, "4.1?[m");
+}
+
+TEST(ParseMpirunVersionTest, RefusesNumbersThatNoVersionHas) {
+  for (const std::string output : {"(Open MPI) -4.1", "(Open MPI) 4.-1", "(Open MPI) 99999999999.1",
+                                   "(Open MPI) 4.4294967297", "(Open MPI)  4.1"}) {
+    EXPECT_FALSE(parse_mpirun_version("m", output)) << output;
+  }
+}
+
 class FindMpirunTest : public test::ScratchTest {
  protected:
   using Environment = std::map<std::string, std::string>;

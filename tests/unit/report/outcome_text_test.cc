@@ -225,7 +225,7 @@ TEST_F(OutcomeTextTest, SpeaksOfTwoRanksAsBoth) {
   outcome_.ranks.resize(2);
   fails_first(std::nullopt, "mpirun_ended", 70, "killed by SIGKILL (signal 9)",
               plan::FailureOrigin::kMuster);
-  others_are_stopped(-1, SIGKILL);
+  for (int each = 0; each < 2; ++each) ends(each, RankEnd::kStopped, ExitStatus::signaled(SIGKILL));
   EXPECT_THAT(report(), HasSubstr("  both ranks were ended because of it: 2 by SIGKILL\n"));
 }
 
@@ -272,8 +272,8 @@ TEST_F(OutcomeTextTest, HasASentenceForEachFailureOfMuster) {
       headline(2, "agent_lost", 70),
       "muster: rank 2 on node-a was lost after 12.0 s, because its agent (Muster's own program) "
       "ended without a report: the reason");
-  EXPECT_EQ(headline(std::nullopt, "start_timeout", 75),
-            "muster: not all ranks had started within 10 min 00 s (join_timeout): the reason");
+  EXPECT_EQ(headline(std::nullopt, "start_timeout", 3),
+            "muster: only 3 of 8 ranks had started within 10 min 00 s (join_timeout)");
   plan_.limits.max_run_duration.value = 90s;
   EXPECT_EQ(
       headline(std::nullopt, "time_limit", 124),
