@@ -23,8 +23,8 @@ INTRODUCTION = """\
 # Errors
 
 The commonest errors, as the programs show them, with what to do where the message does not say it.
-A test runs each of these commands and compares; only the machine's name and paths, times, sizes and
-run ids are made up. [exit-codes.md](exit-codes.md) explains the codes.
+A test runs each of these commands and compares; only the machine's name, its paths and cgroups, times,
+sizes and run ids are made up. [exit-codes.md](exit-codes.md) explains the codes.
 
 Every message says what was tried, on what, why it failed, and what to do. When ranks ran,
 `runs/<run id>` holds what each of them wrote (`ranks`), what mpirun said (`mpirun.log`), and the same
@@ -117,7 +117,7 @@ Case("A rank crashes", "muster run -n 2 --backend direct -- ./train.sh", 139,
             "system stores any (`core(5)`).")
 Case("A rank is killed", "muster run -n 2 --backend direct -- ./train.sh", 137,
      {"train.sh": BOTH_RUN + "[ $RANK = 0 ] || sleep 30\nkill -KILL $$\n"},
-     advice="Somebody used `kill -9`, or the kernel did because memory ran out: `dmesg` says so.")
+     advice="When the kernel killed it because memory ran out, the report says so, with the limit.")
 Case("mpirun is killed", "muster run -n 2 --backend mpi -- ./train.sh", 70,
      {"train.sh": BOTH_RUN + "[ $RANK = 0 ] || sleep 30\n"
                   "pid=$$\nwhile [ \"$(cat /proc/$pid/comm)\" != mpirun ]; do\n"
@@ -132,6 +132,10 @@ Case("The disk fills up", "muster run --console none -- flood --bytes 400M", 73,
      small_disk=True)
 
 PLACES = (
+    # What can be proven about memory depends on the cgroups of the machine.
+    (re.compile(r"^  (it was not|whether it was) killed for memory.*$", re.MULTILINE),
+     "  it was not killed for memory: its memory cgroup /train counted no OOM kill while it ran, so "
+     "the signal came from elsewhere (kill -9, a scheduler, a limit)"),
     # No space in the runs directory: numbers that differ from run to run.
     (re.compile(r"missing: \d+ bytes of (\S+) from offset \d+"),
      r"missing: 65536 bytes of \1 from offset 1572864"),
