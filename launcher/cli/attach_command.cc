@@ -23,6 +23,7 @@ using report::Console;
 using report::RunPhase;
 
 constexpr auto kLookInterval = 30ms;  // at the files: nobody tells us that they have grown
+constexpr auto kStatusInterval = 1s;
 constexpr auto kConsolePatience = 5s;
 constexpr std::size_t kMaxReport = 1 << 20;
 
@@ -57,6 +58,8 @@ class Attachment {
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   void follow() {
     const auto& directory = run_.found.directory;
     for (int rank = 0; rank < run_.state.view.world_size; ++rank) {
@@ -70,6 +73,7 @@ class Attachment {
   }
 
   void show_status() {
+    status_shown_at_ = Clock::now();
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     console_.set_status(
         report::status_line_text(state_, now - std::chrono::nanoseconds(state_.began_at())));
@@ -87,7 +91,7 @@ class Attachment {
         if (!next) return std::nullopt;
         if (*next) note(**next);
       }
-      show_status();
+      if (Clock::now() - status_shown_at_ >= kStatusInterval) show_status();
       console_.grown();
     }
     return std::nullopt;
@@ -126,6 +130,7 @@ class Attachment {
   SignalFd signals_;
   Console::From from_;
   protocol::RunState state_;
+  Clock::time_point status_shown_at_;
   Console console_;
 };
 

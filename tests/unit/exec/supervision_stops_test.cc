@@ -106,6 +106,19 @@ TEST_F(SupervisionTest, AStoppedRunIs128PlusTheSignal) {
   }
 }
 
+TEST_F(SupervisionTest, AStopThatSomebodyAskedForNamesThem) {
+  world(1);
+  start(0);
+  take(run_->stop_requested(SIGTERM, now_, "muster cancel (user anna)"));
+  EXPECT_EQ(told(), (Phrases{"SIGTERM 0"}));
+  stop(SIGINT);
+  EXPECT_EQ(told(), (Phrases{"kill 0"}));
+  end_quietly(0, 0);
+  leaves_in_order();
+  EXPECT_EQ(outcome().exit_code, 143);
+  EXPECT_EQ(outcome().first_failure->description, "stopped by muster cancel (user anna)");
+}
+
 TEST_F(SupervisionTest, ARankThatFailedBeforeTheStopIsStillNamed) {
   world(2);
   start_all();
