@@ -29,6 +29,7 @@ std::vector<std::string> training_environment(const protocol::RankSpec& spec,
 
   std::set<std::string_view> names;
   for (const std::string& variable : spec.environment()) names.insert(name_of(variable));
+  names.insert(spec.for_mpirun_only().begin(), spec.for_mpirun_only().end());
   for (const std::string& variable : own) {
     if (is_mpi_identity(variable) && !names.contains(name_of(variable))) {
       environment.push_back(variable);

@@ -9,7 +9,7 @@
 namespace muster::agent {
 
 // The spec's variables and, when the spec says so, the MPI identity that mpirun gave this agent
-// ("NAME=value").  What the spec sets wins.
+// ("NAME=value"), without what was meant for mpirun alone.  What the spec sets wins.
 std::vector<std::string> training_environment(const protocol::RankSpec& spec,
                                               const std::vector<std::string>& own);
 

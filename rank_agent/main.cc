@@ -34,6 +34,8 @@ Result<int> own_rank() {
 
 Result<> serve() {
   const pid_t parent = ::getppid();
+  // mpirun signals its ranks' process groups, and its pspawn has left us in its own.
+  static_cast<void>(::setpgid(0, 0));
   MUSTER_TRY_ASSIGN(SignalFd signals, SignalFd::block(all_but_faults()));
   become_child_subreaper();
   if (!set_parent_death_signal(parent_death_signal(), parent)) {

@@ -22,8 +22,9 @@ constexpr CommandRow kCommands[] = {
      .details = "The exit code is the one of the first rank that failed, or one of Muster's own "
                 "(README, \"Exit codes\"). Ctrl-C or SIGTERM ends all ranks orderly "
                 "(limits.stop_grace_period); a second one at once.\n"
-                "Sockets and Open MPI's session lie in MUSTER_RUNTIME_DIR, else XDG_RUNTIME_DIR, "
-                "TMPDIR, /tmp, /dev/shm. NO_COLOR is honoured.",
+                "Sockets lie in MUSTER_RUNTIME_DIR, else XDG_RUNTIME_DIR, TMPDIR, /tmp, /dev/shm; "
+                "Open MPI's session and memory in /dev/shm where it has room. NO_COLOR is "
+                "honoured.",
      .examples = "muster run -n 4 -- python3 train.py --epochs 3\n"
                  "muster run run.yaml --set process_count_per_node=2 -- --epochs 3"},
     {.name = "plan",

@@ -64,6 +64,8 @@ class Execution : public AgentHandler {
 
  private:
   Result<> prepare();
+  Result<> create_streams();
+  void undo_start();
   Result<std::unique_ptr<RankStarter>> start_ranks();
 
   void agent_connected(int rank) override;
@@ -132,6 +134,11 @@ Result<plan::RunOutcome> Execution::run() {
   const auto started_at = std::chrono::system_clock::now();
   MUSTER_TRY(prepare());
   MUSTER_TRY(starter_->start());
+  // mpirun takes its time until it starts the first agent, and nothing is read from the agents yet.
+  if (auto created = create_streams(); !created) {
+    undo_start();
+    return Failure(std::move(created).error());
+  }
   arm_timer();
   arm_start_check();
   if (observer_.wants_ticks()) arm_tick();
@@ -155,14 +162,6 @@ Result<> Execution::prepare() {
   for (const std::string& note : sandbox_notes()) observer_.notice(note);
   for (const pid_t pid : children_of_this_process()) inherited_children_.insert(pid);
   MUSTER_TRY_ASSIGN(nothing_, open_file("/dev/null", O_RDONLY));
-  const int pipe_size = affordable_pipe_size(2 * world_size());
-  for (int rank = 0; rank < world_size(); ++rank) {
-    MUSTER_TRY_ASSIGN(auto streams,
-                      RankStreams::create(loop_, request_.run_directory, rank, request_.attempt,
-                                          request_.runtime.metrics_fifo(rank).string(),
-                                          pipe_size, callbacks_));
-    streams_.push_back(std::move(streams));
-  }
   MUSTER_TRY_ASSIGN(
       server_, AgentServer::listen(loop_, request_.runtime.node_socket(), world_size(), *this));
   signal_watch_ = loop_.on_readable(request_.signals.get(), [this] { read_signals(); });
@@ -171,6 +170,26 @@ Result<> Execution::prepare() {
   }
   MUSTER_TRY_ASSIGN(starter_, start_ranks());
   return {};
+}
+
+Result<> Execution::create_streams() {
+  const int pipe_size = affordable_pipe_size(2 * world_size());
+  for (int rank = 0; rank < world_size(); ++rank) {
+    MUSTER_TRY_ASSIGN(
+        auto streams,
+        RankStreams::create(loop_, request_.run_directory, rank, request_.attempt,
+                            request_.runtime.metrics_fifo(rank).string(), pipe_size, callbacks_));
+    streams_.push_back(std::move(streams));
+  }
+  return {};
+}
+
+// No agent has got its rank yet, so nothing of the run has been started.
+void Execution::undo_start() {
+  starter_->kill();
+  const auto deadline = Clock::now() + kStarterEndWait;
+  while (!starter_->try_reap() && Clock::now() < deadline) muster::detail::pause_briefly();
+  sweep_strangers();
 }
 
 Result<std::unique_ptr<RankStarter>> Execution::start_ranks() {

@@ -61,21 +61,32 @@ std::optional<fs::path> cache_file(const Environment& environment) {
   return fs::path(base) / "muster" / "mpirun-versions";
 }
 
-// One line per program: the key, a tab, the first line of its answer.
-std::optional<std::string> remembered(const fs::path& file, const std::string& key) {
+// What was found out about an mpirun.
+struct Known {
+  std::string version_line;  // the first line of its answer
+  bool has_pspawn = false;
+};
+
+constexpr std::string_view kHasPspawn = "pspawn";
+
+// One line per program: the key, the first line of its answer and what else was found out, with
+// tabs between them.
+std::optional<Known> remembered(const fs::path& file, const std::string& key) {
   const auto text = read_file(file);
   if (!text) return std::nullopt;
   for (const std::string& line : split(*text, '\n')) {
-    if (line.starts_with(key + "\t")) return line.substr(key.size() + 1);
+    const std::vector<std::string> fields = split(line, '\t');
+    if (fields.size() == 3 && fields[0] == key) return Known{fields[1], fields[2] == kHasPspawn};
   }
   return std::nullopt;
 }
 
 // A cache that cannot be written costs a few milliseconds at the next start, nothing else.
-void remember(const fs::path& file, const std::string& key, const std::string& answer) {
+void remember(const fs::path& file, const std::string& key, const Known& known) {
   if (!make_directories(file.parent_path())) return;
   const auto old = read_file(file);
-  std::string text = key + "\t" + answer.substr(0, answer.find('\n')) + "\n";
+  std::string text =
+      fmt::format("{}\t{}\t{}\n", key, known.version_line, known.has_pspawn ? kHasPspawn : "-");
   if (old && old->size() < 16'384) text += *old;
   static_cast<void>(replace_file(file, text));
 }
@@ -85,15 +96,17 @@ struct Answer {
   std::optional<ExitStatus> status;  // nullopt: it took too long
 };
 
-Result<Answer> ask_version(const std::string& executable, const Environment& environment) {
+// Runs a program of `mpirun`'s installation that only answers.
+Result<Answer> ask(const std::string& executable, std::vector<std::string> argv,
+                   const Environment& environment, const std::string& mpirun) {
   MUSTER_TRY_ASSIGN(Pipe pipe, make_pipe());
   MUSTER_TRY_ASSIGN(const Fd nothing, open_file("/dev/null", O_RDONLY));
   ChildSpec spec;
   spec.program = executable;
-  spec.argv = {"mpirun", "--version"};
+  spec.argv = std::move(argv);
   // A surrounding job's variables change what mpirun does even when it is only asked for its name.
   for (const auto& [name, value] : environment) {
-    if (plan::reaches_mpirun(environment, name, executable)) {
+    if (plan::reaches_mpirun(environment, name, mpirun)) {
       spec.environment.push_back(name + "=" + value);
     }
   }
@@ -152,6 +165,17 @@ bool read_major_and_minor(plan::MpirunIdentity& identity) {
   return true;
 }
 
+// Whether this Open MPI 4 was built with its pspawn component, as all that are known are; its
+// ompi_info tells without starting anything.
+bool find_pspawn(const plan::MpirunIdentity& mpirun, const Environment& environment) {
+  if (mpirun.major != 4) return false;
+  const std::string info = (fs::path(mpirun.executable).parent_path() / "ompi_info").string();
+  const auto answer = ask(info, {"ompi_info", "--parsable", "--param", "odls", "pspawn"},
+                          environment, mpirun.executable);
+  return answer && answer->status && answer->status->ok() &&
+         answer->output.find("mca:odls:pspawn:version:") != std::string::npos;
+}
+
 // Another MPI by its name and version, when its answer is known; else what it says.
 std::string what_else(const std::string& output) {
   struct Other {
@@ -187,11 +211,15 @@ Result<plan::MpirunIdentity> find_mpirun(const Environment& environment) {
   const auto key = cache_key(executable);
   const auto cache = cache_file(environment);
   if (key && cache) {
-    if (const auto answer = remembered(*cache, *key)) {
-      if (auto identity = parse_mpirun_version(executable, *answer)) return identity;
+    if (const auto known = remembered(*cache, *key)) {
+      if (auto identity = parse_mpirun_version(executable, known->version_line)) {
+        identity->has_pspawn = known->has_pspawn;
+        return identity;
+      }
     }
   }
-  MUSTER_TRY_ASSIGN(const Answer answer, ask_version(executable, environment));
+  MUSTER_TRY_ASSIGN(const Answer answer,
+                    ask(executable, {"mpirun", "--version"}, environment, executable));
   if (!answer.status || !answer.status->ok()) {
     const std::string how = answer.status ? answer.status->describe() : "did not answer in 20 s";
     std::string said = safe_lines(answer.output.substr(0, 200));
@@ -200,9 +228,12 @@ Result<plan::MpirunIdentity> find_mpirun(const Environment& environment) {
                 "`" + executable + " --version` " + how + (said.empty() ? "" : ": " + said),
                 kInstallHint);
   }
-  MUSTER_TRY_ASSIGN(const plan::MpirunIdentity identity,
-                    parse_mpirun_version(executable, answer.output));
-  if (key && cache) remember(*cache, *key, answer.output);
+  MUSTER_TRY_ASSIGN(plan::MpirunIdentity identity, parse_mpirun_version(executable, answer.output));
+  if (key) identity.has_pspawn = find_pspawn(identity, environment);
+  if (key && cache) {
+    const std::string version_line = answer.output.substr(0, answer.output.find('\n'));
+    remember(*cache, *key, {version_line, identity.has_pspawn});
+  }
   return identity;
 }
 

@@ -46,6 +46,9 @@ protocol::RankSpec rank_spec(const ExecutionRequest& request, int rank) {
   for (const auto& [name, value] : environment) spec.add_environment(name + "=" + value);
 
   spec.set_keep_mpi_identity(plan.mpirun.has_value());
+  if (plan.mpirun) {
+    for (const auto& variable : plan.mpirun->environment) spec.add_for_mpirun_only(variable.name);
+  }
   spec.set_working_directory(plan.working_directory);
   spec.set_bind(placement.bound);
   spec.set_cpuset(placement.cpuset.to_string());

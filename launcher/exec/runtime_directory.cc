@@ -179,6 +179,10 @@ Result<RuntimeDirectories> make_runtime_directories(
     if (auto made = LockedDirectory::create("/dev/shm")) directories.shm = std::move(*made);
   }
   if (mpi_ranks > 1) place_mpi_memory(directories, mpi_ranks, open_mpi_major);
+  if (mpi_ranks > 0 && !directories.shm.path().empty()) {
+    const std::uint64_t needed = shared_memory_needed(mpi_ranks, open_mpi_major) + kMpiSessionBytes;
+    directories.session_in_shm = free_bytes(directories.shm.path()).value_or(0) >= needed;
+  }
   return directories;
 }
 

@@ -1,5 +1,5 @@
-// The directories of one run that are neither the user's nor the run directory: sockets, FIFOs and
-// Open MPI's session (runtime), and Open MPI's shared memory (shm).
+// The directories of one run that are neither the user's nor the run directory: sockets (runtime);
+// FIFOs, Open MPI's session and its shared memory (shm).
 //
 // Both are ours alone (0700), hold a lock for as long as the launcher lives, and are removed at its
 // end; those of a launcher that was killed are removed by the next start, because their lock is
@@ -43,6 +43,7 @@ struct RuntimeDirectories {
   LockedDirectory runtime;
   LockedDirectory shm;  // on a tmpfs if there is one; empty path: Open MPI's files go into runtime
   bool mpi_memory_has_room = true;  // false: ranks are told to send over TCP
+  bool session_in_shm = false;      // there is room for it beside the ranks' memory
   std::string warning;              // about the two above, for a person
 
   std::filesystem::path node_socket() const { return runtime.path() / "node.sock"; }
@@ -51,7 +52,8 @@ struct RuntimeDirectories {
   std::filesystem::path metrics_fifo(int local_rank) const {
     return mpi_shared_memory() / ("metrics." + std::to_string(local_rank));
   }
-  std::filesystem::path mpi_session() const { return runtime.path(); }
+  // PMIx maps files there, which a disk would have to write and is slow to remove.
+  std::filesystem::path mpi_session() const { return session_in_shm ? shm.path() : runtime.path(); }
   std::filesystem::path mpi_shared_memory() const {
     return shm.path().empty() ? runtime.path() : shm.path();
   }

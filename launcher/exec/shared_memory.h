@@ -11,6 +11,9 @@
 
 namespace muster::exec {
 
+// What PMIx takes in Open MPI's session, however many ranks there are.
+inline constexpr std::uint64_t kMpiSessionBytes = 9 << 20;
+
 struct SharedMemoryChoice {
   enum class Place { kShm, kRuntimeDirectory, kNone };
 

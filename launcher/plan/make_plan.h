@@ -16,6 +16,7 @@ struct MpirunIdentity {
   std::string version;     // "4.1.4"
   int major = 0;
   int minor = 0;
+  bool has_pspawn = false;  // Open MPI 4's way to start processes without fork(2)
 };
 
 // What the effects found out before planning; all of it is shown in the plan.

@@ -55,7 +55,7 @@ inline config::RunConfig script_config(int processes, config::Backend backend) {
 inline PlanInputs inputs_for(topology::NodeInventory node) {
   PlanInputs inputs;
   inputs.nodes.push_back(std::move(node));
-  inputs.mpirun = MpirunIdentity{"/usr/bin/mpirun", "4.1.4", 4, 1};
+  inputs.mpirun = MpirunIdentity{"/usr/bin/mpirun", "4.1.4", 4, 1, true};
   inputs.agent_executable = "/opt/muster/bin/muster-agent";
   inputs.caller_environment = {{"PATH", "/usr/bin:/bin"}};
   inputs.current_directory = "/data/here";

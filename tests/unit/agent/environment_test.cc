@@ -37,6 +37,15 @@ TEST(TrainingEnvironmentTest, OpenMpi5sIdentityIsPassedOnToo) {
             (Environment{"OPAL_PREFIX=/moved", "PMIX_PREFIX=/moved", "PRTE_LAUNCHED=1"}));
 }
 
+TEST(TrainingEnvironmentTest, WhatWasMeantForMpirunAloneGoesNoFurther) {
+  protocol::RankSpec spec = spec_with({"OMPI_MCA_btl=self"}, true);
+  spec.add_for_mpirun_only("OMPI_MCA_odls");
+  spec.add_for_mpirun_only("OMPI_MCA_btl");  // the config's word for ranks and mpirun alike
+  EXPECT_EQ(sorted(training_environment(
+                spec, {"OMPI_MCA_odls=pspawn", "OMPI_MCA_odls_base_verbose=1", "OMPI_MCA_btl=x"})),
+            (Environment{"OMPI_MCA_btl=self", "OMPI_MCA_odls_base_verbose=1"}));
+}
+
 TEST(TrainingEnvironmentTest, WithoutMpirunItIsTheSpecsAlone) {
   EXPECT_EQ(training_environment(spec_with({"RANK=1"}, false), kOfMpirun), (Environment{"RANK=1"}));
 }

@@ -2,6 +2,9 @@
 
 #include <sys/stat.h>
 
+#include <tuple>
+
+#include "base/files.h"
 #include "tests/support/scratch.h"
 
 namespace muster::exec {
@@ -178,6 +181,42 @@ TEST_F(FindMpirunTest, TheAnswerOfAProgramFileIsRememberedUntilItChanges) {
   ASSERT_EQ(::utimensat(AT_FDCWD, mpirun().c_str(), times, 0), 0);
   EXPECT_EQ(version_of(environment("mpirun (Open MPI) 9.9.9")), "9.9.9");
   EXPECT_EQ(version_of(environment("mpirun (Open MPI) 8.8.8")), "9.9.9");
+}
+
+TEST_F(FindMpirunTest, OmpiInfoBesideItTellsOfPspawnAndIsRememberedToo) {
+  elf();
+  write("bin/ompi_info",
+        "#!/bin/sh\necho \"$*\" | grep -q 'odls pspawn' || exit 1\n"
+        "echo 'mca:odls:pspawn:version:\"component:4.1.4\"'\n",
+        0755);
+  EXPECT_TRUE(find_mpirun(environment("mpirun (Open MPI) 4.1.4"))->has_pspawn);
+  fs::remove(bin() / "ompi_info");
+  EXPECT_TRUE(find_mpirun(environment("mpirun (Open MPI) 4.1.4"))->has_pspawn);
+  fs::remove_all(scratch() / "cache");
+  EXPECT_FALSE(find_mpirun(environment("mpirun (Open MPI) 4.1.4"))->has_pspawn);
+}
+
+TEST_F(FindMpirunTest, AnOmpiInfoWithoutPspawnThatFailsOrOfOpenMpi5IsNone) {
+  const std::string has_it = "echo 'mca:odls:pspawn:version:'\n";
+  const std::tuple<std::string, std::string> answers[] = {
+      {"echo 'mca:odls:default:version:'\n", "4.1.4"},
+      {has_it + "exit 1\n", "4.1.4"},
+      {has_it, "5.0.11"},
+  };
+  for (const auto& [info, version] : answers) {
+    elf();
+    write("bin/ompi_info", "#!/bin/sh\n" + info, 0755);
+    EXPECT_FALSE(find_mpirun(environment("mpirun (Open MPI) " + version))->has_pspawn) << info;
+    fs::remove_all(scratch() / "cache");
+  }
+}
+
+TEST_F(FindMpirunTest, WhatAnEarlierVersionRememberedIsAskedAgain) {
+  elf();
+  EXPECT_EQ(version_of(environment("mpirun (Open MPI) 4.1.4")), "4.1.4");
+  std::string cache = *read_file(scratch() / "cache/muster/mpirun-versions");
+  write("cache/muster/mpirun-versions", cache.substr(0, cache.rfind('\t')) + "\n");
+  EXPECT_EQ(version_of(environment("mpirun (Open MPI) 4.1.6")), "4.1.6");
 }
 
 TEST_F(FindMpirunTest, AScriptIsAskedEveryTime) {

@@ -9,6 +9,7 @@ namespace muster::plan {
 namespace {
 
 using std::chrono::milliseconds;
+using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -51,6 +52,24 @@ TEST(MpirunCommand, HasOpenMpi5sWordsForOpenMpi5) {
 TEST(MpirunCommand, KnowsThatOpenMpi5CannotBeToldToWaitBeforeItKills) {
   EXPECT_TRUE(mpirun_command(kOpenMpi4, facts(2, 2))->patient);
   EXPECT_FALSE(mpirun_command(kOpenMpi5, facts(2, 2))->patient);
+}
+
+std::vector<std::string> variables(const MpirunIdentity& mpirun) {
+  std::vector<std::string> names;
+  const auto command = mpirun_command(mpirun, facts(2, 2));
+  for (const EnvironmentVariable& variable : command->environment) {
+    names.push_back(variable.name + "=" + variable.value);
+  }
+  return names;
+}
+
+TEST(MpirunCommand, AsksForPspawnOnlyWhereThereIsOne) {
+  MpirunIdentity mpirun = kOpenMpi4;
+  EXPECT_THAT(variables(mpirun), Not(Contains("OMPI_MCA_odls=pspawn")));
+  mpirun.has_pspawn = true;
+  EXPECT_THAT(variables(mpirun), Contains("OMPI_MCA_odls=pspawn"));
+  EXPECT_THAT(line(facts(2, 2), mpirun), Not(HasSubstr("pspawn")))
+      << "the words of the line reach the ranks";
 }
 
 TEST(MpirunCommand, AllowsRootOnlyAsRoot) {
