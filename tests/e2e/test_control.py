@@ -198,7 +198,8 @@ class Status(ControlTest):
                    (running.run_directory / "run.json").exists(), 30, "the run")
         asked = 0
         while asked < 100:
-            batch = [subprocess.Popen([MUSTER, "status", str(running.run_directory), "--json"],
+            batch = [subprocess.Popen([*muster_test.SANDBOX, MUSTER, "status",
+                                       str(running.run_directory), "--json"],
                                       env=self.environment(), stdout=subprocess.DEVNULL)
                      for _ in range(10)]
             for each in batch:
@@ -358,7 +359,7 @@ class Detach(ControlTest):
 
     def test_it_survives_the_end_of_its_session(self):
         # A session leader whose end the kernel tells to its group, as a closed terminal does.
-        words = shlex.join([MUSTER, *map(str, self.run_words("--detach"))])
+        words = shlex.join([*muster_test.SANDBOX, MUSTER, *map(str, self.run_words("--detach"))])
         script = words + " >id"
         shell = subprocess.Popen(["sh", "-c", script + "; sleep 600"],
                                  env=self.environment(), cwd=self.work_dir,

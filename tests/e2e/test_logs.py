@@ -226,8 +226,8 @@ class FollowedLogs(LogsTest):
         running = self.start_ranks(1, PYTHON, "-uc", "import time\n"
                                    "for i in range(20): print(time.time()); time.sleep(0.05)")
         late = []
-        with subprocess.Popen([MUSTER, "logs", "-f"], env=self.environment(),
-                              stdout=subprocess.PIPE) as reader:
+        with subprocess.Popen([*muster_test.SANDBOX, MUSTER, "logs", "-f"],
+                              env=self.environment(), stdout=subprocess.PIPE) as reader:
             for line in reader.stdout:
                 late.append(time.time() - float(line))
         self.assert_code(running.wait(), 0)

