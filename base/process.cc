@@ -105,13 +105,26 @@ bool redirect(int from, int to) noexcept {
   return from < 0 || ::dup2(from, to) == to;
 }
 
+// Shells run a file without "#!" themselves, but not an empty one or a program of another machine.
+bool looks_like_text(const char* path) noexcept {
+  char head[256];
+  const Fd file(::open(path, O_RDONLY | O_CLOEXEC));
+  if (!file) return true;  // may be executed and not read: sh will say so
+  const ssize_t got = ::read(file.get(), head, sizeof head);
+  return got > 0 && std::memchr(head, '\0', static_cast<std::size_t>(got)) == nullptr;
+}
+
 void exec_candidates(Prepared& prepared) noexcept {
   int remembered = ENOENT;
   for (const std::string& candidate : prepared.candidates) {
     ::execve(candidate.c_str(), prepared.argv.data(), prepared.environment.data());
     if (errno == ENOEXEC) {
-      prepared.shell_argv[1] = c_string(candidate);
-      ::execve("/bin/sh", prepared.shell_argv.data(), prepared.environment.data());
+      if (looks_like_text(candidate.c_str())) {
+        prepared.shell_argv[1] = c_string(candidate);
+        ::execve("/bin/sh", prepared.shell_argv.data(), prepared.environment.data());
+      } else {
+        errno = ENOEXEC;
+      }
     }
     // Like execvp: a file that may not be executed is remembered, the search goes on.
     if (errno == EACCES) {
@@ -200,16 +213,32 @@ std::string StartFailure::describe(const ChildSpec& spec) const {
     case Stage::kSetup: return "preparing the process" + why;
     case Stage::kExec: break;
   }
+  const auto problem = format_problem(spec);
+  if (problem) return "executing " + spec.program + ": " + problem->text;
   if (error_number == ENOENT && spec.program.find('/') == std::string::npos) {
     return "executing " + spec.program + ": not found on PATH";
   }
-  const bool present =
-      spec.program.find('/') != std::string::npos && ::access(spec.program.c_str(), F_OK) == 0;
-  if (error_number == ENOENT && present) {
-    return "executing " + spec.program +
-           ": the interpreter that its first line names was not found";
-  }
   return "executing " + spec.program + why;
+}
+
+std::optional<RunProblem> StartFailure::format_problem(const ChildSpec& spec) const {
+  if (stage != Stage::kExec || (error_number != ENOENT && error_number != ENOEXEC)) {
+    return std::nullopt;
+  }
+  const auto file = program_file(spec);
+  return file ? run_problem(*file) : std::nullopt;
+}
+
+std::optional<std::filesystem::path> program_file(const ChildSpec& spec) {
+  const std::filesystem::path directory = spec.working_directory;
+  if (spec.program.find('/') == std::string::npos) {
+    const auto found = find_program(spec.program, spec.search_path);
+    if (!found) return std::nullopt;
+    return directory / *found;
+  }
+  const std::filesystem::path file = directory / spec.program;
+  if (::access(file.c_str(), F_OK) != 0) return std::nullopt;
+  return file;
 }
 
 tl::expected<Child, StartFailure> Child::start(const ChildSpec& spec) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <sys/resource.h>
@@ -11,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/executable.h"
 #include "base/exit_status.h"
 #include "base/fd.h"
 #include "muster/result.h"
@@ -36,6 +38,9 @@ struct ChildSpec {
   std::vector<ResourceLimit> limits;
 };
 
+// The file that exec would take for the child's program; nullopt when there is none.
+std::optional<std::filesystem::path> program_file(const ChildSpec& spec);
+
 // Why a child never became its program.
 struct StartFailure {
   enum class Stage { kFork, kWorkingDirectory, kSetup, kExec };
@@ -47,6 +52,8 @@ struct StartFailure {
   int exit_code() const;
   // "executing ./train: Permission denied"
   std::string describe(const ChildSpec& spec) const;
+  // When exec found the program and the kernel does not run such a file: why.
+  std::optional<RunProblem> format_problem(const ChildSpec& spec) const;
 };
 
 struct Reaped {

@@ -67,11 +67,11 @@ int sharers_of(const MemoryCgroup& cgroup) {
 
 void MemoryWatch::begin() {
   watch(memory_cgroup("self"));
-  log_ = KernelLog::open();
 }
 
 void MemoryWatch::began() {
   machine_before_ = machine_kills();
+  log_ = KernelLog::open();
 }
 
 void MemoryWatch::watch(Result<MemoryCgroup> cgroup) {

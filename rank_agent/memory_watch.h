@@ -15,7 +15,8 @@ class MemoryWatch {
   // Notes where the counters stand, before the training process starts in this process's cgroup.
   void begin();
 
-  // The same for the whole machine's counter, which takes longer to read; right after the start.
+  // The same for what takes longer, the machine's counter and the kernel's log, right after the
+  // start.  What happens between the two is still counted in the cgroup.
   void began();
 
   // Whether the training process has been moved to another cgroup (a wrapper may do that); asked

@@ -1,9 +1,17 @@
 #include "rank_agent/outcome.h"
 
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <unistd.h>
+
+#include <chrono>
 #include <memory>
+
+#include "rank_agent/core_dump.h"
+#include "rank_agent/environment.h"
+#include "rank_agent/full_disks.h"
 
 namespace muster::agent {
 namespace {
@@ -48,6 +56,17 @@ bool is_mpi_launcher(pid_t pid) {
   return false;
 }
 
+// A script that sh has run by mistake ends with one of these: its syntax is wrong, or its first
+// words are no commands.
+constexpr int kCodesOfShells[] = {2, 126, 127};
+
+void add(const char* kind, const RunProblem& problem, protocol::RankEvidence& evidence) {
+  protocol::Finding& added = *evidence.add_findings();
+  added.set_kind(kind);
+  added.set_text(problem.text);
+  added.set_hint(problem.hint);
+}
+
 }  // namespace
 
 std::int64_t realtime_ns() {
@@ -77,6 +96,41 @@ AgentMessage exec_failed_message(const StartFailure& failure, const ChildSpec& s
 
 AgentMessage refused_message(const std::string& contradiction) {
   return not_started_message(TrainingEnded::REFUSED, 70, contradiction);
+}
+
+void add_findings(const StartFailure& failure, const ChildSpec& spec,
+                  protocol::RankEvidence& evidence) {
+  if (const auto problem = failure.format_problem(spec)) {
+    add("exec_format", *problem, evidence);
+  }
+}
+
+void add_findings(const ExitStatus& status, const ChildSpec& spec, pid_t pid,
+                  std::int64_t started_at_ns, protocol::RankEvidence& evidence) {
+  if (status.core_dumped) {
+    char hostname[256] = "";
+    ::gethostname(hostname, sizeof hostname - 1);
+    const CrashFacts facts{pid,        status.value, ::getuid(),
+                           ::getgid(), hostname,     spec.working_directory};
+    const std::chrono::system_clock::time_point started_at(
+        std::chrono::duration_cast<std::chrono::system_clock::duration>(
+            std::chrono::nanoseconds(started_at_ns)));
+    add("core_dump", {core_text(facts, started_at), ""}, evidence);
+  }
+  for (const int code : kCodesOfShells) {
+    if (status != ExitStatus::exited(code)) continue;
+    const auto file = program_file(spec);
+    auto problem = file ? shell_problem(*file) : std::nullopt;
+    // env(1) was found, and did not find what the line names: "python3\r".
+    if (file && !problem && code == 127) problem = run_problem(*file);
+    if (problem) add("exec_format", *problem, evidence);
+  }
+  const bool bus_error = status == ExitStatus::signaled(SIGBUS);
+  const std::string temporary = value_of(spec.environment, "TMPDIR");
+  for (protocol::Finding& found : find_full_disks(
+           {spec.working_directory, temporary.empty() ? "/tmp" : temporary}, bus_error)) {
+    *evidence.add_findings() = std::move(found);
+  }
 }
 
 std::optional<std::string> find_mpi_library(pid_t pid) {

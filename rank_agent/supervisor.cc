@@ -63,6 +63,7 @@ Result<> Supervisor::fetch_spec(int rank, pid_t parent) {
   hello.set_pid(::getpid());
   hello.set_parent_pid(parent);
   MUSTER_TRY(channel_.send(message));
+  memory_.begin();  // while the launcher prepares the spec
   while (!orphaned_ && !leave_ && standard_fds_.empty()) MUSTER_TRY(wait_for_event());
   if (orphaned_) return fail(ErrorCode::kInternal, "the launcher is gone");
   return {};
@@ -98,7 +99,7 @@ Result<> Supervisor::start_training() {
   }
   const std::string binding_note = apply_binding(spec_);
 
-  ChildSpec child;
+  ChildSpec& child = training_spec_;
   child.argv = to_strings(spec_.argv());
   child.program = child.argv.empty() ? "" : child.argv.front();
   child.search_path = value_of(environment, "PATH");
@@ -111,12 +112,14 @@ Result<> Supervisor::start_training() {
   child.parent_death_signal = SIGKILL;
   child.limits = limits_of(spec_);
 
-  memory_.begin();
   auto started = Child::start(child);
   standard_fds_.clear();  // only the training process holds the streams' write ends now
   if (!started) {
     ended_ = true;
-    return channel_.send(exec_failed_message(started.error(), child));
+    MUSTER_TRY(channel_.send(exec_failed_message(started.error(), child)));
+    protocol::AgentMessage evidence;
+    add_findings(started.error(), child, *evidence.mutable_evidence());
+    return channel_.send(evidence);
   }
   training_ = std::move(*started);
   if (held_) training_.signal_group(SIGSTOP);
@@ -124,7 +127,8 @@ Result<> Supervisor::start_training() {
   protocol::AgentMessage message;
   protocol::TrainingStarted& report = *message.mutable_started();
   report.set_pid(training_.pid());
-  report.set_started_at_ns(realtime_ns());
+  started_at_ns_ = realtime_ns();
+  report.set_started_at_ns(started_at_ns_);
   report.set_cpuset(read_affinity(training_.pid()));
   report.set_binding_note(binding_note);
   MUSTER_TRY(channel_.send(message));
@@ -222,6 +226,7 @@ void Supervisor::signal_training(int signal_number) {
 }
 
 Result<> Supervisor::check_training() {
+  const pid_t pid = training_.pid();
   const auto reaped = training_.try_reap();
   if (!reaped) return {};
   ended_ = true;
@@ -232,13 +237,14 @@ Result<> Supervisor::check_training() {
   protocol::AgentMessage message = ended_message(*reaped);
   message.mutable_ended()->set_by_agent(killing_);
   MUSTER_TRY(channel_.send(message));
-  return reaped->status.ok() || killing_ ? Result<>() : report_evidence(*reaped);
+  return reaped->status.ok() || killing_ ? Result<>() : report_evidence(reaped->status, pid);
 }
 
-Result<> Supervisor::report_evidence(const Reaped& reaped) {
-  const bool killed = reaped.status == ExitStatus::signaled(SIGKILL);
+Result<> Supervisor::report_evidence(const ExitStatus& status, pid_t pid) {
   protocol::AgentMessage message;
-  *message.mutable_evidence()->mutable_memory() = memory_.facts(killed);
+  protocol::RankEvidence& evidence = *message.mutable_evidence();
+  *evidence.mutable_memory() = memory_.facts(status == ExitStatus::signaled(SIGKILL));
+  add_findings(status, training_spec_, pid, started_at_ns_, evidence);
   return channel_.send(message);
 }
 

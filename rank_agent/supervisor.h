@@ -38,7 +38,7 @@ class Supervisor {
   Result<> check_training();
   Result<> look_for_mpi_library();
   void look_for_cgroup();
-  Result<> report_evidence(const Reaped& reaped);
+  Result<> report_evidence(const ExitStatus& status, pid_t pid);
   Result<> report_if_quiet();
   void signal_training(int signal_number);
   void reap_strangers();
@@ -49,7 +49,9 @@ class Supervisor {
   SignalFd signals_;
   protocol::RankSpec spec_;
   std::vector<Fd> standard_fds_;  // stdin, stdout, stderr of the training process
+  ChildSpec training_spec_;
   Child training_;
+  std::int64_t started_at_ns_ = 0;
   bool ended_ = false;  // the training process has ended, or never started
   bool quiet_said_ = false;
   bool held_ = false;     // the run stands still (Ctrl-Z): what starts now stops at once

@@ -10,6 +10,8 @@
 #include <string>
 
 #include "base/fd.h"
+#include "launcher/exec/error_file.h"
+#include "launcher/exec/last_words.h"
 #include "launcher/exec/memory_verdict.h"
 
 namespace muster::exec {
@@ -42,6 +44,35 @@ int killed_in(const std::string& cgroup, const std::map<int, protocol::RankEvide
   return killed;
 }
 
+void add(std::optional<plan::Evidence> evidence, plan::RankOutcome& rank) {
+  if (!evidence) return;
+  if (rank.cause.empty()) rank.cause = evidence->kind;
+  rank.evidence.push_back(std::move(*evidence));
+}
+
+// A full disk is a fact beside the failure; it is the cause when the rank said so, or got SIGBUS.
+bool explains(const std::string& kind, const plan::RankOutcome& rank) {
+  if (kind == "shm_full") return rank.status == ExitStatus::signaled(SIGBUS);
+  return kind == "exec_format";
+}
+
+void add_findings(const protocol::RankEvidence& found, plan::RankOutcome& rank) {
+  for (const protocol::Finding& finding : found.findings()) {
+    if (rank.cause.empty() && explains(finding.kind(), rank)) rank.cause = finding.kind();
+    rank.evidence.push_back({finding.kind(), finding.text(), finding.hint()});
+  }
+}
+
+void add_last_words(const std::string& words, plan::RankOutcome& rank) {
+  if (!rank.error && rank.status.how == ExitStatus::How::kExited) {
+    if (auto exception = python_exception(words)) {
+      rank.error = plan::TrainingError{std::move(*exception), std::nullopt, "stderr"};
+    }
+  }
+  add(missing_library(words, rank.status), rank);
+  add(lack_of_room(words), rank);
+}
+
 std::string with_cause(const std::string& description, const std::string& cause) {
   if (cause == "oom") return "killed for memory (SIGKILL)";
   if (cause == "oom_likely") return description + ", most likely for memory";
@@ -54,11 +85,18 @@ void explain_failures(const store::RunDirectory& directory, int attempt,
                       const std::map<int, protocol::RankEvidence>& found,
                       plan::RunOutcome& outcome) {
   for (plan::RankOutcome& rank : outcome.ranks) {
+    rank.error = read_error_file(error_file_path(directory, rank.rank, attempt));
     const auto evidence = found.find(rank.rank);
-    if (evidence == found.end() || rank.end != plan::RankEnd::kExited) continue;
-    const protocol::MemoryFacts& memory = evidence->second.memory();
-    const std::string last_words = end_of_file(directory.rank_stderr(rank.rank, attempt));
-    judge_memory(memory, last_words, killed_in(memory.cgroup(), found, outcome), rank);
+    if (evidence == found.end()) continue;
+    if (rank.end == plan::RankEnd::kExited) {
+      const std::string words = end_of_file(directory.rank_stderr(rank.rank, attempt));
+      const protocol::MemoryFacts& memory = evidence->second.memory();
+      judge_memory(memory, words, killed_in(memory.cgroup(), found, outcome), rank);
+      add_findings(evidence->second, rank);
+      add_last_words(words, rank);
+    } else if (rank.end == plan::RankEnd::kExecFailed) {
+      add_findings(evidence->second, rank);
+    }
 
     if (outcome.first_failure && outcome.first_failure->rank == rank.rank) {
       outcome.first_failure->cause = rank.cause;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "launcher/exec/open_mpi_places.h"
+#include "launcher/exec/error_file.h"
 #include "launcher/plan/rank_environment.h"
 
 namespace muster::exec {
@@ -35,9 +36,7 @@ protocol::RankSpec rank_spec(const ExecutionRequest& request, int rank) {
   std::map<std::string, std::string> environment = request.rank_environment;
   environment["MUSTER_METRICS"] = request.runtime.metrics_fifo(rank).string();
   environment["TORCHELASTIC_ERROR_FILE"] =
-      (request.run_directory.root() /
-       store::RunDirectory::attempt_directory(rank, request.attempt) / "error.json")
-          .string();
+      error_file_path(request.run_directory, rank, request.attempt).string();
   if (!plan.mpirun) {
     // An MPI program that was started without mpirun leaves its files where they are removed.
     add_open_mpi_places(request.runtime, environment);

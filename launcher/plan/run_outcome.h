@@ -39,6 +39,13 @@ struct Evidence {
   friend bool operator==(const Evidence&, const Evidence&) = default;
 };
 
+// The exception that ended a training program, in its own words.
+struct TrainingError {
+  std::string message;         // "ValueError: loss is nan at step 1200"
+  std::optional<WallTime> at;  // when, as far as the program said
+  std::string source;          // "error_file" | "stderr"
+};
+
 struct RankOutcome {
   int rank = 0;
   RankEnd end = RankEnd::kNotStarted;
@@ -52,6 +59,7 @@ struct RankOutcome {
   std::string binding_note;  // how the read-back differs from the plan; empty: it does not
   std::string mpi_library;   // file name of an MPI library seen mapped; may be empty
   ResourceUsage usage;
+  std::optional<TrainingError> error;
   std::vector<Evidence> evidence;
   std::string cause;  // what the evidence says of the end in one word: "oom"; empty: nothing
 };

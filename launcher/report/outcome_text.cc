@@ -7,6 +7,7 @@
 #include "base/process_limits.h"
 #include "base/text.h"
 #include "collector/store/run_directory.h"
+#include "launcher/report/console_text.h"
 #include "launcher/report/last_lines.h"
 #include "launcher/report/outcome_groups.h"
 #include "launcher/report/status_line.h"
@@ -21,7 +22,8 @@ using plan::RunOutcome;
 
 constexpr std::size_t kLastLines = 20;
 constexpr std::size_t kLastBytes = 256 * 1024;
-constexpr int kLongestLine = 400;        // code points of a rank's line
+constexpr int kLongestLine = 400;  // code points of a rank's line
+constexpr int kLongestException = 160;
 constexpr std::size_t kMostEntries = 5;  // gaps, warnings; run.json has all
 
 class Report {
@@ -94,6 +96,24 @@ std::string with_colon(const std::string& words, const std::string& description)
   return description.empty() ? words : words + ": " + description;
 }
 
+// What a program wrote, safe for a terminal.
+std::string printable(const std::string& text) {
+  std::string lines;
+  ConsoleLines console({false, ""});
+  console.add(text, lines);
+  console.flush(lines);
+  if (lines.ends_with('\n')) lines.pop_back();
+  return lines;
+}
+
+// " (ValueError: loss is nan at step 1200)", from a rank whose program exited.
+std::string exception_text(const plan::RankOutcome* rank) {
+  const bool told = rank != nullptr && rank->error && rank->status.how == ExitStatus::How::kExited;
+  if (!told) return "";
+  const std::string& message = rank->error->message;
+  return " (" + elided(printable(message.substr(0, message.find('\n'))), kLongestException) + ")";
+}
+
 // From "killed by SIGKILL", with or without the subject before it.
 std::string mpirun_ended(std::string words) {
   if (words.empty()) return "mpirun ended before the ranks did";
@@ -153,7 +173,7 @@ std::string Report::headline_of_rank(const FirstFailure& first, int rank) const 
                       known ? ended->detail : "");
   }
   const std::string failed = plan_.world_size == 1 ? " failed after " : " failed first, after ";
-  return with_colon(who + failed + took, first.description);
+  return with_colon(who + failed + took, first.description) + exception_text(ended);
 }
 
 const plan::RankOutcome* Report::outcome_of(int rank) const {
@@ -181,7 +201,11 @@ void Report::evidence() {
   if (ended == nullptr) return;
   const bool told = ended->detail.empty() || outcome_.first_failure->how == "agent_lost";
   if (!told) line(ended->detail);
-  for (const plan::Evidence& each : ended->evidence) line(elided(each.text, kLongestLine));
+  for (const plan::Evidence& each : ended->evidence) {
+    // Why a program could not be executed is in the headline.
+    if (outcome_.first_failure->description.find(each.text) != std::string::npos) continue;
+    line(elided(printable(each.text), kLongestLine));
+  }
 }
 
 // The first one: what explains most comes first.

@@ -52,6 +52,13 @@ bool has_status(const plan::RankOutcome& rank) {
   return rank.end != RankEnd::kNotStarted && rank.end != RankEnd::kAgentLost;
 }
 
+Json error_json(const std::optional<plan::TrainingError>& error) {
+  if (!error) return nullptr;
+  return {{"message", error->message},
+          {"timestamp", time_or_null(error->at)},
+          {"source", error->source}};
+}
+
 Json evidence_json(const std::vector<plan::Evidence>& evidence) {
   Json all = Json::array();
   for (const plan::Evidence& each : evidence) {
@@ -77,6 +84,7 @@ Json rank_json(const plan::RankOutcome& rank, const PlanSummary& plan, int attem
   json["core_dumped"] = rank.status.core_dumped;
   json["exec_failure"] = text_or_null(rank.exec_failure);
   json["detail"] = text_or_null(rank.detail);
+  json["error"] = error_json(rank.error);
   json["cause"] = text_or_null(rank.cause);
   json["evidence"] = evidence_json(rank.evidence);
   json["started_at"] = time_or_null(rank.started_at);

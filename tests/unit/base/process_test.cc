@@ -141,8 +141,11 @@ TEST_F(ProcessTest, AScriptWithoutAFirstLineIsRunByTheShell) {
   EXPECT_EQ(output.text, (scratch() / "script").string() + "|a b|c\n");
 }
 
-TEST_F(ProcessTest, AnEmptyExecutableFileIsAScriptThatSucceeds) {
-  EXPECT_TRUE(run_child_process(program(write("empty", "", 0755).string())).status.ok());
+// Shells take it for a script that succeeds; a training that did nothing has not succeeded.
+TEST_F(ProcessTest, AnEmptyExecutableFileIsRefused) {
+  const auto child = Child::start(program(write("empty", "", 0755).string()));
+  ASSERT_FALSE(child);
+  EXPECT_EQ(child.error().exit_code(), 126);
 }
 
 TEST_F(ProcessTest, SearchesPathInItsOrder) {

@@ -170,6 +170,22 @@ TEST_F(OutcomeTextTest, TellsEvidenceAndItsHint) {
   EXPECT_THAT(report(), Not(HasSubstr("make room")));
 }
 
+TEST_F(OutcomeTextTest, TellsTheExceptionInTheHeadline) {
+  rank_exits_first(3, 1);
+  rank(3).error = plan::TrainingError{"ValueError: \x1b[2Jnan\nand more", std::nullopt, "stderr"};
+  EXPECT_THAT(report(), HasSubstr("after 2.0 s: exited with 1 (ValueError: ^[[2Jnan)\n"));
+  rank(3).status = ExitStatus::signaled(SIGABRT);
+  EXPECT_THAT(report(), Not(HasSubstr("ValueError"))) << "it did not end by the exception";
+}
+
+TEST_F(OutcomeTextTest, TellsWhyAProgramCannotBeStartedOnce) {
+  ends(0, RankEnd::kExecFailed, ExitStatus::exited(126));
+  rank(0).evidence = {{"exec_format", "it is an empty file", "see whether it was copied"}};
+  fails_first(0, "exec_failed", 126, "executing ./train: it is an empty file");
+  EXPECT_THAT(report(), HasSubstr("executing ./train: it is an empty file\n  the other"));
+  EXPECT_THAT(report(), HasSubstr("  hint: see whether it was copied\n"));
+}
+
 TEST_F(OutcomeTextTest, TellsEqualFailuresOnce) {
   rank_exits_first(3, 7);
   for (int other = 0; other < 8; ++other) ends(other, RankEnd::kExited, ExitStatus::exited(7));

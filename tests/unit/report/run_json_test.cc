@@ -53,6 +53,7 @@ RunRecord failed() {
   outcome.ranks[1].cpuset = {2, 3};
   outcome.ranks[1].usage = {1.5, 0.25, 1 << 20};
   outcome.ranks[1].evidence = {{"oom_kill_of_other", "a worker", "use less"}, {"note", "b", ""}};
+  outcome.ranks[1].error = plan::TrainingError{"ValueError: \xff", kStart + 1s, "error_file"};
   outcome.ranks[1].cause = outcome.first_failure->cause = "oom_of_child";
   outcome.gaps = {{"ranks/00000/attempt-0/stdout.log", 5, std::nullopt, "drain_timeout"}};
   outcome.warnings = {"of the run"};
@@ -124,6 +125,10 @@ TEST(RunJson, TellsHowEachRankEnded) {
   EXPECT_EQ(ranks[1]["started_at"], "2023-11-14T22:13:20.001000Z");
   EXPECT_EQ(ranks[1]["usage"]["user_seconds"], 1.5);
   EXPECT_EQ(ranks[1]["usage"]["max_rss_bytes"], 1 << 20);
+  EXPECT_TRUE(ranks[0]["error"].is_null());
+  EXPECT_EQ(ranks[1]["error"]["message"], "ValueError: \xef\xbf\xbd");
+  EXPECT_EQ(ranks[1]["error"]["timestamp"], "2023-11-14T22:13:21.000000Z");
+  EXPECT_EQ(ranks[1]["error"]["source"], "error_file");
   EXPECT_TRUE(ranks[0]["cause"].is_null());
   EXPECT_EQ(ranks[0]["evidence"], json::array());
   EXPECT_EQ(ranks[1]["cause"], "oom_of_child");
