@@ -126,7 +126,7 @@ class Bench:
             raise Waived(f"{name} is not built")
         return str(path)
 
-    def mpirun(self, ranks, *words, safe=True):
+    def mpirun(self, ranks, *words, safe=True, prefix="--mca"):
         """As a user types it, with what keeps it from refusing and, unless told not to, hanging."""
         if MPIRUN is None:
             raise Waived("no mpirun on PATH")
@@ -136,7 +136,7 @@ class Bench:
         if ranks > CORES:
             argv.append("--oversubscribe")
         if safe:
-            argv += ["--mca", "odls_base_num_threads", "0"]
+            argv += [prefix, "odls_base_num_threads", "0"]
         return [*argv, "-np", str(ranks), *words]
 
     def run_line(self, ranks, *words, options=()):
