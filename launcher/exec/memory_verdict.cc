@@ -110,7 +110,7 @@ class Verdict {
     rank_.cause = "oom";
     std::string where = "the whole machine was out of memory";
     if (own_kill_->limited() == "?") {
-      where = "its memory cgroup " + facts_.cgroup() + " was at its limit";
+      where = "its memory cgroup " + facts_.cgroup() + " was out of memory" + limit_text(facts_);
     } else if (!own_kill_->limited().empty()) {
       where = "memory cgroup " + own_kill_->limited() + " was at its limit";
       if (is_in(own_kill_->limited(), facts_.limited()) && facts_.limit_bytes() > 0) {

@@ -18,7 +18,8 @@ from pathlib import Path
 import muster_test
 from muster_test import PYTHON, ROUNDS, program
 
-LIMIT = "24M"
+# Far above what Muster itself uses: the kernel kills the largest process.
+LIMIT = "96M"
 SWAP_OF = {1: "memory.memsw.limit_in_bytes", 2: "memory.swap.max"}
 # Without CAP_SYSLOG the kernel's log is closed, as it is in most containers.
 NO_KERNEL_LOG = ("setpriv", "--bounding-set=-syslog", "--inh-caps=-syslog")
@@ -119,9 +120,11 @@ class Memory(EvidenceTest):
         for number in range(ROUNDS):
             rank = number % 2
             result = self.run_ranks(program("eats_memory"), "--rank", rank, prefix=self.inside())
+            # Of more than ten kills in five seconds the kernel leaves out whose limit it was.
             self.assert_killed_for_memory(
-                result, rank, rf"the kernel's OOM killer ended process \d+ \(eats_memory\): memory "
-                rf"cgroup \S*{self.cgroup.name} was at its limit of 24\.0 MiB")
+                result, rank, r"the kernel's OOM killer ended process \d+ \(eats_memory\): (its )?"
+                rf"memory cgroup \S*{self.cgroup.name} was (at its limit of|out of memory, limit) "
+                r"96\.0 MiB")
 
     def test_a_rank_in_a_cgroup_of_its_own_is_known_by_its_count(self):
         for number in range(ROUNDS):
@@ -132,7 +135,7 @@ class Memory(EvidenceTest):
                                     prefix=self.closed_log())
             self.assert_killed_for_memory(
                 result, rank, rf"its memory cgroup \S*/rank-{number} counted 1 OOM kill while it "
-                r"ran, limit 24\.0 MiB \(of \S+\), peak 24\.0 MiB, and nothing but this rank")
+                r"ran, limit 96\.0 MiB \(of \S+\), peak 96\.0 MiB, and nothing but this rank")
 
     def test_without_the_log_a_shared_cgroup_makes_it_likely(self):
         for number in range(ROUNDS):
@@ -141,7 +144,7 @@ class Memory(EvidenceTest):
                                     prefix=(*self.inside(), *self.closed_log()))
             self.assert_first(result, rank, "signaled", signal.SIGKILL, 137, "oom_likely")
             self.assertIn("killed by SIGKILL (signal 9), most likely for memory", result.stderr)
-            self.assertIn("counted 1 OOM kill while it ran, limit 24.0 MiB, peak", result.stderr)
+            self.assertIn("counted 1 OOM kill while it ran, limit 96.0 MiB, peak", result.stderr)
 
     def test_a_sibling_that_is_killed_for_memory_is_not_the_rank_that_kill_9_ended(self):
         # Its worker is killed for memory; then the rank is killed by a signal from outside.

@@ -1,6 +1,6 @@
 // A rank, or a worker of one, that takes memory until the kernel ends it.
 //
-//   eats_memory [--rank R] [--cgroup DIR] [--worker] [--kill] [--bytes 64M]
+//   eats_memory [--rank R] [--cgroup DIR] [--worker] [--kill] [--bytes 192M]
 //
 // Only the rank of --rank does anything; the others sleep.  It moves itself into the memory cgroup
 // of --cgroup and stays there for a moment before it eats.  With --worker a child eats, and the
@@ -46,7 +46,7 @@ int feed_worker(std::uint64_t bytes) {
 
 int main(int argc, char** argv) {
   std::string cgroup;
-  std::uint64_t bytes = 64 << 20;
+  std::uint64_t bytes = 192 << 20;
   bool worker = false;
   bool kill_itself = false;
   bool chosen = true;

@@ -66,6 +66,14 @@ TEST_F(MemoryVerdictTest, TheKernelsLogNamesTheProcess) {
   EXPECT_NE(rank_.evidence[0].hint, "");
 }
 
+TEST_F(MemoryVerdictTest, ALogThatDoesNotSayWhoseLimitItWasIsEnough) {
+  facts_.set_kills(1);
+  logged(4711, "", "?");
+  judge();
+  EXPECT_EQ(rank_.cause, "oom");
+  EXPECT_THAT(text(), HasSubstr("its memory cgroup /job was out of memory, limit 512.0 MiB, peak"));
+}
+
 TEST_F(MemoryVerdictTest, TheMachineWasOutOfMemory) {
   facts_.set_kills(1);
   logged(4711, "/job", "");
