@@ -7,9 +7,10 @@
 #include <cxxopts.hpp>
 
 #include <algorithm>
-#include <array>
 
 #include "base/text.h"
+#include "launcher/cli/commands.h"
+#include "launcher/cli/given_values.h"
 #include "launcher/cli/options.h"
 
 namespace muster::cli {
@@ -17,69 +18,9 @@ namespace {
 
 using config::Origin;
 using config::Override;
-using Given = std::map<std::string, std::vector<GivenValue>, std::less<>>;
 
 std::string try_help(const std::string& command) {
   return "`muster " + command + " --help` lists the options";
-}
-
-// "--console al" or "MUSTER_CONSOLE=al", as it was given.
-std::string as_given(const GivenValue& value) {
-  return value.by + (value.by.starts_with('-') ? " " : "=") + value.text;
-}
-
-Result<> check_choice(const OptionRow& option, const GivenValue& value) {
-  const auto choices = choices_of(option);
-  // The config checks what goes into it, and its messages know more.
-  if (choices.empty() || !option.key.empty()) return {};
-  if (std::find(choices.begin(), choices.end(), value.text) != choices.end()) return {};
-  const std::string near = did_you_mean_hint(value.text, choices);
-  return fail(ErrorCode::kUsage, as_given(value) + " is not a choice",
-              near.empty() ? "write one of " + join(choices, ", ") : near);
-}
-
-// Whether a switch is on: "--json", "--json=false", MUSTER_JSON=1.
-Result<bool> switch_is_on(const GivenValue& value) {
-  constexpr std::array kOn = {"1", "true", "yes", "on"};
-  constexpr std::array kOff = {"0", "false", "no", "off"};
-  if (std::find(kOn.begin(), kOn.end(), value.text) != kOn.end()) return true;
-  if (std::find(kOff.begin(), kOff.end(), value.text) != kOff.end()) return false;
-  return fail(ErrorCode::kUsage, as_given(value) + " is neither on nor off",
-              "write 1 to switch it on, or 0");
-}
-
-Result<> add(const OptionRow& option, GivenValue value, Given& given) {
-  if (!option.takes_value()) {
-    MUSTER_TRY_ASSIGN(const bool on, switch_is_on(value));
-    if (!on) return {};
-    value.text.clear();
-  }
-  MUSTER_TRY(check_choice(option, value));
-  given[std::string(option.name)].push_back(std::move(value));
-  return {};
-}
-
-// Inside a rank it names the run around us, and no new one.
-bool names_the_run_around(const std::string& variable, const CallerEnvironment& environment) {
-  return variable == "MUSTER_RUN_ID" && environment.contains("MUSTER_METRICS");
-}
-
-Result<Given> given_by_variables(const std::string& command, const CallerEnvironment& environment) {
-  Given given;
-  for (const OptionRow* option : options_of(command)) {
-    const std::string name = variable_of(*option);
-    const auto variable = environment.find(name);
-    if (name.empty() || variable == environment.end() || variable->second.empty()) continue;
-    if (names_the_run_around(name, environment)) continue;
-    if (!option->repeats) {
-      MUSTER_TRY(add(*option, {variable->second, name}, given));
-      continue;
-    }
-    for (const std::string& line : split(variable->second, '\n')) {
-      if (!line.empty()) MUSTER_TRY(add(*option, {line, name}, given));
-    }
-  }
-  return given;
 }
 
 Failure unknown_option(const std::string& command, const std::string& word) {
@@ -111,6 +52,16 @@ cxxopts::Options known_to_cxxopts(const std::string& command) {
   return known;
 }
 
+// torchrun's "1:1" and "1:4": as many nodes as there may be.
+std::string most_nodes(const std::string& text) {
+  return text.substr(text.find(':') + 1);
+}
+
+// mpirun has its short words with one dash: -np.
+std::string spelled(const std::string& name) {
+  return (name.size() < 4 ? "-" : "--") + name;
+}
+
 // Fills `line.words`; returns the options.
 Result<Given> given_by_words(const std::string& command, std::span<const std::string> words,
                              CommandLine& line) {
@@ -128,9 +79,13 @@ Result<Given> given_by_words(const std::string& command, std::span<const std::st
     }
     for (const auto& argument : parsed.arguments()) {
       const OptionRow* option = find_option(command, argument.key());
-      const std::string by =
-          argument.key() == option->name ? shown_name(*option) : "--" + argument.key();
-      MUSTER_TRY(add(*option, {argument.value(), by}, given));
+      const bool own = argument.key() == option->name;
+      const GivenValue value{argument.value(), own ? shown_name(*option) : spelled(argument.key())};
+      if (!own) {
+        const std::string text = option->name == "nodes" ? most_nodes(value.text) : value.text;
+        line.echoes.push_back({value.by + " " + value.text, shown_name(*option) + " " + text});
+      }
+      MUSTER_TRY(add_given(*option, value, given));
     }
   } catch (const std::exception& problem) {
     return fail(ErrorCode::kUsage, "muster " + command + ": " + problem.what(), try_help(command));
@@ -138,27 +93,74 @@ Result<Given> given_by_words(const std::string& command, std::span<const std::st
   return given;
 }
 
-Origin origin_of(const GivenValue& value) {
+Origin origin_of(const OptionRow& option, const GivenValue& value) {
+  if (!value.by.starts_with('-')) return {Origin::Kind::kEnvironment, value.by, std::nullopt};
+  const std::string own = shown_name(option);
+  const bool alias = value.by != own && value.by != "--" + std::string(option.name);
+  return {Origin::Kind::kFlag, alias ? value.by + " (" + own + ")" : value.by, std::nullopt};
+}
+
+// Whether the text is a port; 0 leaves the choice to whoever opens it.
+Result<> check_port(const GivenValue& value) {
+  const auto port = parse_integer(value.text);
+  if (port && *port >= 0 && *port <= 65535) return {};
+  return fail(ErrorCode::kUsage, as_given(value) + ": it is no port",
+              "write a number from 1 to 65535, or leave it out: Muster finds a free one");
+}
+
+// One option that sets one key.
+Result<> add_override(const OptionRow& option, const GivenValue& value, CommandLine& line) {
+  std::string text = option.takes_value() ? value.text : std::string(option.switch_value);
+  if (option.name == "nodes") text = most_nodes(text);
+  if (option.name == "master-port") {
+    MUSTER_TRY(check_port(value));
+    if (parse_integer(value.text) == 0) {
+      line.echoes.push_back({as_given(value), "a free port, as without it"});
+      return {};
+    }
+  }
+  line.overrides.push_back({std::string(option.key), text, origin_of(option, value)});
+  return {};
+}
+
+// "-x NAME=VALUE", or "-x NAME" for the value that this process has.
+void add_variable(const GivenValue& value, const CallerEnvironment& environment,
+                  CommandLine& line) {
+  const std::size_t equals = value.text.find('=');
+  const std::string name = value.text.substr(0, equals);
+  std::string text = equals == std::string::npos ? "" : value.text.substr(equals + 1);
+  if (equals == std::string::npos) {
+    const auto here = environment.find(name);
+    if (here == environment.end()) {
+      line.warnings.push_back(as_given(value) + ": there is no such variable here; write " + name +
+                              "=VALUE to set one");
+      return;
+    }
+    text = here->second;
+  }
   const bool flag = value.by.starts_with('-');
-  return {flag ? Origin::Kind::kFlag : Origin::Kind::kEnvironment, value.by, std::nullopt};
+  line.overrides.push_back(
+      {"environment.variables." + name,
+       std::move(text),
+       {flag ? Origin::Kind::kFlag : Origin::Kind::kEnvironment, as_given(value), std::nullopt}});
 }
 
 // What sets the config: --set first, because an option of its own says it more plainly.
-Result<> add_overrides(const std::string& command, const Given& given,
-                       std::vector<Override>& overrides) {
+Result<> add_overrides(const Given& given, const CallerEnvironment& environment,
+                       CommandLine& line) {
   if (const auto sets = given.find("set"); sets != given.end()) {
     for (const GivenValue& value : sets->second) {
       MUSTER_TRY_ASSIGN(Override made, config::parse_set(value.text, value.by));
-      overrides.push_back(std::move(made));
+      line.overrides.push_back(std::move(made));
     }
   }
-  for (const OptionRow* option : options_of(command)) {
+  if (const auto variables = given.find("env"); variables != given.end()) {
+    for (const GivenValue& value : variables->second) add_variable(value, environment, line);
+  }
+  for (const OptionRow* option : options_of(line.command)) {
     const auto found = given.find(option->name);
-    if (option->key.empty() || found == given.end()) continue;
-    const GivenValue& value = found->second.back();
-    overrides.push_back({std::string(option->key),
-                         option->takes_value() ? value.text : std::string(option->switch_value),
-                         origin_of(value)});
+    if (option->key.empty() || found == given.end() || found->second.empty()) continue;
+    MUSTER_TRY(add_override(*option, found->second.back(), line));
   }
   return {};
 }
@@ -202,6 +204,14 @@ Result<> fill_in(CommandLine& line) {
   line.topology_file = line.text("topology").value_or("");
   line.runs_dir = line.text("runs-dir").value_or(line.runs_dir);
   line.run_id = line.text("run-id");
+  if (line.has("oversubscribe")) {
+    line.echoes.push_back({"--oversubscribe", "resources.oversubscribe=allow, the default"});
+  }
+  if (line.has("node-rank") && line.text("node-rank") != "0") {
+    return fail(ErrorCode::kUsage,
+                as_given(line.given.find("node-rank")->second.back()) + ": a run has one node",
+                "leave it out, or write 0: the first node is number 0");
+  }
   if (line.run_id) MUSTER_TRY(check_run_id(line.given.find("run-id")->second.back()));
   return {};
 }
@@ -224,21 +234,29 @@ std::vector<std::string> CommandLine::texts(std::string_view option) const {
 
 Result<CommandLine> parse_command_line(const std::string& command,
                                        std::span<const std::string> words,
-                                       const CallerEnvironment& environment) {
+                                       const CallerEnvironment& environment,
+                                       const IsProgram& is_program) {
   CommandLine line;
   line.command = command;
-  const auto dashes = std::find(words.begin(), words.end(), "--");
-  if (dashes != words.end()) line.after_dashes.emplace(dashes + 1, words.end());
-  MUSTER_TRY_ASSIGN(Given flags, given_by_words(command, {words.begin(), dashes}, line));
+  const CommandRow* row = find_command(command);
+  const bool takes_program = row != nullptr && row->words == CommandRow::Words::kConfig;
+  MUSTER_TRY_ASSIGN(OwnWords own, in_own_words(command, words, takes_program, is_program));
+  line.after_dashes = std::move(own.program);
+  line.program_kind = own.kind;
+  MUSTER_TRY_ASSIGN(Given flags, given_by_words(command, own.words, line));
   if (line.help) return line;
+  line.echoes.insert(line.echoes.end(), own.echoes.begin(), own.echoes.end());
   MUSTER_TRY_ASSIGN(Given variables, given_by_variables(command, environment));
+  line.warnings = warnings_of_variables(environment);
 
   // The later counts.
-  MUSTER_TRY(add_overrides(command, variables, line.overrides));
-  MUSTER_TRY(add_overrides(command, flags, line.overrides));
+  MUSTER_TRY(add_overrides(variables, environment, line));
+  MUSTER_TRY(add_overrides(flags, environment, line));
   line.given = std::move(flags);
   line.given.merge(variables);
-  return fill_in(line).transform([&] { return std::move(line); });
+  std::erase_if(line.given, [](const auto& option) { return option.second.empty(); });
+  MUSTER_TRY(fill_in(line));
+  return line;
 }
 
 }  // namespace muster::cli

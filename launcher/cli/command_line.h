@@ -2,13 +2,14 @@
 // of options; nothing is done here.
 #pragma once
 
-#include <map>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "launcher/cli/given_values.h"
+#include "launcher/cli/habits.h"
 #include "launcher/config/read_config.h"
 #include "launcher/report/console.h"
 #include "muster/result.h"
@@ -17,27 +18,23 @@ namespace muster::cli {
 
 enum class Format { kText, kJson, kArgv };
 
-// One value of an option, and who gave it.
-struct GivenValue {
-  std::string text;  // "" for a switch
-  std::string by;    // "--console", "MUSTER_CONSOLE"
-};
-
 // What a command is given; each command accepts its own options only.
 struct CommandLine {
   std::string command;
   std::vector<std::string> whole;  // with argv[0], for the record of a run
   bool help = false;
   std::vector<std::string> words;                        // that are no options, before `--`
-  std::optional<std::vector<std::string>> after_dashes;  // words after `--`
+  std::optional<std::vector<std::string>> after_dashes;  // words after `--`, or of a program
+  ProgramKind program_kind = ProgramKind::kProgram;
+  std::vector<Echo> echoes;  // of words that torchrun or mpirun have
 
-  // By the option's own long name, in the order in which they were given.
-  std::map<std::string, std::vector<GivenValue>, std::less<>> given;
-
+  Given given;  // options, from words and variables
   bool has(std::string_view option) const { return given.contains(option); }
   // Of several values the last.
   std::optional<std::string> text(std::string_view option) const;
   std::vector<std::string> texts(std::string_view option) const;
+
+  std::vector<std::string> warnings;  // of misspelt variables
 
   // What the commands need in other types.
   std::vector<config::Override> overrides;  // of the config, in the order of precedence
@@ -52,9 +49,9 @@ struct CommandLine {
 
 // `command` is the subcommand's name; `words` what follows it; `environment` the caller's.  Errors:
 // kUsage, with a suggestion.
-using CallerEnvironment = std::map<std::string, std::string>;
 Result<CommandLine> parse_command_line(const std::string& command,
                                        std::span<const std::string> words,
-                                       const CallerEnvironment& environment);
+                                       const CallerEnvironment& environment,
+                                       const IsProgram& is_program = {});
 
 }  // namespace muster::cli

@@ -18,15 +18,18 @@ constexpr CommandRow kCommands[] = {
      .function = run_command,
      .words = Words::kConfig,
      .usage = "[options] CONFIG [-- extra script arguments]\n"
-              "[options] -- PROGRAM [arguments]",
+              "[options] -- PROGRAM [arguments]\n"
+              "[options] SCRIPT.py [arguments]\n"
+              "[options] -m MODULE [arguments]",
      .details = "The exit code is the one of the first rank that failed, or one of Muster's own "
                 "(README, \"Exit codes\"). Ctrl-C or SIGTERM ends all ranks orderly "
-                "(limits.stop_grace_period); a second one at once.\n"
+                "(--stop-grace-period); a second one at once.\n"
                 "Sockets lie in MUSTER_RUNTIME_DIR, else XDG_RUNTIME_DIR, TMPDIR, /tmp, /dev/shm; "
                 "Open MPI's session and memory in /dev/shm where it has room. NO_COLOR is "
                 "honoured.",
      .examples = "muster run -n 4 -- python3 train.py --epochs 3\n"
-                 "muster run run.yaml --set process_count_per_node=2 -- --epochs 3"},
+                 "muster run run.yaml --set process_count_per_node=2 -- --epochs 3\n"
+                 "muster run --nproc-per-node 4 train.py --epochs 3"},
     {.name = "plan",
      .summary = "show what a run would do: placement, environment, the exact mpirun line",
      .function = plan_command,

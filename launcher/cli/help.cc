@@ -6,11 +6,15 @@
 
 #include "base/text.h"
 #include "launcher/cli/options.h"
+#include "launcher/cli/reference_pages.h"
 
 namespace muster::cli {
 namespace {
 
 constexpr std::size_t kWidth = 80;
+constexpr const char* kVariables =
+    "Every option has a variable: MUSTER_ and its name in capitals, --runs-dir is MUSTER_RUNS_DIR. "
+    "A flag wins over a variable, a variable over the config.";
 constexpr std::size_t kHelpColumn = 35;  // where an option's sentence begins
 
 // Columns of a terminal: bytes that continue a character take none.
@@ -62,7 +66,8 @@ std::string usage_lines(const CommandRow& command) {
 }
 
 std::string options_by_heading(std::string_view command) {
-  const auto rows = options_of(command);
+  auto rows = options_of(command);
+  std::erase_if(rows, [](const OptionRow* row) { return row->hidden; });
   std::vector<std::string_view> headings;
   for (const OptionRow* row : rows) {
     if (std::find(headings.begin(), headings.end(), row->heading) == headings.end()) {
@@ -86,6 +91,12 @@ std::string paragraphs(std::string_view text) {
     lines += "\n" + wrapped(paragraph, 0) + "\n";
   }
   return lines;
+}
+
+bool has_variables(std::string_view command) {
+  const auto rows = options_of(command);
+  return std::any_of(rows.begin(), rows.end(),
+                     [](const OptionRow* row) { return row->has_variable; });
 }
 
 }  // namespace
@@ -113,6 +124,9 @@ std::string help_text(const CommandRow& command) {
   const std::string name(command.name);
   std::string text = wrapped("muster " + name + ": " + std::string(command.summary), 0) + "\n\n";
   text += usage_lines(command) + options_by_heading(name) + paragraphs(command.details);
+  if (has_variables(command.name)) {
+    text += "\n" + wrapped(kVariables, 0) + "\n";
+  }
   if (!command.examples.empty()) {
     text += "\nexamples:\n";
     for (const std::string& line : split(command.examples, '\n')) text += "  " + line + "\n";
@@ -121,6 +135,7 @@ std::string help_text(const CommandRow& command) {
 }
 
 CommandResult help_command(const CommandLine& line) {
+  if (line.has("markdown")) return print(environment_page());
   if (line.words.empty()) return print(help_text());
   const CommandRow* command = find_command(line.words.front());
   return print(command == nullptr ? help_text() : help_text(*command));

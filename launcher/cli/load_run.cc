@@ -1,12 +1,16 @@
 #include "launcher/cli/load_run.h"
 
+#include <cstdlib>
 #include <filesystem>
 #include <pwd.h>
+#include <span>
 #include <unistd.h>
 
 #include "base/files.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "launcher/cli/process_counts.h"
+#include "launcher/cli/python_facts.h"
 #include "launcher/exec/mpirun_probe.h"
 #include "launcher/topology/hwloc_source.h"
 
@@ -106,12 +110,47 @@ void ensure_home(std::map<std::string, std::string>& environment) {
     environment["HOME"] = "/";
 }
 
+// What stands after `--`, or from the first word of a program on.
+Result<std::vector<std::string>> program_argv(const CommandLine& line) {
+  std::vector<std::string> argv = *line.after_dashes;
+  if (line.program_kind == ProgramKind::kModule) argv.insert(argv.begin(), "-m");
+  if (line.program_kind == ProgramKind::kScript) {
+    std::error_code error;
+    if (!fs::is_regular_file(argv.front(), error)) {
+      return Failure(Error{ErrorCode::kConfig, "the script " + argv.front() + " does not exist",
+                           near_file_hint(argv.front()), std::nullopt});
+    }
+  }
+  if (line.program_kind != ProgramKind::kProgram) argv.insert(argv.begin(), "python3");
+  return argv;
+}
+
+// The form without a file.
+tl::expected<config::RunConfig, Problems> config_of_program(
+    const CommandLine& line, std::span<const config::Override> overrides) {
+  if (!line.after_dashes || line.after_dashes->empty()) {
+    return one_problem(usage("nothing to run: no config and no command",
+                             "`muster run run.yaml`, or `muster run -n 4 -- python3 train.py`"));
+  }
+  auto argv = program_argv(line);
+  if (!argv) return one_problem(std::move(argv).error());
+  auto config = config::config_from_command(std::move(*argv), overrides);
+  if (config && line.program_kind != ProgramKind::kProgram) {
+    std::get<config::Program>(config->run.value).argv.front() = config->python_interpreter.value;
+  }
+  return config;
+}
+
 Result<> look_at_node(const CommandLine& line, LoadedRun& run) {
   run.inputs.caller_environment = caller_environment();
   ensure_home(run.inputs.caller_environment);
   run.inputs.running_as_root = ::geteuid() == 0;
   run.inputs.is_first_process = ::getpid() == 1;
   run.inputs.current_directory = fs::current_path().string();
+  run.inputs.python = find_python(run.config, run.inputs.caller_environment);
+  for (const Echo& echo : line.echoes) {
+    run.inputs.command_line.push_back({echo.given, echo.meaning, "command line"});
+  }
   MUSTER_TRY_ASSIGN(run.inputs.agent_executable, find_agent());
   topology::TopologyOptions options;
   options.xml_file = line.topology_file;
@@ -126,6 +165,16 @@ Result<> look_at_node(const CommandLine& line, LoadedRun& run) {
 }
 
 }  // namespace
+
+bool is_program_here(const std::string& word) {
+  std::error_code error;
+  const fs::path path = word;
+  if (fs::is_directory(path, error)) return false;
+  if (fs::exists(path, error)) return ::access(word.c_str(), X_OK) == 0;
+  const char* search_path = std::getenv("PATH");
+  return word.find('/') == std::string::npos &&
+         find_program(word, search_path == nullptr ? "" : search_path).has_value();
+}
 
 std::map<std::string, std::string> caller_environment() {
   std::map<std::string, std::string> environment;
@@ -147,21 +196,16 @@ tl::expected<config::RunConfig, Problems> load_config(const CommandLine& line,
   }
   if (line.words.size() > 1) return one_problem(too_many_files(line));
   auto config = [&]() -> tl::expected<config::RunConfig, Problems> {
-    if (line.words.empty()) {
-      if (!line.after_dashes || line.after_dashes->empty()) {
-        return one_problem(
-            usage("nothing to run: no config and no command",
-                  "`muster run run.yaml`, or `muster run -n 4 -- python3 train.py`"));
-      }
-      return config::config_from_command(*line.after_dashes, line.overrides);
-    }
+    auto overrides = with_counts(line.overrides);
+    if (!overrides) return one_problem(std::move(overrides).error());
+    if (line.words.empty()) return config_of_program(line, *overrides);
     const std::string& name = line.words.front();
     auto text = read_config_file(name);
     if (!text) return one_problem(std::move(text).error());
     config_text = *text;
     const fs::path directory = fs::absolute(name).lexically_normal().parent_path();
     auto read = config::read_config(
-        *text, name, directory.string(), line.overrides,
+        *text, name, directory.string(), *overrides,
         [&](const config::RunConfig& found) { return config::check_paths(found, here.string()); });
     if (read && line.after_dashes) read->extra_arguments = *line.after_dashes;
     return read;

@@ -32,4 +32,7 @@ tl::expected<LoadedRun, Problems> load_run(const CommandLine& line);
 
 std::map<std::string, std::string> caller_environment();
 
+// Whether the word names a program: a file here that may be executed, or one on PATH.
+bool is_program_here(const std::string& word);
+
 }  // namespace muster::cli

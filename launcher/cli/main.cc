@@ -59,11 +59,14 @@ CommandResult dispatch(const std::vector<std::string>& words) {
   if (auto possible = answer_denied_calls(); !possible) {
     return tl::unexpected<Problems>(Problems{std::move(possible).error()});
   }
-  auto line = parse_command_line(name, rest, caller_environment());
+  auto line = parse_command_line(name, rest, caller_environment(), is_program_here);
   if (!line) return tl::unexpected<Problems>(Problems{std::move(line).error()});
   if (line->help) return print(help_text(*command));
   if (auto wrong = check_words(*command, *line)) {
     return tl::unexpected<Problems>(Problems{std::move(*wrong)});
+  }
+  for (const std::string& warning : line->warnings) {
+    std::fprintf(stderr, "muster: warning: %s\n", warning.c_str());
   }
   line->whole = words;
   return command->function(*line);

@@ -26,6 +26,7 @@ struct OptionRow {
   bool reaches_ranks = false;          // its variable also holds for a `muster` that a rank starts
   std::string_view key = {};           // of the run config that it sets
   std::string_view switch_value = {};  // what a switch sets the key to
+  bool hidden = false;                 // from help: for generators of pages
 
   bool takes_value() const { return !argument.empty(); }
   bool belongs_to(std::string_view command) const;

@@ -55,8 +55,12 @@ std::string summary_line(const LoadedRun& run, const plan::LaunchPlan& plan,
   std::string text = "muster: " + counted(plan.world_size, "rank") + " on " +
                      plan.nodes.front().hostname + ", " + starter + ", run directory " +
                      run_directory;
-  if (!run.backend_note.empty()) text += " (backend " + run.backend_note + ")";
-  return text;
+  std::vector<std::string> notes;
+  if (!run.backend_note.empty()) notes.push_back("backend " + run.backend_note);
+  for (const plan::Reason& each : run.inputs.command_line) {
+    notes.push_back(each.subject + " is " + each.value);
+  }
+  return notes.empty() ? text : text + " (" + join(notes, "; ") + ")";
 }
 
 // What every failure of the run directory before the start has in common.
@@ -259,6 +263,7 @@ Result<int> RunSession::conclude(plan::RunOutcome outcome) {
   context.run_directory = shown_directory_;
   // Results may take all that is left of a stop_budget, and more.
   if (outcome.finish_by) static_cast<void>(record_outcome(outcome));
+  if (run_.inputs.python) context.python3 = run_.inputs.python->python3;
   collect_outputs(outcome, context.outputs);
   directory_->release_reserve();  // not before: outputs may take all the room that is left
   if (plan_.mpirun) {

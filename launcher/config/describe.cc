@@ -46,6 +46,17 @@ std::string cell(const Row& row) {
       row.value);
 }
 
+// "-n  (run.yaml:7:25 says 2)"
+std::string origin_cell(const Origin& origin) {
+  std::vector<std::string> hidden;
+  for (const Replaced& each : origin.replaced) {
+    // A --set names its value itself.
+    const bool told = each.by.ends_with("=" + each.value);
+    hidden.push_back(told ? each.by : each.by + " says " + each.value);
+  }
+  return on_one_line(hidden.empty() ? origin.text : origin.text + "  (" + join(hidden, ", ") + ")");
+}
+
 nlohmann::ordered_json json_value(const Shown& shown) {
   return std::visit(
       [](const auto& value) -> nlohmann::ordered_json {
@@ -63,7 +74,7 @@ nlohmann::ordered_json json_value(const Shown& shown) {
 std::string describe_text(const RunConfig& config) {
   TextTable table({{"key"}, {"value"}, {"origin"}});
   for (const Row& row : all_rows(config)) {
-    table.add_row({on_one_line(row.key), cell(row), on_one_line(row.origin.text)});
+    table.add_row({on_one_line(row.key), cell(row), origin_cell(row.origin)});
   }
   return table.to_string();
 }
@@ -71,8 +82,12 @@ std::string describe_text(const RunConfig& config) {
 std::string describe_json(const RunConfig& config) {
   nlohmann::ordered_json settings = nlohmann::ordered_json::array();
   for (const Row& row : all_rows(config)) {
-    settings.push_back(
-        {{"key", row.key}, {"value", json_value(row.value)}, {"origin", row.origin.text}});
+    nlohmann::ordered_json setting = {
+        {"key", row.key}, {"value", json_value(row.value)}, {"origin", row.origin.text}};
+    for (const Replaced& each : row.origin.replaced) {
+      setting["replaced"].push_back({{"value", each.value}, {"origin", each.by}});
+    }
+    settings.push_back(std::move(setting));
   }
   nlohmann::ordered_json json;
   json["file"] = nullptr;

@@ -21,6 +21,17 @@ std::string entry_name(const Value& value) {
   return value.path.substr(value.key->path.size() + 1);
 }
 
+// For "run.yaml:7:25 says 2".
+std::string in_short(const Node& node) {
+  switch (node.kind) {
+    case Node::Kind::kScalar: return node.text;
+    case Node::Kind::kNull: return "nothing";
+    case Node::Kind::kList: return "a list";
+    case Node::Kind::kMapping: return "names with values";
+  }
+  return {};
+}
+
 void read_entries(const Value& value, Draft& draft) {
   if (value.node->kind == Node::Kind::kNull) return;
   if (value.node->kind != Node::Kind::kMapping) {
@@ -302,6 +313,8 @@ void Draft::refuse(const Value& value, std::string_view why, std::string hint) {
 Value value_of(const Entry& entry, const Key* key, const std::string& path, Draft& draft) {
   if (const auto flag = draft.flags.find(path); flag != draft.flags.end()) {
     flag->second.used = true;
+    flag->second.origin.replaced.push_back(
+        {draft.source->origin(entry.value_place).text, in_short(*entry.value)});
     return {key, path, &flag->second.node, flag->second.origin, flag->second.origin};
   }
   return {key, path, entry.value.get(), draft.source->origin(entry.value_place),

@@ -116,7 +116,13 @@ void take_flags(std::span<const Override> overrides, Draft& draft) {
     }
     Node node;
     if (!flag.value.empty()) node = Node{Node::Kind::kScalar, flag.value};
-    draft.flags[flag.key_path] = FlagValue{std::move(node), flag.origin};
+    Origin origin = flag.origin;
+    if (const auto before = draft.flags.find(flag.key_path); before != draft.flags.end()) {
+      origin.replaced.push_back({before->second.origin.text, before->second.node.text});
+      origin.replaced.insert(origin.replaced.end(), before->second.origin.replaced.begin(),
+                             before->second.origin.replaced.end());
+    }
+    draft.flags[flag.key_path] = FlagValue{std::move(node), std::move(origin)};
   }
 }
 

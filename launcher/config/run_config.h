@@ -15,12 +15,19 @@
 
 namespace muster::config {
 
+// A value that another one hides: what the file says where there is a flag.
+struct Replaced {
+  std::string by;  // "run.yaml:7:25"
+  std::string value;
+};
+
 struct Origin {
   enum class Kind { kDefault, kFile, kSet, kFlag, kEnvironment, kDerived };
 
   Kind kind = Kind::kDefault;
   std::string text = "default";  // "run.yaml:7:25", "--set node_count=2", "-n", "derived: 1 GPU …"
   std::optional<Location> location = {};  // with kFile: for messages that point at the value
+  std::vector<Replaced> replaced = {};    // the nearest first
 };
 
 template <typename T>

@@ -214,7 +214,9 @@ Result<LaunchPlan> make_plan(const RunConfig& config, const PlanInputs& inputs,
   choose_working_directory(config, inputs.current_directory, plan);
   if (plan.backend == Backend::kMpi) MUSTER_TRY(plan_mpirun(config, inputs, plan));
   MUSTER_TRY(plan_environment(config, inputs, start, plan));
+  if (inputs.python) explain_python(*inputs.python, plan);
   explain_limits(plan.limits, plan);
+  plan.reasons.insert(plan.reasons.end(), inputs.command_line.begin(), inputs.command_line.end());
   if (!plan.in_place && !start.working_directory.empty()) {
     plan.working_directory = start.working_directory;
   }

@@ -19,6 +19,16 @@ struct MpirunIdentity {
   bool has_pspawn = false;  // Open MPI 4's way to start processes without fork(2)
 };
 
+// The Python that ranks will run, as their PATH and the config have it.
+struct PythonFacts {
+  std::string word;         // as the run names it: "python3"
+  std::string executable;   // full path; "" when there is none
+  std::string python3;      // without `executable`: the python3 that PATH has instead; or ""
+  std::string environment;  // prefix of the virtual or conda environment that it belongs to; or ""
+  std::string known_by;     // how that is known: "VIRTUAL_ENV", "pyvenv.cfg"
+  std::string active;       // "VIRTUAL_ENV=/srv/venv": the one that is active, when it is another
+};
+
 // What the effects found out before planning; all of it is shown in the plan.
 struct PlanInputs {
   std::vector<topology::NodeInventory> nodes;  // by node_rank
@@ -27,7 +37,9 @@ struct PlanInputs {
   bool running_as_root = false;
   bool is_first_process = false;  // PID 1: of a container, or of a PID namespace
   std::map<std::string, std::string> caller_environment;
-  std::string current_directory;  // absolute
+  std::string current_directory;      // absolute
+  std::optional<PythonFacts> python;  // nullopt: the run has none that is known
+  std::vector<Reason> command_line;   // words of other launchers, and what they are here
 };
 
 // Values that only a start can know; `muster plan` passes the text "<set at start>".

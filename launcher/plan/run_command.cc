@@ -62,4 +62,22 @@ void choose_working_directory(const config::RunConfig& config, const std::string
                                     : "in place: the current directory"});
 }
 
+void explain_python(const PythonFacts& python, LaunchPlan& plan) {
+  if (python.executable.empty()) {
+    const std::string instead = python.python3.empty() ? "" : "; python3 is " + python.python3;
+    plan.reasons.push_back({"interpreter", python.word, "not found on the ranks' PATH" + instead});
+    return;
+  }
+  std::string why = python.word == python.executable ? "named by the run"
+                                                     : "the first " + python.word + " on PATH";
+  if (!python.environment.empty()) {
+    why += ", of the environment " + python.environment + " (" + python.known_by + ")";
+  }
+  plan.reasons.push_back({"interpreter", python.executable, why});
+  if (python.active.empty()) return;
+  plan.warnings.push_back(python.active + " is active, and the ranks run " + python.executable +
+                          ", which PATH has first; activate it again, or name its Python in "
+                          "environment.python.interpreter");
+}
+
 }  // namespace muster::plan

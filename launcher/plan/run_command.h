@@ -6,6 +6,7 @@
 
 #include "launcher/config/run_config.h"
 #include "launcher/plan/launch_plan.h"
+#include "launcher/plan/make_plan.h"
 
 namespace muster::plan {
 
@@ -15,5 +16,9 @@ std::vector<std::string> rank_argv(const config::RunConfig& config);
 // Sets working_directory, in_place and source_directory, and says why.
 void choose_working_directory(const config::RunConfig& config, const std::string& current_directory,
                               LaunchPlan& plan);
+
+// Says which Python the ranks run and where it comes from; warns when another environment is
+// active.
+void explain_python(const PythonFacts& python, LaunchPlan& plan);
 
 }  // namespace muster::plan

@@ -290,6 +290,12 @@ void Report::outputs() {
        format_bytes(context_.outputs.bytes) + ")");
 }
 
+// Whether it runs `python`, itself or by the shell: Debian has python3 alone.
+bool wants_python(const std::vector<std::string>& argv) {
+  const bool shell = argv.size() > 2 && argv[0] == "/bin/sh";
+  return !argv.empty() && (argv[0] == "python" || (shell && argv[2].starts_with("python ")));
+}
+
 // For failures of the surroundings; a training program's failure is explained by its own words.
 void Report::hint() {
   if (!outcome_.first_failure) return;
@@ -300,6 +306,9 @@ void Report::hint() {
   } else if (how == "exec_failed" &&
              outcome_.first_failure->description.find("starting a process") != std::string::npos) {
     line(std::string("hint: ") + kProcessLimitHint);
+  } else if (outcome_.first_failure->value == 127 && wants_python(plan_.argv) &&
+             !context_.python3.empty()) {
+    line("hint: there is no python on the ranks' PATH; python3 is " + context_.python3);
   } else if (how == "exec_failed" && outcome_.first_failure->value == 127) {
     line(
         "hint: a program is found on PATH or by a path (./train.sh); a Python script needs its "

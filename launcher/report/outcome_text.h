@@ -18,7 +18,8 @@ struct ReportContext {
   std::string run_id;
   std::string run_directory;  // as shown; also where the ranks' last lines are read from
   int attempt = 0;
-  OutputsSummary outputs;                    // what is in its outputs/
+  OutputsSummary outputs;  // what is in its outputs/
+  std::string python3;     // what ranks find on PATH for want of a `python`; or ""
   std::vector<std::string> mpirun_log_tail;  // mpirun's last words, with last_lines()
 };
 

@@ -119,13 +119,12 @@ class BadConfigs(BadInputTest):
 
 class BadCommandLines(BadInputTest):
     def test_a_command_without_its_dashes(self):
-        self.write("train.py", "print('hello')\n")
-        self.assert_refused(["run", "-n", "2", "python", "train.py"], USAGE,
-                            "-- python train.py")
+        self.assert_refused(["run", "-n", "2", "no-such-program", "train.py"], USAGE,
+                            "-- no-such-program train.py")
 
-    def test_a_script_alone_without_its_dashes(self):
-        self.write("train.py", "print('hello')\n")
-        self.assert_refused(["run", "train.py"], CONFIG, "train.py")
+    def test_a_script_that_is_no_config_by_its_name(self):
+        self.write("train.sh", "echo hello\n")
+        self.assert_refused(["run", "train.sh"], CONFIG, "train.sh")
 
     def test_an_unknown_option_has_a_suggestion(self):
         self.assert_refused(["run", "--consol", "all", "--", "true"], USAGE,

@@ -8,6 +8,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 using Words = std::vector<std::string>;
 
@@ -124,6 +125,32 @@ TEST(Variables, ThatAreWrongAreNamed) {
 TEST(Variables, SwitchOnAndOff) {
   EXPECT_EQ(parsed("plan", {}, {{"MUSTER_JSON", "1"}}).format, Format::kJson);
   EXPECT_EQ(parsed("plan", {}, {{"MUSTER_JSON", "0"}}).format, Format::kText);
+}
+
+TEST(Variables, DoNotSwitchOnWhatAFlagSwitchesOff) {
+  EXPECT_EQ(parsed("plan", {"--json=false"}, {{"MUSTER_JSON", "1"}}).format, Format::kText);
+}
+
+TEST(Variables, ThatLookMisspeltAreToldOnceAndOthersAreNot) {
+  const CallerEnvironment environment{{"MUSTER_BACKEDN", "mpi"},
+                                      {"MUSTER_RUNTIMEDIR", "/x"},
+                                      {"MUSTER_ROUNDS", "5"},
+                                      {"MUSTER_BIN_DIR", "bin"},
+                                      {"MUSTER_CONSOLE", "all"},
+                                      {"MUSTER_UPDATE_GOLDEN", "1"},
+                                      {"MUSTER_UPDATE_DOCS", "1"},
+                                      {"MUSTERD", "1"},
+                                      {"MUSTER_", "1"},
+                                      {"MUSTER_OS_RELEASE", "file"},
+                                      {"MUSTER_TEST_PROGRAMS_DIR", "programs"}};
+  EXPECT_THAT(
+      parsed("topo", {}, environment).warnings,
+      ElementsAre("MUSTER_BACKEDN is not a variable of Muster's; did you mean MUSTER_BACKEND?",
+                  "MUSTER_RUNTIMEDIR is not a variable of Muster's; did you mean "
+                  "MUSTER_RUNTIME_DIR?"));
+  CallerEnvironment of_rank = environment;
+  of_rank["MUSTER_METRICS"] = "/fifo";
+  EXPECT_THAT(parsed("topo", {}, of_rank).warnings, IsEmpty());
 }
 
 TEST(Variables, OfARankNameTheRunAroundItAndNoNewOne) {

@@ -45,6 +45,7 @@ TEST(Help, OfACommandNamesEachOfItsOptionsAndNoOther) {
     for (const OptionRow& option : options()) {
       const std::string name = " --" + std::string(option.name) +
                                (option.takes_value() ? " " + std::string(option.argument) : "");
+      if (option.hidden) continue;
       if (option.belongs_to(command.name)) {
         EXPECT_THAT(text, HasSubstr(name));
       } else if (find_option(command.name, option.name) == nullptr) {

@@ -24,6 +24,7 @@ std::string good_value(const OptionRow& option) {
   const auto choices = choices_of(option);
   if (!choices.empty()) return choices.back();
   if (option.name == "set") return "node_count=1";
+  if (option.name == "node-rank") return "0";
   return "1";
 }
 

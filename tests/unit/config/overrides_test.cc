@@ -35,6 +35,21 @@ TEST(Overrides, WinOverTheFileAndSaySo) {
   EXPECT_EQ(config.limits.drain_timeout.value, std::chrono::seconds(9));
 }
 
+TEST(Overrides, SayWhatTheyTookThePlaceOf) {
+  const Override variable{"process_count_per_node", "3",
+                          Origin{Origin::Kind::kEnvironment, "MUSTER_N", std::nullopt}};
+  const Override flag{"process_count_per_node", "4",
+                      Origin{Origin::Kind::kFlag, "-n", std::nullopt}};
+  const auto config = read_config(
+      "command: x\nprocess_count_per_node: 2\ndistributed_backend: direct\n", "run.yaml",
+      "/configs", std::vector{variable, parse_set("node_count=1").value(), flag});
+  ASSERT_TRUE(config);
+  const std::string shown = describe_text(*config);
+  EXPECT_THAT(shown, HasSubstr("4        -n  (MUSTER_N says 3, run.yaml:2:25 says 2)\n"));
+  EXPECT_THAT(shown, HasSubstr("--set node_count=1\n"));
+  EXPECT_THAT(describe_json(*config), HasSubstr("\"origin\": \"run.yaml:2:25\""));
+}
+
 TEST(Overrides, CountInTheOrderOfTheCommandLine) {
   const RunConfig config =
       config_of(test_file("minimal.yaml"), {"limits.drain_timeout=9s", "limits.drain_timeout=8s"});

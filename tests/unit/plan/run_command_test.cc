@@ -80,5 +80,27 @@ TEST(WorkingDirectory, IsACopyOfTheSourceDirectory) {
   EXPECT_EQ(directory_plan(config).source_directory, "/data/digits");
 }
 
+TEST(Interpreter, IsExplainedByWhereItComesFrom) {
+  LaunchPlan plan;
+  explain_python({"python3", "/srv/venv/bin/python3", "", "/srv/venv", "VIRTUAL_ENV", ""}, plan);
+  EXPECT_EQ(plan.reasons.back().value, "/srv/venv/bin/python3");
+  EXPECT_EQ(plan.reasons.back().why,
+            "the first python3 on PATH, of the environment /srv/venv (VIRTUAL_ENV)");
+  EXPECT_TRUE(plan.warnings.empty());
+  explain_python({"/opt/python3", "/opt/python3", "", "", "", ""}, plan);
+  EXPECT_EQ(plan.reasons.back().why, "named by the run");
+  explain_python({"python", "", "/usr/bin/python3", "", "", ""}, plan);
+  EXPECT_EQ(plan.reasons.back().why, "not found on the ranks' PATH; python3 is /usr/bin/python3");
+}
+
+TEST(Interpreter, OfAnotherEnvironmentThanTheActiveOneIsWarnedOf) {
+  LaunchPlan plan;
+  explain_python({"python3", "/usr/bin/python3", "", "", "", "VIRTUAL_ENV=/srv/venv"}, plan);
+  ASSERT_EQ(plan.warnings.size(), 1U);
+  EXPECT_EQ(plan.warnings.front().find("VIRTUAL_ENV=/srv/venv is active, and the ranks run "
+                                       "/usr/bin/python3"),
+            0U);
+}
+
 }  // namespace
 }  // namespace muster::plan

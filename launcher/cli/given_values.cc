@@ -1,0 +1,135 @@
+#include "launcher/cli/given_values.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/text.h"
+
+namespace muster::cli {
+namespace {
+
+constexpr std::string_view kPrefix = "MUSTER_";
+
+constexpr OtherVariable kOtherVariables[] = {
+    {"MUSTER_RUNTIME_DIR",
+     "where sockets lie while a run lasts, and Open MPI's session where /dev/shm has no room; else "
+     "the first of "
+     "`XDG_RUNTIME_DIR`, `TMPDIR`, `/tmp`, `/dev/shm` that is writable, local and has a short "
+     "path"},
+    {"XDG_RUNTIME_DIR", "see `MUSTER_RUNTIME_DIR`"},
+    {"TMPDIR", "see `MUSTER_RUNTIME_DIR`"},
+    {"PATH", "where `mpirun`, and the ranks' programs, are looked for"},
+    {"XDG_CACHE_HOME",
+     "what `mpirun --version` said is kept in `muster` below it, else in "
+     "`~/.cache/muster`"},
+    {"HOME", "see `XDG_CACHE_HOME`"},
+    {"NO_COLOR", "when it is not empty, nothing is coloured"},
+    {"TERM", "`dumb`: no status line and no colour"},
+    {"MUSTER_METRICS",
+     "set by Muster in every rank; a `muster` that finds it knows that it runs "
+     "inside a rank, and that `MUSTER_RUN_ID` names the run around it"},
+    {"MUSTER_NODE_SOCKET", "between the launcher and its agents"},
+};
+
+Result<> check_choice(const OptionRow& option, const GivenValue& value) {
+  const auto choices = choices_of(option);
+  // The config checks what goes into it, and its messages know more.
+  if (choices.empty() || !option.key.empty()) return {};
+  if (std::find(choices.begin(), choices.end(), value.text) != choices.end()) return {};
+  const std::string near = did_you_mean_hint(value.text, choices);
+  return fail(ErrorCode::kUsage, as_given(value) + " is not a choice",
+              near.empty() ? "write one of " + join(choices, ", ") : near);
+}
+
+// Whether a switch is on: "--json", "--json=false", MUSTER_JSON=1.
+Result<bool> switch_is_on(const GivenValue& value) {
+  constexpr std::array kOn = {"1", "true", "yes", "on"};
+  constexpr std::array kOff = {"0", "false", "no", "off"};
+  if (std::find(kOn.begin(), kOn.end(), value.text) != kOn.end()) return true;
+  if (std::find(kOff.begin(), kOff.end(), value.text) != kOff.end()) return false;
+  return fail(ErrorCode::kUsage, as_given(value) + " is neither on nor off",
+              "write 1 to switch it on, or 0");
+}
+
+// Ranks carry variables that Muster itself gave them.
+bool is_rank(const CallerEnvironment& environment) {
+  return environment.contains("MUSTER_METRICS");
+}
+
+// In a rank it names the run around us, and no new one.
+bool names_the_run_around(std::string_view variable, const CallerEnvironment& environment) {
+  return variable == "MUSTER_RUN_ID" && is_rank(environment);
+}
+
+// All that mean something to Muster, without their "MUSTER_", which would make all of them alike.
+std::vector<std::string> known_variables() {
+  std::vector<std::string> names;
+  const auto add = [&](std::string_view name) {
+    if (!name.starts_with(kPrefix)) return;
+    std::string rest(name.substr(kPrefix.size()));
+    if (std::find(names.begin(), names.end(), rest) == names.end())
+      names.push_back(std::move(rest));
+  };
+  for (const OptionRow& option : options()) add(variable_of(option));
+  for (const OtherVariable& variable : other_variables()) add(variable.name);
+  return names;
+}
+
+}  // namespace
+
+std::span<const OtherVariable> other_variables() {
+  return kOtherVariables;
+}
+
+std::string as_given(const GivenValue& value) {
+  return value.by + (value.text.empty() ? "" : value.by.starts_with('-') ? " " : "=") + value.text;
+}
+
+Result<> add_given(const OptionRow& option, GivenValue value, Given& given) {
+  if (!option.takes_value()) {
+    MUSTER_TRY_ASSIGN(const bool on, switch_is_on(value));
+    // Off, said aloud: no variable switches it on.
+    if (!on) given[std::string(option.name)].clear();
+    if (!on) return {};
+    value.text.clear();
+  }
+  MUSTER_TRY(check_choice(option, value));
+  given[std::string(option.name)].push_back(std::move(value));
+  return {};
+}
+
+Result<Given> given_by_variables(const std::string& command, const CallerEnvironment& environment) {
+  Given given;
+  for (const OptionRow* option : options_of(command)) {
+    const std::string name = variable_of(*option);
+    const auto variable = environment.find(name);
+    if (name.empty() || variable == environment.end() || variable->second.empty()) continue;
+    if (names_the_run_around(name, environment)) continue;
+    if (!option->repeats) {
+      MUSTER_TRY(add_given(*option, {variable->second, name}, given));
+      continue;
+    }
+    for (const std::string& line : split(variable->second, '\n')) {
+      if (!line.empty()) MUSTER_TRY(add_given(*option, {line, name}, given));
+    }
+  }
+  return given;
+}
+
+std::vector<std::string> warnings_of_variables(const CallerEnvironment& environment) {
+  std::vector<std::string> warnings;
+  if (is_rank(environment)) return warnings;
+  const auto known = known_variables();
+  for (const auto& [name, value] : environment) {
+    if (!name.starts_with(kPrefix)) continue;
+    const std::string rest = name.substr(kPrefix.size());
+    if (std::find(known.begin(), known.end(), rest) != known.end()) continue;
+    if (const auto near = did_you_mean(rest, known)) {
+      warnings.push_back(name + " is not a variable of Muster's; did you mean " +
+                         std::string(kPrefix) + *near + "?");
+    }
+  }
+  return warnings;
+}
+
+}  // namespace muster::cli

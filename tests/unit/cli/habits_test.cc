@@ -1,0 +1,183 @@
+// The words of torchrun and mpirun, as people type them.
+#include "launcher/cli/habits.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/text.h"
+#include "launcher/cli/command_line.h"
+#include "launcher/cli/options.h"
+#include "launcher/cli/process_counts.h"
+
+namespace muster::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+using Words = std::vector<std::string>;
+
+// Of a machine with python3 on PATH and ./tool executable.
+bool is_program(const std::string& word) {
+  return word == "python3" || word == "./tool";
+}
+
+// A command line of one blank between words.
+CommandLine parsed(const std::string& text, const CallerEnvironment& environment = {}) {
+  auto line = parse_command_line("run", split(text, ' '), environment, is_program);
+  EXPECT_TRUE(line) << text << ": " << line.error().message;
+  return line ? *line : CommandLine{};
+}
+
+Error refused(const std::string& text) {
+  const auto line = parse_command_line("run", split(text, ' '), {}, is_program);
+  EXPECT_FALSE(line) << text;
+  return line ? Error{} : line.error();
+}
+
+Words echoes_of(const CommandLine& line) {
+  Words texts;
+  for (const Echo& echo : line.echoes) texts.push_back(echo.given + " is " + echo.meaning);
+  return texts;
+}
+
+// "key=value" of the last override.
+std::string last_set(const CommandLine& line) {
+  if (line.overrides.empty()) return "";
+  return line.overrides.back().key_path + "=" + line.overrides.back().value;
+}
+
+TEST(Torchrun, CountsProcessesInItsOwnWords) {
+  for (const char* text :
+       {"--nproc-per-node 4 -- x", "--nproc_per_node=4 -- x", "-np 4 -- x", "--np 4 -- x",
+        "-n4 -- x", "--n 4 -- x", "-npernode 4 -- x", "--process_count_per_node 4 -- x"}) {
+    EXPECT_EQ(last_set(parsed(text)), "process_count_per_node=4") << text;
+  }
+  const CommandLine line = parsed("--nproc_per_node 4 -- x");
+  EXPECT_THAT(echoes_of(line), ElementsAre("--nproc-per-node 4 is -n 4"));
+  EXPECT_EQ(line.overrides.back().origin.text, "--nproc-per-node (-n)");
+  EXPECT_THAT(echoes_of(parsed("-np 2 -- x")), ElementsAre("-np 2 is -n 2"));
+  EXPECT_THAT(echoes_of(parsed("-n 2 -- x")), IsEmpty());
+}
+
+TEST(Torchrun, StartsAScriptWithoutDashes) {
+  const CommandLine line = parsed("--nproc-per-node 2 train.py --lr 0.1 --nproc-per-node 9 -n 3");
+  EXPECT_EQ(line.program_kind, ProgramKind::kScript);
+  EXPECT_THAT(*line.after_dashes,
+              ElementsAre("train.py", "--lr", "0.1", "--nproc-per-node", "9", "-n", "3"));
+  EXPECT_EQ(last_set(line), "process_count_per_node=2");
+  EXPECT_THAT(line.words, IsEmpty());
+  EXPECT_THAT(echoes_of(line),
+              ElementsAre("--nproc-per-node 2 is -n 2", "train.py is -- python3 train.py"));
+  EXPECT_THAT(*parsed("train.py -- --lr 1").after_dashes, ElementsAre("train.py", "--lr", "1"));
+}
+
+TEST(Torchrun, StartsAModuleAndAProgramThatIsNotPython) {
+  CommandLine line = parsed("-m pkg.train --lr 0.1");
+  EXPECT_EQ(line.program_kind, ProgramKind::kModule);
+  EXPECT_THAT(*line.after_dashes, ElementsAre("pkg.train", "--lr", "0.1"));
+  EXPECT_THAT(echoes_of(line), ElementsAre("-m pkg.train is -- python3 -m pkg.train"));
+  line = parsed("--module --nproc_per_node 2 pkg.train -n 3");
+  EXPECT_THAT(*line.after_dashes, ElementsAre("pkg.train", "-n", "3"));
+  line = parsed("--no_python ./train.py --lr 1");
+  EXPECT_EQ(line.program_kind, ProgramKind::kProgram);
+  EXPECT_THAT(*line.after_dashes, ElementsAre("./train.py", "--lr", "1"));
+}
+
+TEST(Torchrun, TellsWhatARunOnOneNodeDoesAnyway) {
+  const CommandLine line = parsed("--standalone --nnodes=1:1 --node_rank 0 --master_port 0 -- x");
+  EXPECT_EQ(last_set(line), "node_count=1");
+  EXPECT_THAT(echoes_of(line), ElementsAre("--nnodes 1:1 is --nodes 1",
+                                           "--standalone is what a run on one node is anyway",
+                                           "--master-port 0 is a free port, as without it"));
+}
+
+TEST(Torchrun, SetsTheAddressOfTheMaster) {
+  EXPECT_EQ(last_set(parsed("--master_addr node-a -- x")),
+            "environment.variables.MASTER_ADDR=node-a");
+  EXPECT_EQ(last_set(parsed("--master-port=29500 -- x")),
+            "environment.variables.MASTER_PORT=29500");
+  EXPECT_THAT(refused("--master-port 70000 -- x").message, HasSubstr("it is no port"));
+}
+
+TEST(Torchrun, OfMoreNodesReachesTheConfigAndAnotherRankIsRefused) {
+  EXPECT_EQ(last_set(parsed("--nnodes 2:4 -- x")), "node_count=4");
+  EXPECT_THAT(refused("--node-rank 1 -- x").message, HasSubstr("a run has one node"));
+  EXPECT_EQ(last_set(parsed("--max_restarts=3 -- x")), "restarts.max_restarts=3");
+}
+
+TEST(Mpirun, SetsVariables) {
+  const CallerEnvironment here{{"LR", "0.5"}};
+  EXPECT_EQ(last_set(parsed("-x LR=0.1 -- x", here)), "environment.variables.LR=0.1");
+  EXPECT_EQ(last_set(parsed("-x LR -- x", here)), "environment.variables.LR=0.5");
+  EXPECT_EQ(last_set(parsed("-x LR= -- x", here)), "environment.variables.LR=");
+  const CommandLine line = parsed("-x MISSING -- x", here);
+  EXPECT_THAT(line.overrides, IsEmpty());
+  EXPECT_THAT(line.warnings, ElementsAre(HasSubstr("-x MISSING: there is no such variable here")));
+  EXPECT_EQ(parsed("-x A=1 -x B=2 -- x").overrides.size(), 2U);
+  EXPECT_EQ(last_set(parsed("-- x", {{"MUSTER_ENV", "A=1\nB=2"}})), "environment.variables.B=2");
+}
+
+TEST(Mpirun, StartsAProgramWithoutDashes) {
+  EXPECT_THAT(*parsed("-np 4 python3 train.py -n 1").after_dashes,
+              ElementsAre("python3", "train.py", "-n", "1"));
+  EXPECT_THAT(*parsed("-oversubscribe -np 4 ./tool").after_dashes, ElementsAre("./tool"));
+  EXPECT_EQ(last_set(parsed("-oversubscribe -- x")), "resources.oversubscribe=allow");
+}
+
+TEST(Habits, LeaveAConfigAndWhatFollowsItAlone) {
+  for (const char* file : {"run.yaml", "job.yml", "job.json", "train.runconfig", "unknown"}) {
+    const CommandLine line = parsed(std::string(file) + " --console all -- --lr 1");
+    EXPECT_THAT(line.words, ElementsAre(file));
+    EXPECT_THAT(*line.after_dashes, ElementsAre("--lr", "1"));
+    EXPECT_EQ(line.text("console"), "all");
+  }
+  EXPECT_THAT(parsed("run.yaml train.py").words, ElementsAre("run.yaml", "train.py"));
+}
+
+TEST(Habits, AreNotThoseOfCommandsThatRunNothing) {
+  const auto line = parse_command_line("topo", Words{"--standalone"}, {});
+  ASSERT_FALSE(line);
+  EXPECT_THAT(line.error().message, HasSubstr("unknown option --standalone"));
+}
+
+TEST(ForeignOptions, EachIsAcceptedOrToldWhatToWrite) {
+  for (const ForeignOption& foreign : foreign_options()) {
+    for (const std::string& name : split(foreign.names, ' ')) {
+      EXPECT_EQ(find_option("run", name.substr(name.find_first_not_of('-'))), nullptr) << name;
+      std::string text = name;
+      for (int count = 0; count < foreign.values; ++count) text += " value";
+      if (foreign.accepted) {
+        EXPECT_THAT(echoes_of(parsed(text + " -- x")),
+                    ElementsAre(text + " is " + std::string(foreign.what)));
+        EXPECT_THAT(*parsed(text + " -- x").after_dashes, ElementsAre("x"));
+      } else {
+        const Error error = refused(text + " -- x");
+        EXPECT_EQ(error.message, name + " is no option of muster run");
+        EXPECT_EQ(error.hint, foreign.what);
+      }
+    }
+  }
+  EXPECT_THAT(refused("--rdzv_endpoint=localhost:0 train.py").hint, HasSubstr("no rendezvous"));
+  EXPECT_THAT(refused("-hostfile hosts -- x").hint, HasSubstr("the node it is started on"));
+}
+
+TEST(ProcessCounts, AreThoseOfThisMachine) {
+  const auto counts = with_counts(parsed("--nproc-per-node cpu -- x").overrides);
+  ASSERT_TRUE(counts);
+  EXPECT_GE(parse_integer(counts->front().value).value_or(0), 1);
+  EXPECT_EQ(counts->front().origin.text,
+            "--nproc-per-node (-n) cpu: CPUs that this process may use");
+}
+
+TEST(ProcessCounts, SeeTheGpusThatCudaWouldSee) {
+  EXPECT_EQ(visible_devices(8, "0,1,2"), 3);
+  EXPECT_EQ(visible_devices(8, "GPU-1f3a,GPU-77c0"), 2);
+  EXPECT_EQ(visible_devices(2, "0,5,1"), 1);
+  EXPECT_EQ(visible_devices(8, ""), 0);
+  EXPECT_EQ(visible_devices(8, "-1"), 0);
+}
+
+}  // namespace
+}  // namespace muster::cli
