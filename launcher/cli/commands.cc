@@ -103,6 +103,21 @@ constexpr CommandRow kCommands[] = {
                 "Ctrl-C detaches: the run goes on, and the exit code is 130. Of a run that has "
                 "ended, the report is shown. 70 when the launcher is gone.",
      .examples = "muster attach latest --console all"},
+    {.name = "completion",
+     .summary = "print the script that completes muster's words in a shell",
+     .function = completion_command,
+     .words = Words::kOwn,
+     .usage = "bash|zsh|fish",
+     .details = "cmake --install and the Debian package put it where the shell looks for it.",
+     .examples = "source <(muster completion bash)\n"
+                 "source <(muster completion zsh)\n"
+                 "muster completion fish | source"},
+    {.name = "complete",
+     .summary = "print what may come next, for the scripts of muster completion",
+     .function = complete_command,
+     .words = Words::kOwn,
+     .usage = "-- WORDS",
+     .hidden = true},
     {.name = "help",
      .summary = "print the help of a command",
      .function = help_command,

@@ -49,6 +49,8 @@ CommandResult status_command(const CommandLine& line);
 CommandResult cancel_command(const CommandLine& line);
 CommandResult attach_command(const CommandLine& line);
 CommandResult help_command(const CommandLine& line);
+CommandResult completion_command(const CommandLine& line);
+CommandResult complete_command(const CommandLine& line);
 
 // Prints a command's result; an error when not all of it reached stdout (a full disk behind a
 // redirection), and a shell's exit code when the reader has seen enough.

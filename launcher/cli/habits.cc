@@ -156,7 +156,8 @@ class Reader {
 
   Result<> take_foreign(const ForeignOption& option, const std::string& word) {
     if (!option.accepted) {
-      return fail(ErrorCode::kUsage, word.substr(0, word.find('=')) + " is no option of muster " + command_,
+      return fail(ErrorCode::kUsage,
+                  word.substr(0, word.find('=')) + " is no option of muster " + command_,
                   std::string(option.what));
     }
     const bool has_value = word.find('=') != std::string::npos;

@@ -136,6 +136,7 @@ std::string help_text(const CommandRow& command) {
 
 CommandResult help_command(const CommandLine& line) {
   if (line.has("markdown")) return print(environment_page());
+  if (line.has("man")) return print(man_page());
   if (line.words.empty()) return print(help_text());
   const CommandRow* command = find_command(line.words.front());
   return print(command == nullptr ? help_text() : help_text(*command));

@@ -6,5 +6,6 @@
 namespace muster::cli {
 
 std::string environment_page();  // docs/environment.md
+std::string man_page();          // muster(1), in roff
 
 }  // namespace muster::cli

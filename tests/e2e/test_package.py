@@ -38,6 +38,9 @@ class Installed(InstallationTest):
         output_of("cmake", "--install", str(BUILD_DIR), "--prefix", str(prefix))
         self.assert_runs(prefix)
         self.assertTrue((prefix / "include/muster/version.h").is_file())
+        for name in ("man/man1/muster.1", "bash-completion/completions/muster",
+                     "zsh/site-functions/_muster", "fish/vendor_completions.d/muster.fish"):
+            self.assertGreater((prefix / "share" / name).stat().st_size, 0, name)
 
 
 class Package(InstallationTest):
@@ -98,6 +101,9 @@ class Package(InstallationTest):
         files = self.files()
         doc = "usr/share/doc/muster/"
         for name in ("usr/bin/muster", "usr/bin/muster-agent", doc + "copyright",
+                     "usr/share/man/man1/muster.1", "usr/share/zsh/vendor-completions/_muster",
+                     "usr/share/bash-completion/completions/muster",
+                     "usr/share/fish/vendor_completions.d/muster.fish",
                      doc + "README.md", doc + "docs/config.md",
                      doc + "examples/digits_sklearn/train.py"):
             self.assertIn(name, files)
