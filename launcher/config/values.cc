@@ -158,7 +158,7 @@ Unfit check_variable_name(std::string_view name) {
       std::find(kIdentities.begin(), kIdentities.end(), name) != kIdentities.end() ||
       std::any_of(kIdentityPrefixes.begin(), kIdentityPrefixes.end(),
                   [&](std::string_view prefix) { return name.starts_with(prefix); });
-  if (!identity) return {};
+  if (!identity || name.starts_with("PMIX_MCA_")) return {};
   return {
       in_quotes(name) + " tells each rank who it is, and a config gives every rank the same value",
       "leave it out; muster or mpirun sets it for each rank"};

@@ -1,7 +1,12 @@
 """Ways in which MPI programs end, and ranks that form MPI worlds of their own."""
 
+import os
+import resource
+import signal
+import unittest
+
 import muster_test
-from muster_test import ROUNDS, program
+from muster_test import ROUNDS, program, wait_until
 
 
 @muster_test.needs_mpirun
@@ -28,6 +33,31 @@ class MpiEnds(muster_test.MusterTest):
                 self.assertEqual(result.rank_bytes(rank),
                                  f"rank {rank} of {ranks} sum {total}\n".encode())
             self.assertEqual([text for text in result.run_json["warnings"] if "world" in text], [])
+
+    @unittest.skipIf(resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 4096,
+                     "the hard limit of open files is below what 256 ranks need")
+    def test_256_ranks_start_and_end(self):
+        for backend in ("mpi", "direct"):
+            with self.subTest(backend):
+                result = self.run_ranks(256, "sh", "-c", 'echo "rank $RANK"', backend=backend)
+                self.assert_code(result, 0)
+                self.assertEqual([result.rank_bytes(rank) for rank in range(256)],
+                                 [f"rank {rank}\n".encode() for rank in range(256)])
+
+    def test_mpirun_signals_no_agent_with_itself(self):
+        # It signals process groups, and what it starts by posix_spawn begins in its own.
+        running = self.start_muster(["run", "-n", 3, "--backend", "mpi", "--", "sh", "-c",
+                                     "touch up-$RANK; exec sleep 600"])
+        wait_until(lambda: all((self.work_dir / f"up-{rank}").exists() for rank in range(3)),
+                   seconds=30, what="all ranks")
+        agents = [each.pid for each in self.processes()
+                  if os.path.basename(each.argv[0]) == "muster-agent"]
+        self.assertEqual(len(agents), 3)
+        for agent in agents:
+            self.assertEqual(os.getpgid(agent), agent)
+        running.send(signal.SIGTERM)
+        self.assert_code(running.wait(), 143)
+        self.assert_nothing_left()
 
     def test_abort_gives_its_code_and_its_rank(self):
         for number in range(ROUNDS):

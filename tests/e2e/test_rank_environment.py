@@ -263,6 +263,14 @@ class MpirunRanks(RankEnvironment, MusterTest):
                       "RANK": str(rank), "PMIX_RANK": str(rank)}
             self.assertEqual({name: seen.get(name) for name in wanted}, wanted)
 
+    def test_what_only_mpirun_is_told_does_not_reach_the_ranks(self):
+        result, probes = self.run_probe()
+        plan = json.loads((result.run_directory / "plan.json").read_text(encoding="utf-8"))
+        told = plan["mpirun"]["environment"]
+        self.assertIn("HWLOC_COMPONENTS", told)
+        for probe in probes:
+            self.assertEqual([name for name in told if name in probe["environment"]], [])
+
 
 if __name__ == "__main__":
     muster_test.main()

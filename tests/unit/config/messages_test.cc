@@ -73,7 +73,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadValue{"restarts: {max_restarts: -1}", "-1 is less than 0", "0 or more"},
         BadValue{"resources: {gpus_per_process: 1}", "placing GPUs is not available",
                  "LOCAL_RANK picks one"},
-        BadValue{"environment: {variables: {A: \"a\\0b\"}}", "this text contains a NUL", "leave the \\0 out"},
+        BadValue{"environment: {variables: {A: \"a\\0b\"}}", "this text contains a NUL",
+                 "leave the \\0 out"},
         BadValue{"resources: {gpus_per_process: -1}", "-1 is less than 0", "0 or more"},
         BadValue{"resources: {cores_per_process: 0}", "0 is less than 1", "1 or more"}));
 
@@ -161,7 +162,7 @@ INSTANTIATE_TEST_SUITE_P(Messages, IdentityVariable,
 
 TEST(Messages, LetVariablesPassWhoseNamesOnlyLookLikeAnIdentity) {
   EXPECT_EQ(problems_of(with_line("environment: {variables: {MY_RANK: 0, RANKS: 1, PMI: 2, "
-                                  "OMPI_MCA_btl: self}}")),
+                                  "OMPI_MCA_btl: self, PMIX_MCA_gds: hash}}")),
             "");
 }
 
