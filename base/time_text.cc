@@ -85,7 +85,7 @@ std::optional<system_clock::time_point> parse_time(std::string_view given) {
   Cursor text(given);
   std::tm date{};
   date.tm_isdst = -1;
-  date.tm_year = text.number(4, 1970, 9999) - 1900;
+  date.tm_year = text.number(4, 1970, 2261) - 1900;  // the system clock's nanoseconds end in 2262
   text.expect("-");
   date.tm_mon = text.number(2, 1, 12) - 1;
   text.expect("-");
