@@ -105,7 +105,10 @@ class Package(InstallationTest):
                      "usr/share/bash-completion/completions/muster",
                      "usr/share/fish/vendor_completions.d/muster.fish",
                      doc + "README.md", doc + "docs/config.md",
-                     doc + "examples/digits_sklearn/train.py"):
+                     doc + "examples/digits_sklearn/train.py", "usr/share/man/man1/muster.1",
+                     "usr/share/bash-completion/completions/muster",
+                     "usr/share/zsh/site-functions/_muster",
+                     "usr/share/fish/vendor_completions.d/muster.fish"):
             self.assertIn(name, files)
         for name in files:
             self.assertTrue(name.startswith(("usr/bin/", "usr/share/")), name)
