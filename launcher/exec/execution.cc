@@ -109,7 +109,7 @@ class Execution : public AgentHandler {
   EventLoop loop_;
   Supervision supervision_;
   StreamCallbacks callbacks_;
-  std::set<pid_t> inherited_children_;  // of whoever exec'd us: not ours to reap or kill
+  std::set<pid_t> inherited_children_;  // of whoever exec'd us, or PID 1's: not ours to kill
   Fd nothing_;                          // /dev/null, for ranks without a stdin
   Fd log_;
   std::vector<std::unique_ptr<RankStreams>> streams_;
@@ -142,6 +142,7 @@ Result<plan::RunOutcome> Execution::run() {
   arm_timer();
   arm_start_check();
   if (observer_.wants_ticks()) arm_tick();
+  reap_strangers();  // of what ended before the run no signal tells
   loop_.run();
 
   sweep_strangers();
@@ -419,10 +420,12 @@ bool Execution::is_stranger(pid_t pid) const {
   return !starter_->owns(pid) && !inherited_children_.contains(pid);
 }
 
-// As a subreaper (or PID 1) we become the parent of every orphan that no living agent takes.
+// As a subreaper (or PID 1) we become the parent of every orphan that no living agent takes.  What
+// was there before the run is nobody else's to reap either.
 void Execution::reap_strangers() {
   for (const pid_t pid : children_of_this_process()) {
-    if (is_stranger(pid)) ::waitpid(pid, nullptr, WNOHANG);
+    if (starter_->owns(pid)) continue;
+    if (::waitpid(pid, nullptr, WNOHANG) == pid) inherited_children_.erase(pid);
   }
 }
 

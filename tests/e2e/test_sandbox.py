@@ -323,6 +323,21 @@ class FileSystems(SandboxTest):
                 self.assertNotIn("hwloc", result.stderr)
                 self.assert_nothing_left()
 
+    def test_children_from_before_the_run_are_reaped_and_not_killed(self):
+        # Of the shell that became muster, or of `podman exec` while PID 1 had just begun.
+        if not can_unshare("--mount", "--pid", "--fork", "--mount-proc"):
+            self.skipTest("no PID namespace can be made here")
+        prefix = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child",
+                  *shell("sleep 0 & sleep 0.5 & sleep 600 &")]
+        zombies = ("[ $RANK = 0 ] || exit 0; sleep 1; grep -l '^State:.Z' /proc/[0-9]*/status; "
+                   "grep -c 'Name:.sleep' /proc/[0-9]*/status | grep -c ':1'")
+        for backend in BACKENDS:
+            with self.subTest(backend):
+                result = self.run_ranks("sh", "-c", zombies, backend=backend, prefix=prefix)
+                self.assert_code(result, 0)
+                self.assertEqual(result.rank_bytes(0), b"1\n")  # the one that still sleeps
+                self.assert_nothing_left()
+
     def test_where_the_processes_of_others_are_hidden(self):
         if not can_unshare("--mount", "--pid", "--fork"):
             self.skipTest("no PID namespace can be made here")
