@@ -89,6 +89,10 @@ bool RunDirectory::is_locked() const {
   return directory && ::flock(directory.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 }
 
+void RunDirectory::remove_incoming() const {
+  ::unlink(incoming().c_str());
+}
+
 std::string RunDirectory::attempt_directory(int rank, int attempt) {
   char text[64];
   std::snprintf(text, sizeof text, "ranks/%05d/attempt-%d", rank, attempt);

@@ -25,6 +25,7 @@ using report::RunPhase;
 constexpr auto kLookInterval = 30ms;  // at the files: nobody tells us that they have grown
 constexpr auto kStatusInterval = 1s;
 constexpr auto kConsolePatience = 5s;
+constexpr auto kSuspendPatience = 300ms;
 constexpr std::size_t kMaxReport = 1 << 20;
 
 tl::unexpected<Problems> problem(Error error) {
@@ -85,7 +86,9 @@ class Attachment {
       pollfd watched[] = {{signals_.get(), POLLIN, 0}, {run_.client->fd(), POLLIN, 0}};
       const auto milliseconds = static_cast<int>(kLookInterval / 1ms);
       if (::poll(watched, 2, milliseconds) < 0 && errno != EINTR) return std::nullopt;
-      if (const auto info = signals_.read()) return static_cast<int>(info->ssi_signo);
+      while (const auto info = signals_.read()) {
+        if (!is_for_the_terminal(info->ssi_signo)) return static_cast<int>(info->ssi_signo);
+      }
       if (watched[1].revents != 0) {
         auto next = run_.client->next_state(0ms);
         if (!next) return std::nullopt;
@@ -95,6 +98,20 @@ class Attachment {
       console_.grown();
     }
     return std::nullopt;
+  }
+
+  // Ctrl-Z and the size of the terminal; they are no wish to leave.
+  bool is_for_the_terminal(unsigned signal_number) {
+    if (signal_number == SIGTSTP) {
+      console_.suspend(kSuspendPatience);
+      stop_this_process();
+      console_.resume();
+    } else if (signal_number == SIGWINCH) {
+      console_.redraw();
+    } else {
+      return signal_number == SIGTTOU;
+    }
+    return true;
   }
 
   CommandResult detach(int signal_number) {
@@ -140,7 +157,8 @@ CommandResult attach_command(const CommandLine& line) {
   auto run = open_live_run(line);
   if (!run) return problem(std::move(run).error());
   if (run->goes_on() && !run->client) return problem(*run->unreachable);
-  auto signals = SignalFd::block(signal_set({SIGINT, SIGTERM, SIGQUIT, SIGHUP}));
+  auto signals =
+      SignalFd::block(signal_set({SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGTSTP, SIGWINCH, SIGTTOU}));
   if (!signals) return problem(std::move(signals).error());
   return Attachment(line, std::move(*run), std::move(*signals)).show();
 }

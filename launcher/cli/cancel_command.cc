@@ -1,5 +1,6 @@
 // `muster cancel`: asks a run's launcher to end it, and waits until it has.
 
+#include <csignal>
 #include <cstdio>
 
 #include "launcher/cli/commands.h"
@@ -50,6 +51,12 @@ CommandResult cancel_command(const CommandLine& line) {
   if (run.state.phase == report::RunPhase::kLost) return problem(lost_run(run));
   if (!run.client) return problem(*run.unreachable);
 
+  if (launcher_stands_still(run)) {
+    // As the shell's own `kill %1` does; else it would hear of this only after an `fg`.
+    std::fprintf(stderr, "muster: run %s stands still (Ctrl-Z): it goes on, to end orderly\n",
+                 run.found.run_id.c_str());
+    ::kill(run.client->launcher_pid(), SIGCONT);
+  }
   auto reply = run.client->cancel(line.has("now"), kAnswerTimeout);
   if (!reply) return problem(no_answer(run, std::move(reply).error()));
   const std::string id = run.found.run_id;

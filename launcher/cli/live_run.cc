@@ -6,6 +6,7 @@
 
 #include <thread>
 
+#include "base/process.h"
 #include "base/text.h"
 
 namespace muster::cli {
@@ -91,10 +92,18 @@ Result<report::RunState> look_after_end(const LiveRun& run) {
   }
 }
 
+bool launcher_stands_still(const LiveRun& run) {
+  return run.client && process_state(run.client->launcher_pid()) == 'T';
+}
+
 Error no_answer(const LiveRun& run, Error error) {
-  if (error.code == ErrorCode::kTimeout) {
-    error.hint = "process " + std::to_string(run.state.view.launcher.pid) +
-                 " may be stopped, or wait for a disk; its ranks may run all the same";
+  const std::string process = std::to_string(run.state.view.launcher.pid);
+  if (error.code == ErrorCode::kTimeout && launcher_stands_still(run)) {
+    error.hint = "process " + process +
+                 " is stopped (Ctrl-Z?): `fg` or `bg` in its shell, or `kill -CONT " + process +
+                 "`, lets it go on";
+  } else if (error.code == ErrorCode::kTimeout) {
+    error.hint = "process " + process + " may wait for a disk; its ranks may run all the same";
   }
   return std::move(error).with_context("run " + run.found.run_id);
 }

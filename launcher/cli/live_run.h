@@ -33,6 +33,9 @@ Result<LiveRun> open_live_run(const CommandLine& line);
 // Looks again, at a run whose launcher has ended the connection: it has ended, or is lost.
 Result<report::RunState> look_after_end(const LiveRun& run);
 
+// Whether its launcher is stopped, as by Ctrl-Z: it answers nothing until it goes on.
+bool launcher_stands_still(const LiveRun& run);
+
 // A launcher that was reached and does not answer, or refuses.
 Error no_answer(const LiveRun& run, Error error);
 

@@ -250,8 +250,8 @@ Error RunSession::conclude_without_start(Error error) {
     return with_place_hint(std::move(error));
   }
   const plan::RunOutcome outcome = failure_of_muster(error, "not_started");
-  store_report(format_error(error));
   static_cast<void>(record_end(outcome));
+  store_report(format_error(error));
   control_->end(outcome.exit_code);
   return error;
 }
@@ -262,7 +262,7 @@ Result<int> RunSession::conclude(plan::RunOutcome outcome) {
   context.run_id = start_.run_id;
   context.run_directory = shown_directory_;
   // Results may take all that is left of a stop_budget, and more.
-  if (outcome.finish_by) static_cast<void>(record_outcome(outcome));
+  if (outcome.finish_by) static_cast<void>(record_outcome(outcome, true));
   if (run_.inputs.python) context.python3 = run_.inputs.python->python3;
   collect_outputs(outcome, context.outputs);
   directory_->release_reserve();  // not before: outputs may take all the room that is left
@@ -270,17 +270,15 @@ Result<int> RunSession::conclude(plan::RunOutcome outcome) {
     context.mpirun_log_tail =
         report::last_lines(directory_->mpirun_log(), kMpirunTailLines, kMpirunTailBytes);
   }
-  std::string text = report::report_text(outcome, plan_, context);
-  store_report(text);
+  // The record before the report: on a full disk the reserve may have room for one of them.
   const auto recorded = record_end(outcome);
   const bool had_failed = outcome.exit_code != 0;
-  if (!recorded) {
-    fail_if_successful(outcome, recorded.error());
-    text = report::report_text(outcome, plan_, context);
-    store_report(text);
-  }
+  if (!recorded) fail_if_successful(outcome, recorded.error());
+  std::string text = report::report_text(outcome, plan_, context);
+  store_report(text);
   control_->end(outcome.exit_code);
   static_cast<void>(console_->finish(std::move(text), patience_until(outcome.finish_by)));
+  remove_leftovers();
   // Else the report has said it.
   if (!recorded && had_failed) std::fputs(format_error(recorded.error()).c_str(), stderr);
   return outcome.exit_code;
@@ -289,14 +287,15 @@ Result<int> RunSession::conclude(plan::RunOutcome outcome) {
 // What cannot be taken stays where it is, the report says where, and the run has not succeeded.
 void RunSession::collect_outputs(plan::RunOutcome& outcome, report::OutputsSummary& summary) {
   const fs::path work = plan_.working_directory;
+  const exec::Collecting collecting{directory_->incoming(), outcome.finish_by};
   bool all_taken = true;
   for (const std::string name : {"outputs", "logs"}) {
     const fs::path from = work / name;
     const fs::path to = directory_->root() / name;
     const auto taken =
-        plan_.in_place ? exec::copy_new_files(from, to, began_, directory_->root().parent_path(),
-                                              outcome.finish_by)
-                       : exec::move_files(from, to, outcome.finish_by);
+        plan_.in_place
+            ? exec::copy_new_files(from, to, began_, directory_->root().parent_path(), collecting)
+            : exec::move_files(from, to, collecting);
     if (!taken) {
       all_taken = false;
       Error error = taken.error();
@@ -312,7 +311,13 @@ void RunSession::collect_outputs(plan::RunOutcome& outcome, report::OutputsSumma
                                          {"files", static_cast<std::int64_t>(taken->files)},
                                          {"bytes", static_cast<std::int64_t>(taken->bytes)}});
   }
-  if (!plan_.in_place && all_taken) static_cast<void>(remove_tree(directory_->scratch()));
+  results_taken_ = all_taken;
+}
+
+// Last: they may be large, and whoever stopped us may lose patience.
+void RunSession::remove_leftovers() {
+  directory_->remove_incoming();
+  if (!plan_.in_place && results_taken_) static_cast<void>(remove_tree(directory_->scratch()));
 }
 
 // For whoever attaches, and for later readers.  Without room for it run.json says as much.
@@ -334,14 +339,17 @@ report::RunRecord RunSession::first_record() const {
   return record;
 }
 
-Result<> RunSession::record_outcome(const plan::RunOutcome& outcome) {
+Result<> RunSession::record_outcome(const plan::RunOutcome& outcome, bool durable) {
   recorder_->record().attempts.back().outcome = outcome;
-  return recorder_->write_run_json(true);
+  return recorder_->write_run_json(durable);
 }
 
 Result<> RunSession::record_end(const plan::RunOutcome& outcome) {
   recorder_->event("run_ended", {{"exit_code", outcome.exit_code}});
-  return record_outcome(outcome);
+  // A disk that is still busy with results may take seconds to make it durable; the outcome is
+  // durable since before they were taken.
+  const bool late = outcome.finish_by && std::chrono::steady_clock::now() >= *outcome.finish_by;
+  return record_outcome(outcome, !late);
 }
 
 }  // namespace muster::cli

@@ -45,7 +45,8 @@ class RunSession {
   Result<int> conclude(plan::RunOutcome outcome);
   void collect_outputs(plan::RunOutcome& outcome, report::OutputsSummary& summary);
   report::RunRecord first_record() const;
-  Result<> record_outcome(const plan::RunOutcome& outcome);
+  void remove_leftovers();
+  Result<> record_outcome(const plan::RunOutcome& outcome, bool durable);
   void store_report(const std::string& text) const;
   Result<> record_end(const plan::RunOutcome& outcome);
 
@@ -56,7 +57,8 @@ class RunSession {
   plan::StartValues start_;
   std::vector<ResourceLimit> rank_limits_;
   std::string shown_directory_;  // as the user would type it
-  bool made_runs_ = false;       // the runs directory did not exist before
+  bool results_taken_ = false;
+  bool made_runs_ = false;  // the runs directory did not exist before
   std::optional<store::RunDirectory> directory_;
   Fd run_lock_;  // tells everybody that we live
   exec::RuntimeDirectories runtime_;

@@ -46,7 +46,8 @@ Result<ControlClient> ControlClient::connect(const std::filesystem::path& socket
     return Failure(std::move(connected).error());
   }
   MUSTER_TRY(set_nonblocking(*connected, true));
-  return ControlClient(std::move(*connected));
+  const auto launcher = peer_credentials(*connected);
+  return ControlClient(std::move(*connected), launcher ? launcher->pid : 0);
 }
 
 Result<protocol::RunStatus> ControlClient::status(Milliseconds timeout) {

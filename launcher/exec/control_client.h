@@ -27,12 +27,15 @@ class ControlClient {
   Result<std::optional<protocol::RunState>> next_state(Milliseconds timeout);
 
   int fd() const { return channel_.fd(); }
+  // Of the process that listens, as this pid namespace numbers it; 0 when it is not in it.
+  pid_t launcher_pid() const { return launcher_pid_; }
 
  private:
   using Clock = std::chrono::steady_clock;
 
-  explicit ControlClient(Fd socket)
-      : channel_(std::move(socket), protocol::ControlChannel::Side::kClient) {}
+  ControlClient(Fd socket, pid_t launcher_pid)
+      : channel_(std::move(socket), protocol::ControlChannel::Side::kClient),
+        launcher_pid_(launcher_pid) {}
 
   Result<> send(const protocol::ControlRequest& request, Clock::time_point deadline);
   // The next reply, or nullopt at the deadline.
@@ -42,6 +45,7 @@ class ControlClient {
                                         Milliseconds timeout);
 
   protocol::ControlChannel channel_;
+  pid_t launcher_pid_ = 0;
   std::optional<protocol::RunState> unseen_state_;
 };
 

@@ -315,7 +315,9 @@ void Execution::read_signals() {
       // Blocked, so that a terminal which is not ours at the moment cannot stop us.
     } else {
       const std::string name = signal_name(signal_number);
-      if (supervision_.stopping()) observer_.notice("a second " + name + ": no more grace");
+      if (supervision_.stopping() && signal_number != SIGHUP) {
+        observer_.notice("a second " + name + ": no more grace");
+      }
       feed([&] { return supervision_.stop_requested(signal_number, Clock::now()); }, name);
     }
   }

@@ -16,7 +16,7 @@ struct StopStages {
   Time results_until;  // then results that are not taken yet stay where they are
 
   static StopStages from(Time now, std::chrono::milliseconds budget) {
-    return {now + budget * 60 / 100, now + budget * 80 / 100, now + budget * 95 / 100};
+    return {now + budget * 60 / 100, now + budget * 80 / 100, now + budget * 90 / 100};
   }
 
   void shift(std::chrono::steady_clock::duration by) {

@@ -178,6 +178,8 @@ Actions Supervision::stop_requested(int signal_number, SteadyTime now, const std
   Actions actions;
   const std::string who = by.empty() ? signal_name(signal_number) : by;
   open_budget(now);
+  // A terminal that closes may send two, or follow a Ctrl-C: nobody asked for haste.
+  if (stopping_ && signal_number == SIGHUP) return actions;
   if (left_) {
     // Every rank has ended; all that a stop can shorten is the wait for the last output.
     if (!drained_ && !cut_) {

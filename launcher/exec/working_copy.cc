@@ -21,13 +21,15 @@ Failure data_error(const std::string& doing, int error_number) {
   return Failure(system_error(ErrorCode::kData, doing, error_number));
 }
 
-Result<> check_time(const CollectUntil& until) {
+using Until = std::optional<std::chrono::steady_clock::time_point>;
+
+Result<> check_time(const Until& until) {
   if (!until || std::chrono::steady_clock::now() < *until) return {};
   return fail(ErrorCode::kData, "the stop_budget is used up");
 }
 
 Result<std::uint64_t> copy_bytes(const Fd& source, const Fd& target, const std::string& doing,
-                                 const CollectUntil& until) {
+                                 const Until& until) {
   std::uint64_t copied = 0;
   while (true) {
     constexpr std::size_t kChunk = 1 << 24;
@@ -40,13 +42,15 @@ Result<std::uint64_t> copy_bytes(const Fd& source, const Fd& target, const std::
   }
 }
 
-// Bytes, mode and times of one regular file: all of it, or nothing is there.
+// Bytes, mode and times of one regular file: all of it, or nothing is there.  With `incoming` it
+// grows under that name, and stays there when the time is over: to remove gigabytes takes long.
 Result<std::uint64_t> copy_file(const fs::path& from, const fs::path& to, const struct stat& info,
-                                const CollectUntil& until) {
+                                const fs::path& incoming, const Until& until) {
   const std::string doing = "copying " + from.string() + " to " + to.string();
+  const fs::path growing = incoming.empty() ? to : incoming;
   const Fd source(::open(from.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!source) return data_error(doing, errno);
-  const Fd target(::open(to.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  const Fd target(::open(growing.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!target) return data_error(doing, errno);
   auto copied = copy_bytes(source, target, doing, until);
   const timespec times[2] = {info.st_atim, info.st_mtim};
@@ -54,7 +58,10 @@ Result<std::uint64_t> copy_file(const fs::path& from, const fs::path& to, const 
       (::fchmod(target.get(), info.st_mode & 07777) != 0 || ::futimens(target.get(), times) != 0)) {
     copied = data_error(doing, errno);
   }
-  if (!copied) ::unlink(to.c_str());
+  if (copied && growing != to && ::rename(growing.c_str(), to.c_str()) != 0) {
+    copied = data_error(doing, errno);
+  }
+  if (!copied && check_time(until)) ::unlink(growing.c_str());
   return copied;
 }
 
@@ -80,7 +87,8 @@ struct CopyOptions {
   Paths excluded;              // folders that are not entered
   bool empty_folders = false;  // all folders appear; else each with its first entry
   Wanted wanted = [](const fs::path&, const struct stat&) { return true; };
-  CollectUntil until = {};
+  fs::path incoming = {};
+  Until until = {};
 };
 
 // Walks `from` and copies the regular files and links that are wanted.  Sockets, FIFOs and devices
@@ -114,7 +122,7 @@ Result<> copy_tree(const fs::path& from, const fs::path& to, const CopyOptions& 
       MUSTER_TRY(copy_link(entry.path(), target));
     } else if (S_ISREG(info.st_mode)) {
       MUSTER_TRY_ASSIGN(const std::uint64_t bytes,
-                        copy_file(entry.path(), target, info, options.until));
+                        copy_file(entry.path(), target, info, options.incoming, options.until));
       ++collected.files;
       collected.bytes += bytes;
     }
@@ -165,7 +173,8 @@ timespec file_time_now() {
   return now;
 }
 
-Result<CollectedFiles> move_files(const fs::path& from, const fs::path& to, CollectUntil until) {
+Result<CollectedFiles> move_files(const fs::path& from, const fs::path& to,
+                                  const Collecting& collecting) {
   CollectedFiles collected;
   if (::access(from.c_str(), F_OK) != 0) return collected;
   count_files(from, collected);
@@ -174,20 +183,22 @@ Result<CollectedFiles> move_files(const fs::path& from, const fs::path& to, Coll
   collected = {};
   CopyOptions options;
   options.empty_folders = true;
-  options.until = until;
+  options.incoming = collecting.incoming;
+  options.until = collecting.until;
   MUSTER_TRY(copy_tree(from, to, options, collected));
   return collected;
 }
 
 Result<CollectedFiles> copy_new_files(const fs::path& from, const fs::path& to,
                                       const timespec& since, const fs::path& excluded,
-                                      CollectUntil until) {
+                                      const Collecting& collecting) {
   CollectedFiles collected;
   struct stat info {};
   if (::stat(from.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) return collected;
   CopyOptions options;
   options.excluded = {excluded, to};
-  options.until = until;
+  options.incoming = collecting.incoming;
+  options.until = collecting.until;
   options.wanted = [&](const fs::path&, const struct stat& file) {
     return is_at_or_after(file.st_mtim, since);
   };

@@ -23,21 +23,26 @@ struct CollectedFiles {
   std::uint64_t bytes = 0;
 };
 
-// Collecting ends with an error at this time; the file that is being copied then is not kept.
-using CollectUntil = std::optional<std::chrono::steady_clock::time_point>;
+struct Collecting {
+  // Where a file grows until it is complete; on the file system of the target.  What is left there
+  // after an error is the caller's to remove.
+  std::filesystem::path incoming;
+  std::optional<std::chrono::steady_clock::time_point> until = {};  // then it ends with an error
+};
 
 // A time that file times of this kernel can be compared with.
 timespec file_time_now();
 
 // Moves what lies in `from` to `to`, which exists (by rename where both are on one file system).
 Result<CollectedFiles> move_files(const std::filesystem::path& from,
-                                  const std::filesystem::path& to, CollectUntil until = {});
+                                  const std::filesystem::path& to,
+                                  const Collecting& collecting = {});
 
 // Copies the files below `from` that were modified at or after `since`; the user's stay where they
 // are.  `excluded` is not entered.
 Result<CollectedFiles> copy_new_files(const std::filesystem::path& from,
                                       const std::filesystem::path& to, const timespec& since,
                                       const std::filesystem::path& excluded,
-                                      CollectUntil until = {});
+                                      const Collecting& collecting = {});
 
 }  // namespace muster::exec

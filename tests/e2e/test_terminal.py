@@ -242,6 +242,30 @@ class Jobs(TerminalTest):
         self.await_screen(r"exit code 143, origin: muster")
         self.assertTrue((self.work_dir / "saved-0").exists())
 
+    def test_a_stopped_run_that_is_cancelled_ends_orderly(self):
+        self.start(1, "sh", "-c", f'"{SAVES}"'.replace("$", r"\$"))
+        self.await_files("up", 1)
+        self.await_screen(r"^1/1 rank running")
+        self.press("C-z")
+        self.await_screen(r"Stopped(.*\n)+\$ ?$")
+        self.type("muster cancel latest")
+        self.await_screen(r"was cancelled by muster cancel")
+        self.assertTrue((self.work_dir / "saved-0").exists())
+
+    def test_an_attachment_stands_still_and_goes_on_alone(self):
+        self.hold(15)
+        self.start_training(options="--detach")
+        self.await_step(15)
+        self.type("muster attach --from-start latest")
+        self.await_screen(r"^1/1 rank running.*15/40")
+        self.press("C-z")
+        screen = self.await_screen(r"Stopped(.*\n)+\$ ?$")
+        self.assertNotIn("1/1 rank", screen)
+        self.assertNotEqual(self.training_states(), ["T"])
+        self.release(15)
+        self.type("fg")
+        self.await_screen(r"succeeded: 1 rank")
+
     def test_a_terminal_that_is_closed_ends_the_run_orderly(self):
         self.start(2, "sh", "-c", f'"{SAVES}"'.replace("$", r"\$"))
         self.await_files("up", 2)

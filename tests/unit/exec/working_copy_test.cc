@@ -203,13 +203,25 @@ TEST_F(WorkingCopyTest, InPlaceWithoutSuchAFolderThereIsNothingToTake) {
   EXPECT_EQ(taken->files, 0U);
 }
 
+TEST_F(WorkingCopyTest, AFileAppearsWhenItIsComplete) {
+  const timespec began = file_time_now();
+  write("outputs/model.bin", "weights", 0640);
+  fs::create_directories(scratch() / "run");
+  const Collecting collecting{scratch() / "run/.incoming"};
+  ASSERT_TRUE(
+      copy_new_files(scratch() / "outputs", scratch() / "run/outputs", began, {}, collecting));
+  EXPECT_EQ(read(scratch() / "run/outputs/model.bin"), "weights");
+  EXPECT_EQ(mode_of(scratch() / "run/outputs/model.bin"), 0640U);
+  EXPECT_FALSE(fs::exists(scratch() / "run/.incoming"));
+}
+
 TEST_F(WorkingCopyTest, CollectingEndsWhenTheTimeIsOverAndLeavesTheFilesWhereTheyAre) {
   const timespec began = file_time_now();
   write("outputs/model.bin", "weights");
   fs::create_directories(scratch() / "run");
   const auto over = std::chrono::steady_clock::now();
-  const auto taken =
-      copy_new_files(scratch() / "outputs", scratch() / "run/outputs", began, {}, over);
+  const auto taken = copy_new_files(scratch() / "outputs", scratch() / "run/outputs", began, {},
+                                    {scratch() / "run/.incoming", over});
   ASSERT_FALSE(taken);
   EXPECT_EQ(taken.error().message, "the stop_budget is used up");
   EXPECT_EQ(read(scratch() / "outputs/model.bin"), "weights");
