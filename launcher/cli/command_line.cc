@@ -26,9 +26,11 @@ std::string try_help(const std::string& command) {
 Failure unknown_option(const std::string& command, const std::string& word) {
   std::vector<std::string> known;
   for (const OptionRow* option : options_of(command)) {
-    known.push_back("--" + std::string(option->name));
+    for (const std::string& name : long_names(*option)) known.push_back("--" + name);
   }
-  const std::string near = did_you_mean_hint(word.substr(0, word.find('=')), known);
+  std::string written = word.substr(0, word.find('='));
+  std::replace(written.begin(), written.end(), '_', '-');
+  const std::string near = did_you_mean_hint(written, known);
   return fail(ErrorCode::kUsage, "unknown option " + word + " for muster " + command,
               near.empty() ? try_help(command) : near + " " + try_help(command));
 }

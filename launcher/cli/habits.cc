@@ -26,8 +26,13 @@ constexpr ForeignOption kForeign[] = {
     {"--standalone", 0, true, "what a run on one node is anyway"},
     {"--monitor-interval", 1, true, "not needed: a rank's end is noticed at once"},
     {"--start-method", 1, true, "not needed: each rank is a program of its own"},
-    {"--rdzv-backend --rdzv-endpoint --rdzv-conf --local-addr", 1, false, kNoRendezvous},
-    {"--rdzv-id", 1, false, "leave it out; --run-id names the run"},
+    {"--rdzv-backend", 1, true, "not needed: a run of one node needs no rendezvous", "static c10d",
+     kNoRendezvous},
+    {"--rdzv-endpoint", 1, true, "not needed: a run of one node needs no rendezvous",
+     "localhost 127.0.0.1", kNoRendezvous},
+    {"--rdzv-id", 1, true, "not needed: --run-id names the run"},
+    {"--use-env", 0, true, "what ranks find anyway: LOCAL_RANK is a variable"},
+    {"--rdzv-conf --local-addr", 1, false, kNoRendezvous},
     {"--role", 1, false, "leave it out: ranks have no roles here"},
     {"--log-dir", 1, false,
      "--runs-dir says where run directories are; each has what every rank wrote"},
@@ -41,8 +46,9 @@ constexpr ForeignOption kForeign[] = {
     // mpirun
     {"--allow-run-as-root", 0, true, "what Muster tells mpirun itself where it is needed"},
     {"-H --host --hostfile --machinefile", 1, false, kOneNode},
-    {"--map-by --bind-to --rank-by --rankfile -rf --cpus-per-proc --cpus-per-rank", 1, false,
-     kPlaced},
+    {"--bind-to", 1, true,
+     "what mpirun is told anyway: Muster itself binds the ranks to their cores", "none", kPlaced},
+    {"--map-by --rank-by --rankfile -rf --cpus-per-proc --cpus-per-rank", 1, false, kPlaced},
     {"--bynode --bycore --byslot --bind-to-core --bind-to-socket --nooversubscribe", 0, false,
      kPlaced},
     {"--report-bindings --display-map --display-allocation", 0, false,
@@ -136,6 +142,12 @@ class Reader {
         return {};
       }
     }
+    const std::string digits = word.starts_with("-np") ? word.substr(3) : "";
+    if (!digits.empty() && parse_integer(digits) && find_option(command_, "np") != nullptr) {
+      own_.words.insert(own_.words.end(), {"--np", digits});  // -np4
+      ++at_;
+      return {};
+    }
     const ForeignOption* foreign = takes_program_ ? find_foreign(word) : nullptr;
     if (foreign != nullptr) return take_foreign(*foreign, word);
     own_.words.push_back(word);
@@ -154,11 +166,23 @@ class Reader {
     }
   }
 
+  // "c10d", or "localhost" of "localhost:29500": the value after the word, or in it.
+  bool takes_value_of(const ForeignOption& option, const std::string& word) const {
+    if (option.only.empty()) return true;
+    const std::string after = at_ + 1 < words_.size() ? words_[at_ + 1] : "";
+    const std::size_t equals = word.find('=');
+    const std::string value = equals == std::string::npos ? after : word.substr(equals + 1);
+    const auto accepted = split(option.only, ' ');
+    return std::find(accepted.begin(), accepted.end(), value.substr(0, value.find(':'))) !=
+           accepted.end();
+  }
+
   Result<> take_foreign(const ForeignOption& option, const std::string& word) {
-    if (!option.accepted) {
+    const bool takes_value = takes_value_of(option, word);
+    if (!option.accepted || !takes_value) {
       return fail(ErrorCode::kUsage,
                   word.substr(0, word.find('=')) + " is no option of muster " + command_,
-                  std::string(option.what));
+                  std::string(takes_value ? option.what : option.else_hint));
     }
     const bool has_value = word.find('=') != std::string::npos;
     std::string given = word;

@@ -20,7 +20,9 @@ struct ForeignOption {
   std::string_view names;  // blank-separated, as they are written: "-r --redirects"
   int values = 0;          // words that follow it
   bool accepted = false;
-  std::string_view what;  // accepted: "--standalone is …"; refused: the hint
+  std::string_view what;            // accepted: "--standalone is …"; refused: the hint
+  std::string_view only = {};       // blank-separated: accepted with these values alone
+  std::string_view else_hint = {};  // with another one
 };
 std::span<const ForeignOption> foreign_options();
 

@@ -117,8 +117,10 @@ Result<std::vector<std::string>> program_argv(const CommandLine& line) {
   if (line.program_kind == ProgramKind::kScript) {
     std::error_code error;
     if (!fs::is_regular_file(argv.front(), error)) {
+      std::string hint = near_file_hint(argv.front());
+      if (hint.empty()) hint = "its path counts from the current directory";
       return Failure(Error{ErrorCode::kConfig, "the script " + argv.front() + " does not exist",
-                           near_file_hint(argv.front()), std::nullopt});
+                           std::move(hint), std::nullopt});
     }
   }
   if (line.program_kind != ProgramKind::kProgram) argv.insert(argv.begin(), "python3");

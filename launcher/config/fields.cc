@@ -78,12 +78,23 @@ void read_packages(const Value& value, Draft& draft) {
   read_absent(value, draft, Node::Kind::kList, "installing packages is", kNoPackages);
 }
 
+// In the words by which the value was given: a flag's, a variable's or the config's.
+std::string way_to_set(const Value& value, const std::string& key, const std::string& wanted) {
+  const Origin& origin = value.origin;
+  const std::string given = origin.text.substr(0, origin.text.find(' '));
+  if (origin.kind == Origin::Kind::kFlag) return "write " + given + " " + wanted;
+  if (origin.kind == Origin::Kind::kEnvironment && !origin.text.starts_with("MUSTER_SET ")) {
+    return "write " + given + "=" + wanted;
+  }
+  return "set " + key + " to " + wanted;
+}
+
 void read_node_count(const Value& value, Draft& draft) {
   const auto count = parsed(value, draft, count_from<1>);
   if (!count) return;
   if (*count > 1) {
     refuse_feature(value, draft, "more than one node is",
-                   "set node_count to 1: a run has one node");
+                   way_to_set(value, "node_count", "1") + ": a run has one node");
     return;
   }
   draft.config.node_count = {*count, value.origin};
@@ -103,8 +114,9 @@ void read_gpus_per_process(const Value& value, Draft& draft) {
 void read_max_restarts(const Value& value, Draft& draft) {
   const auto count = parsed(value, draft, count_from<0>);
   if (count.value_or(0) == 0) return;
-  refuse_feature(value, draft, "restarting a failed run is",
-                 "set max_restarts to 0, and start the run again when it failed");
+  refuse_feature(
+      value, draft, "restarting a failed run is",
+      way_to_set(value, "max_restarts", "0") + ", and start the run again when it failed");
 }
 
 void read_shm_size(const Value& value, Draft& draft) {

@@ -173,6 +173,9 @@ Result<PortLease> PortLease::take(int port) {
   switch (const int error = error_of_use(port, true)) {
     case 0: return PortLease(port, std::move(*name));
     case EADDRINUSE: return unusable(port, "a program uses it");
+    case EACCES:
+      return unusable(port, "Permission denied: only root may bind ports below " +
+                                std::to_string(read_port_rules().first_unprivileged));
     default: return unusable(port, std::strerror(error));
   }
 }

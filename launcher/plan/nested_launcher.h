@@ -20,11 +20,14 @@ enum class NestedLauncher {
 
 struct NestedLaunch {
   NestedLauncher launcher = NestedLauncher::kNone;
-  std::string name;           // as a person would call it
-  bool joins_others = false;  // its command line does not ask for a world of this rank alone
+  std::string name;             // as a person would call it
+  bool joins_others = false;    // its command line does not ask for a world of this rank alone
+  bool names_endpoint = false;  // its command line says where that world meets
 };
 
-// From what a rank execs; of a shell command, its last part: "cd src && exec torchrun …".
+// From what a rank execs, behind env, timeout, conda run and the like.  Of a shell's text, the
+// first command that joins others, or else the first launcher.  What stands in a file, a script
+// that starts torchrun, is not seen.
 NestedLaunch find_nested_launch(const std::vector<std::string>& argv);
 
 }  // namespace muster::plan

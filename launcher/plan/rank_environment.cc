@@ -193,8 +193,16 @@ void explain_nested_launch(LaunchPlan& plan) {
                             "each rank is one of its " + counted(plan.world_size, "node") +
                                 ": PET_NNODES, PET_NODE_RANK, PET_MASTER_ADDR, PET_MASTER_PORT"});
   }
-  if (nested.launcher == NestedLauncher::kDeepspeed && !nested.joins_others &&
-      plan.world_size > 1) {
+  if (plan.world_size == 1 || nested.joins_others) return;
+  if (nested.launcher == NestedLauncher::kTorchrun && !nested.names_endpoint) {
+    plan.warnings.push_back(fmt::format(
+        "each of the {} ranks starts a world of its own, all on the same port with older torch "
+        "(1.13 among them), where only one of them can have it: leave out --standalone or "
+        "--nnodes 1 for one world of all ranks, or add --rdzv_backend=c10d "
+        "--rdzv_endpoint=localhost:0",
+        plan.world_size));
+  }
+  if (nested.launcher == NestedLauncher::kDeepspeed) {
     plan.warnings.push_back(
         fmt::format("each of the {} ranks starts a world of its own, because deepspeed reads none "
                     "from its environment: give it --no_ssh, --node_rank and a host file, as in "

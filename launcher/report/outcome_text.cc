@@ -1,6 +1,7 @@
 #include "launcher/report/outcome_text.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 
 #include "base/exit_code.h"
@@ -50,12 +51,14 @@ class Report {
   void warnings();
   void outputs();
   void hint();
+  bool wanted_torchruns_port() const;
 
   const RunOutcome& outcome_;
   const plan::LaunchPlan& plan_;
   const ReportContext& context_;
   store::RunDirectory directory_;
   std::string text_;
+  std::vector<std::string> last_words_;  // of the first rank to fail, as they are quoted
 };
 
 std::string Report::run_took() const {
@@ -230,16 +233,16 @@ void Report::last_words(int rank) {
     return;
   }
   const std::filesystem::path stderr_log = directory_.rank_stderr(rank, context_.attempt);
-  std::vector<std::string> lines = last_lines(stderr_log, kLastLines, kLastBytes);
-  if (!lines.empty()) {
+  last_words_ = last_lines(stderr_log, kLastLines, kLastBytes);
+  if (!last_words_.empty()) {
     line("its last lines on stderr (" + stderr_log.string() + "):");
-    return quote(lines);
+    return quote(last_words_);
   }
   const std::filesystem::path stdout_log = directory_.rank_stdout(rank, context_.attempt);
-  lines = last_lines(stdout_log, kLastLines, kLastBytes);
-  if (lines.empty()) return line("it wrote nothing to stderr or stdout");
+  last_words_ = last_lines(stdout_log, kLastLines, kLastBytes);
+  if (last_words_.empty()) return line("it wrote nothing to stderr or stdout");
   line("it wrote nothing to stderr; its last lines on stdout (" + stdout_log.string() + "):");
-  quote(lines);
+  quote(last_words_);
 }
 
 // Only a failure that is not the training program's can be explained by mpirun.
@@ -296,12 +299,37 @@ bool wants_python(const std::vector<std::string>& argv) {
   return !argv.empty() && (argv[0] == "python" || (shell && argv[2].starts_with("python ")));
 }
 
+// Every torchrun takes one of these unless it is told another.
+constexpr std::array kTorchrunPorts = {"29400", "29500"};
+
+// Ranks that start torchrun behind Muster's back, in a script of their own, all take one port.
+bool Report::wanted_torchruns_port() const {
+  const bool in_use = std::any_of(last_words_.begin(), last_words_.end(), [](const auto& words) {
+    return words.find("Address already in use") != std::string::npos ||
+           words.find("EADDRINUSE") != std::string::npos;
+  });
+  if (plan_.world_size == 1 || !in_use) return false;
+  return std::any_of(kTorchrunPorts.begin(), kTorchrunPorts.end(), [&](const char* port) {
+    const bool own = std::any_of(
+        plan_.common_environment.begin(), plan_.common_environment.end(),
+        [&](const auto& each) { return each.name == "MASTER_PORT" && each.value == port; });
+    return !own && std::any_of(last_words_.begin(), last_words_.end(), [&](const auto& words) {
+      return words.find(port) != std::string::npos;
+    });
+  });
+}
+
 // For failures of the surroundings; a training program's failure is explained by its own words.
 void Report::hint() {
   if (!outcome_.first_failure) return;
   if (const std::string known = hint_of_evidence(); !known.empty()) return line("hint: " + known);
   const std::string& how = outcome_.first_failure->how;
-  if (how == "run_directory") {
+  if (wanted_torchruns_port()) {
+    line(
+        "hint: when the ranks start torchrun in a script, each takes the same port: write "
+        "PET_NNODES=$WORLD_SIZE PET_NODE_RANK=$RANK PET_MASTER_ADDR=$MASTER_ADDR "
+        "PET_MASTER_PORT=$MASTER_PORT before it there (docs/rank-environment.md)");
+  } else if (how == "run_directory") {
     line("hint: make room there, or choose another place with --runs-dir or MUSTER_RUNS_DIR");
   } else if (how == "exec_failed" &&
              outcome_.first_failure->description.find("starting a process") != std::string::npos) {

@@ -71,11 +71,12 @@ class Torchrun(CommandLineTest):
 
     def test_what_this_version_does_not_have(self):
         for words, code, message, hint in (
-                (["--nnodes", "2"], CONFIG, "more than one node", "set node_count to 1"),
-                (["--nnodes", "1:2"], CONFIG, "more than one node", "set node_count to 1"),
+                (["--nnodes", "2"], CONFIG, "more than one node", "write --nnodes 1: a run"),
+                (["--nnodes", "1:2"], CONFIG, "more than one node", "write --nnodes 1: a run"),
                 (["--node-rank", "1"], USAGE, "a run has one node", "write 0"),
-                (["--max_restarts", "3"], CONFIG, "restarting a failed run", "start the run again"),
-                (["--rdzv_backend=c10d"], USAGE, "no option", "no rendezvous"),
+                (["--max_restarts", "3"], CONFIG, "restarting a failed run",
+                 "write --max-restarts 0, and start the run again"),
+                (["--rdzv_backend=etcd"], USAGE, "no option", "no rendezvous"),
                 (["--tee", "3"], USAGE, "no option", "--console all"),
                 (["-H", "a,b"], USAGE, "no option", "the node it is started on"),
                 (["--mca", "btl", "tcp"], USAGE, "no option", "-x OMPI_MCA_NAME=VALUE")):
@@ -90,6 +91,8 @@ class Torchrun(CommandLineTest):
         result = self.run_muster(["run", "trian.py"])
         self.assert_code(result, CONFIG)
         self.assertIn('did you mean "train.py"?', result.stderr)
+        self.assertIn("counts from the current directory",
+                      self.run_muster(["run", "evaluate_all.py"]).stderr)
 
     def test_the_plan_says_what_the_words_are(self):
         result = self.run_muster(["plan", "--nproc-per-node", "2", "--standalone", "--backend",

@@ -85,7 +85,7 @@ Case("--set without a value", "muster run run.yaml --set limits.drain_timeout", 
 Case("--set with a key that is none", "muster run run.yaml --set drain_timeout=5s", 65,
      {"run.yaml": "command: 'true'\n"})
 Case("An option is misspelt", "muster run --consol all run.yaml", 64)
-Case("An option of torchrun that a run does not need", "muster run --rdzv_backend=c10d train.py", 64)
+Case("An option of torchrun that a run does not need", "muster run --rdzv_backend=etcd train.py", 64)
 Case("Nothing to run", "muster run -n 2", 64)
 Case("The run id is taken", "muster run --run-id first -- true", 73,
      prepare="muster run --run-id first -- true")

@@ -49,9 +49,9 @@ std::string last_set(const CommandLine& line) {
 }
 
 TEST(Torchrun, CountsProcessesInItsOwnWords) {
-  for (const char* text :
-       {"--nproc-per-node 4 -- x", "--nproc_per_node=4 -- x", "-np 4 -- x", "--np 4 -- x",
-        "-n4 -- x", "--n 4 -- x", "-npernode 4 -- x", "--process_count_per_node 4 -- x"}) {
+  for (const char* text : {"--nproc-per-node 4 -- x", "--nproc_per_node=4 -- x", "-np 4 -- x",
+                           "--np 4 -- x", "-n4 -- x", "-np4 -- x", "--n 4 -- x", "-npernode 4 -- x",
+                           "--process_count_per_node 4 -- x"}) {
     EXPECT_EQ(last_set(parsed(text)), "process_count_per_node=4") << text;
   }
   const CommandLine line = parsed("--nproc_per_node 4 -- x");
@@ -59,6 +59,11 @@ TEST(Torchrun, CountsProcessesInItsOwnWords) {
   EXPECT_EQ(line.overrides.back().origin.text, "--nproc-per-node (-n)");
   EXPECT_THAT(echoes_of(parsed("-np 2 -- x")), ElementsAre("-np 2 is -n 2"));
   EXPECT_THAT(echoes_of(parsed("-n 2 -- x")), IsEmpty());
+}
+
+TEST(Habits, AreRecognizedWhenMisspelt) {
+  EXPECT_THAT(refused("--nproc-per-nod 2 -- x").hint, HasSubstr("\"--nproc-per-node\""));
+  EXPECT_THAT(refused("--nproc_per_nod=2 -- x").hint, HasSubstr("\"--nproc-per-node\""));
 }
 
 TEST(Torchrun, StartsAScriptWithoutDashes) {
@@ -147,7 +152,15 @@ TEST(ForeignOptions, EachIsAcceptedOrToldWhatToWrite) {
     for (const std::string& name : split(foreign.names, ' ')) {
       EXPECT_EQ(find_option("run", name.substr(name.find_first_not_of('-'))), nullptr) << name;
       std::string text = name;
-      for (int count = 0; count < foreign.values; ++count) text += " value";
+      const std::string value(foreign.only.substr(0, foreign.only.find(' ')));
+      for (int count = 0; count < foreign.values; ++count) {
+        text += " " + (value.empty() ? "value" : value);
+      }
+      if (!foreign.only.empty()) {
+        EXPECT_EQ(refused(name + " another -- x").hint, foreign.else_hint);
+        EXPECT_EQ(refused(name + "=another -- x").hint, foreign.else_hint);
+        EXPECT_EQ(refused(name).hint, foreign.else_hint);
+      }
       if (foreign.accepted) {
         EXPECT_THAT(echoes_of(parsed(text + " -- x")),
                     ElementsAre(text + " is " + std::string(foreign.what)));
@@ -159,7 +172,10 @@ TEST(ForeignOptions, EachIsAcceptedOrToldWhatToWrite) {
       }
     }
   }
-  EXPECT_THAT(refused("--rdzv_endpoint=localhost:0 train.py").hint, HasSubstr("no rendezvous"));
+  EXPECT_THAT(echoes_of(parsed("--rdzv_endpoint=localhost:0 -- x")),
+              ElementsAre(HasSubstr("needs no rendezvous")));
+  EXPECT_THAT(refused("--rdzv_endpoint=node-a:29500 train.py").hint, HasSubstr("no rendezvous"));
+  EXPECT_THAT(refused("--bind-to core -- x").hint, HasSubstr("Muster places the ranks itself"));
   EXPECT_THAT(refused("-hostfile hosts -- x").hint, HasSubstr("the node it is started on"));
 }
 

@@ -115,7 +115,13 @@ TEST_F(RankEnvironment, WarnsOfWorldsThatDoNotMeet) {
               Contains(HasSubstr("each of the 2 ranks starts a world of its own")));
   config_.run.value = config::Program{{"deepspeed", "--no_ssh", "train.py"}};
   EXPECT_THAT(plan().warnings, Not(Contains(HasSubstr("world of its own"))));
+  config_.run.value = config::Program{{"torchrun", "--standalone", "train.py"}};
+  EXPECT_THAT(plan().warnings, Contains(HasSubstr("all on the same port with older torch")));
+  config_.run.value = config::Program{{"torchrun", "--rdzv_endpoint=localhost:0", "train.py"}};
+  EXPECT_THAT(plan().warnings, Not(Contains(HasSubstr("world of its own"))));
   use("server-2x16", 1);
+  config_.run.value = config::Program{{"torchrun", "--standalone", "train.py"}};
+  EXPECT_THAT(plan().warnings, Not(Contains(HasSubstr("world of its own"))));
   config_.run.value = config::Program{{"deepspeed", "train.py"}};
   EXPECT_THAT(plan().warnings, Not(Contains(HasSubstr("world of its own"))));
 }

@@ -178,6 +178,20 @@ TEST_F(OutcomeTextTest, TellsTheExceptionInTheHeadline) {
   EXPECT_THAT(report(), Not(HasSubstr("ValueError"))) << "it did not end by the exception";
 }
 
+TEST_F(OutcomeTextTest, KnowsTorchrunsPort) {
+  rank_exits_first(3, 1);
+  const auto stderr_log = files_.rank_stderr(3, 0);
+  const auto hint = HasSubstr("  hint: when the ranks start torchrun in a script");
+  wrote(stderr_log, "failed to bind to [::]:29500 (errno: 98 - Address already in use).\n");
+  EXPECT_THAT(report(), hint);
+  plan_.common_environment = {{"MASTER_PORT", "29500", "run.yaml:3:1"}};
+  EXPECT_THAT(report(), Not(hint)) << "the port that the run was told";
+  wrote(stderr_log, "EADDRINUSE: port: 29400\n");
+  EXPECT_THAT(report(), hint);
+  wrote(stderr_log, "bind to port 8080: Address already in use\n");
+  EXPECT_THAT(report(), Not(hint));
+}
+
 TEST_F(OutcomeTextTest, TellsWhyAProgramCannotBeStartedOnce) {
   ends(0, RankEnd::kExecFailed, ExitStatus::exited(126));
   rank(0).evidence = {{"exec_format", "it is an empty file", "see whether it was copied"}};
