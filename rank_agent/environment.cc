@@ -4,8 +4,12 @@
 #include <set>
 #include <string_view>
 
+#include "base/text.h"
+
 namespace muster::agent {
 namespace {
+
+const std::string kLibraryPath = "LD_LIBRARY_PATH";
 
 // What mpirun adds for a process so that MPI_Init finds its world (Open MPI 4.1 with PMIx 4.2, Open
 // MPI 5.0); OPAL_PREFIX where the installation was moved.
@@ -18,6 +22,25 @@ bool is_mpi_identity(std::string_view variable) {
 
 std::string_view name_of(std::string_view variable) {
   return variable.substr(0, variable.find('='));
+}
+
+// Open MPI 5's mpirun puts its own libraries first, so that a program finds the MPI which started
+// it and not another one of the system.
+void add_library_path_of_mpirun(const std::vector<std::string>& own,
+                                std::vector<std::string>& environment) {
+  const std::string given = value_of(own, kLibraryPath);
+  const std::string wanted = value_of(environment, kLibraryPath);
+  const std::vector<std::string> there = split(wanted, ':');
+  std::vector<std::string> path;
+  for (const std::string& directory : split(given, ':')) {
+    const bool known = std::find(there.begin(), there.end(), directory) != there.end();
+    if (!directory.empty() && !known) path.push_back(directory);
+  }
+  if (path.empty()) return;
+  if (!wanted.empty()) path.push_back(wanted);
+  std::erase_if(environment,
+                [](const std::string& variable) { return name_of(variable) == kLibraryPath; });
+  environment.push_back(kLibraryPath + ("=" + join(path, ":")));
 }
 
 }  // namespace
@@ -35,6 +58,7 @@ std::vector<std::string> training_environment(const protocol::RankSpec& spec,
       environment.push_back(variable);
     }
   }
+  add_library_path_of_mpirun(own, environment);
   return environment;
 }
 

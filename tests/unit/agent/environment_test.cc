@@ -37,6 +37,17 @@ TEST(TrainingEnvironmentTest, OpenMpi5sIdentityIsPassedOnToo) {
             (Environment{"OPAL_PREFIX=/moved", "PMIX_PREFIX=/moved", "PRTE_LAUNCHED=1"}));
 }
 
+TEST(TrainingEnvironmentTest, TheLibrariesOfMpirunComeFirst) {
+  const Environment own = {"LD_LIBRARY_PATH=/mpi5/lib:/users"};
+  EXPECT_EQ(training_environment(spec_with({}, true), own),
+            (Environment{"LD_LIBRARY_PATH=/mpi5/lib:/users"}));
+  EXPECT_EQ(training_environment(spec_with({"LD_LIBRARY_PATH=/users:/b"}, true), own),
+            (Environment{"LD_LIBRARY_PATH=/mpi5/lib:/users:/b"}));
+  EXPECT_EQ(training_environment(spec_with({"LD_LIBRARY_PATH=/users:/mpi5/lib"}, true), own),
+            (Environment{"LD_LIBRARY_PATH=/users:/mpi5/lib"}));
+  EXPECT_EQ(training_environment(spec_with({"A=1"}, false), own), (Environment{"A=1"}));
+}
+
 TEST(TrainingEnvironmentTest, WhatWasMeantForMpirunAloneGoesNoFurther) {
   protocol::RankSpec spec = spec_with({"OMPI_MCA_btl=self"}, true);
   spec.add_for_mpirun_only("OMPI_MCA_odls");
