@@ -61,7 +61,7 @@ void restore_child_signal() {
 
 void ensure_standard_descriptors() {
   while (true) {
-    const int fd = ::open("/dev/null", O_RDWR);
+    const int fd = ::open("/dev/null", O_RDWR);  // NOLINT(android-cloexec-open): children get it
     if (fd < 0) return;
     if (fd > 2) {
       ::close(fd);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <ctime>
 
@@ -113,7 +114,7 @@ std::string format_duration(std::chrono::nanoseconds duration) {
   const double seconds = std::chrono::duration<double>(duration).count();
   if (seconds < 0.9995) return printed("%.0f ms", seconds * 1e3);
   if (seconds < 59.95) return printed("%.1f s", seconds);
-  const auto whole = static_cast<long long>(seconds + 0.5);
+  const auto whole = std::llround(seconds);
   if (whole < 3600) return printed("%lld min %02lld s", whole / 60, whole % 60);
   return printed("%lld h %02lld min", whole / 3600, whole % 3600 / 60);
 }

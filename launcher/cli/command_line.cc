@@ -3,7 +3,8 @@
 
 #include "launcher/cli/command_line.h"
 
-#define CXXOPTS_VECTOR_DELIMITER '\0'  // a --set value may hold commas
+// A --set value may hold commas.
+#define CXXOPTS_VECTOR_DELIMITER '\0'  // NOLINT(readability-identifier-naming)
 #include <cxxopts.hpp>
 
 #include <algorithm>

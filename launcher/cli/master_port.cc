@@ -1,5 +1,6 @@
 #include "launcher/cli/master_port.h"
 
+#include <algorithm>
 #include <climits>
 #include <string>
 #include <unistd.h>
@@ -20,8 +21,9 @@ const config::Setting<std::string>* variable(const config::RunConfig& config,
 bool is_this_node(const std::string& address) {
   std::string hostname(HOST_NAME_MAX + 1, '\0');
   if (::gethostname(hostname.data(), hostname.size()) != 0) hostname.clear();
+  hostname.resize(std::min(hostname.find('\0'), hostname.size()));
   return address.starts_with("127.") || address == "localhost" || address == "::1" ||
-         address == hostname.c_str();
+         address == hostname;
 }
 
 // With an address elsewhere or a store of its own the config has taken the meeting of the ranks in

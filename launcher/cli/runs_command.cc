@@ -58,7 +58,7 @@ CommandResult runs_command(const CommandLine& line) {
     return 0;
   }
   const int columns = ::isatty(STDOUT_FILENO) == 1 ? report::terminal_columns(STDOUT_FILENO) : 0;
-  const CommandResult printed = print(report::runs_table(rows, now, columns));
+  CommandResult printed = print(report::runs_table(rows, now, columns));
   const std::size_t older = runs.size() - looked_at;
   if (older > 0 && ::isatty(STDERR_FILENO) == 1) {
     std::fprintf(stderr, "muster: and %zu older; --limit 0 shows all\n", older);

@@ -313,6 +313,45 @@ class Soak(Tree):
                 self.assertEqual(self.run_in_tree("scripts/soak", *args).returncode, 64)
 
 
+class Coverage(Tree):
+    SUMMARY = """while [ "$1" != --json-summary ]; do shift; done
+      echo '{"files": [
+        {"filename": "base/fd.cc", "line_covered": 9, "line_total": 10,
+         "branch_covered": 1, "branch_total": 2},
+        {"filename": "launcher/plan/place.cc", "line_covered": 15, "line_total": 20,
+         "branch_covered": 0, "branch_total": 0}]}' >"$2" """
+
+    def setUp(self):
+        super().setUp()
+        self.write_script(self.repository / "scripts/build", "mkdir -p build/coverage")
+        self.tool("gcovr", self.SUMMARY)
+        self.tool("ctest")
+
+    def kinds(self):
+        return [call.split(" -L ")[1] for call in self.calls() if call.startswith("ctest")]
+
+    def test_shows_each_directory_and_the_whole(self):
+        result = self.run_in_tree("scripts/coverage")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(self.kinds(), ["^unit$", "^e2e$"])
+        rows = [line.split() for line in result.stdout.splitlines()[-3:]]
+        self.assertEqual([row[0] for row in rows], ["base", "launcher/plan", "all"])
+        self.assertEqual([row[1] for row in rows], ["90.0", "75.0", "80.0"])
+
+    def test_leaves_out_the_end_to_end_tests_when_it_must_be_fast(self):
+        self.assertEqual(self.run_in_tree("scripts/coverage", "--fast").returncode, 0)
+        self.assertEqual(self.kinds(), ["^unit$"])
+
+    def test_shows_the_table_and_fails_when_a_test_fails(self):
+        self.tool("ctest", "exit 8")
+        result = self.run_in_tree("scripts/coverage")
+        self.assertEqual(result.returncode, 8)
+        self.assertIn("launcher/plan", result.stdout)
+
+    def test_refuses_other_words(self):
+        self.assertEqual(self.run_in_tree("scripts/coverage", "--slow").returncode, 64)
+
+
 class Tidy(Tree):
     def git(self, *words):
         subprocess.run(["git", "-C", str(self.repository), "-c", "user.name=A", "-c",
