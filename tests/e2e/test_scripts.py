@@ -328,7 +328,7 @@ class Coverage(Tree):
         self.tool("ctest")
 
     def kinds(self):
-        return [call.split(" -L ")[1] for call in self.calls() if call.startswith("ctest")]
+        return [call.split()[-3] for call in self.calls() if call.startswith("ctest")]
 
     def test_shows_each_directory_and_the_whole(self):
         result = self.run_in_tree("scripts/coverage")
