@@ -168,14 +168,17 @@ class Status(ControlTest):
         self.let_go()
         self.assert_code(running.wait(), 0)
 
-    def test_a_stopped_launcher_is_told(self):
+    def test_a_stopped_launcher_is_told_and_woken_by_a_cancel(self):
         running = self.start_run()
         running.send(signal.SIGSTOP)
-        answer = self.ask("cancel", running.run_directory, "--no-wait")
-        running.send(signal.SIGCONT)
+        answer = self.ask("status", running.run_directory)
         self.assertEqual(answer.returncode, 75, answer.stderr)
         self.assertIn("the launcher does not answer", answer.stderr)
-        running.wait()  # the request lay in the socket all the time
+        self.assertIn(f"kill -CONT {running.pid}", answer.stderr)
+        answer = self.ask("cancel", running.run_directory)
+        self.assertEqual(answer.returncode, 0, answer.stderr)
+        self.assertIn("stands still (Ctrl-Z): it goes on, to end orderly", answer.stderr)
+        self.assert_code(running.wait(), 128 + signal.SIGTERM)
 
     def test_a_read_only_run_directory(self):
         running = self.start_run()
