@@ -13,6 +13,7 @@
 #include "launcher/cli/commands.h"
 #include "launcher/cli/given_values.h"
 #include "launcher/cli/options.h"
+#include "launcher/cli/process_counts.h"
 
 namespace muster::cli {
 namespace {
@@ -60,6 +61,10 @@ std::string most_nodes(const std::string& text) {
   return text.substr(text.find(':') + 1);
 }
 
+bool is_torchruns_auto(const GivenValue& value) {
+  return value.by == "--nproc-per-node" && value.text == "auto";
+}
+
 // mpirun has its short words with one dash: -np.
 std::string spelled(const std::string& name) {
   return (name.size() < 4 ? "-" : "--") + name;
@@ -85,7 +90,8 @@ Result<Given> given_by_words(const std::string& command, std::span<const std::st
       const bool own = argument.key() == option->name;
       const GivenValue value{argument.value(), own ? shown_name(*option) : spelled(argument.key())};
       if (!own) {
-        const std::string text = option->name == "nodes" ? most_nodes(value.text) : value.text;
+        std::string text = option->name == "nodes" ? most_nodes(value.text) : value.text;
+        if (is_torchruns_auto(value)) text = "gpu where one can be seen, else -n cpu";
         line.echoes.push_back({value.by + " " + value.text, shown_name(*option) + " " + text});
       }
       MUSTER_TRY(add_given(*option, value, given));
@@ -103,6 +109,22 @@ Origin origin_of(const OptionRow& option, const GivenValue& value) {
   return {Origin::Kind::kFlag, alias ? value.by + " (" + own + ")" : value.by, std::nullopt};
 }
 
+// `--nproc-per-node train.py`: the script went where the number belongs.
+Result<> check_count(const GivenValue& value) {
+  if (!value.text.ends_with(".py") && !value.text.starts_with("python")) return {};
+  return fail(ErrorCode::kUsage,
+              value.by + " took \"" + value.text + "\" as its value, the number of ranks",
+              "write the number before it: " + value.by + " 4 " + value.text);
+}
+
+// The name of a host, or an address.
+Result<> check_address(const GivenValue& value) {
+  if (!value.text.empty() && value.text.find_first_of(" \t\r\n\v\f") == std::string::npos)
+    return {};
+  return fail(ErrorCode::kUsage, value.by + " \"" + value.text + "\" is no host",
+              "write a name or an address without blanks, or leave it out: it is 127.0.0.1");
+}
+
 // Whether the text is a port; 0 leaves the choice to whoever opens it.
 Result<> check_port(const GivenValue& value) {
   const auto port = parse_integer(value.text);
@@ -112,18 +134,17 @@ Result<> check_port(const GivenValue& value) {
 }
 
 // One option that sets one key.
-Result<> add_override(const OptionRow& option, const GivenValue& value, CommandLine& line) {
+void add_override(const OptionRow& option, const GivenValue& value, CommandLine& line) {
   std::string text = option.takes_value() ? value.text : std::string(option.switch_value);
   if (option.name == "nodes") text = most_nodes(text);
-  if (option.name == "master-port") {
-    MUSTER_TRY(check_port(value));
-    if (parse_integer(value.text) == 0) {
-      line.echoes.push_back({as_given(value), "a free port, as without it"});
-      return {};
-    }
+  if (is_torchruns_auto(value)) text = kGpuElseCpu;
+  // A wrong one may be overruled: that is seen when both are known.
+  if (option.name == "master-port" && parse_integer(value.text) == 0) {
+    std::erase_if(line.overrides,
+                  [&](const Override& each) { return each.key_path == option.key; });
+    return;
   }
   line.overrides.push_back({std::string(option.key), text, origin_of(option, value)});
-  return {};
 }
 
 // "-x NAME=VALUE", or "-x NAME" for the value that this process has.
@@ -163,7 +184,7 @@ Result<> add_overrides(const Given& given, const CallerEnvironment& environment,
   for (const OptionRow* option : options_of(line.command)) {
     const auto found = given.find(option->name);
     if (option->key.empty() || found == given.end() || found->second.empty()) continue;
-    MUSTER_TRY(add_override(*option, found->second.back(), line));
+    add_override(*option, found->second.back(), line);
   }
   return {};
 }
@@ -172,6 +193,10 @@ Result<> check_run_id(const GivenValue& run_id) {
   constexpr std::string_view kAllowed =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
   const std::string& text = run_id.text;
+  if (text == "latest") {
+    return fail(ErrorCode::kUsage, as_given(run_id) + ": the word stands for the newest run",
+                "choose another name");
+  }
   if (!text.empty() && text.size() <= 100 && text.front() != '.' && text.front() != '-' &&
       text.find_first_not_of(kAllowed) == std::string::npos) {
     return {};
@@ -211,11 +236,23 @@ Result<> fill_in(CommandLine& line) {
     line.echoes.push_back({"--oversubscribe", "resources.oversubscribe=allow, the default"});
   }
   if (line.has("node-rank") && line.text("node-rank") != "0") {
-    return fail(ErrorCode::kUsage,
-                as_given(line.given.find("node-rank")->second.back()) + ": a run has one node",
+    return fail(ErrorCode::kUsage, line.as_given("node-rank") + ": a run has one node",
                 "leave it out, or write 0: the first node is number 0");
   }
   if (line.run_id) MUSTER_TRY(check_run_id(line.given.find("run-id")->second.back()));
+  if (line.has("process-count-per-node")) {
+    MUSTER_TRY(check_count(line.given.find("process-count-per-node")->second.back()));
+  }
+  if (line.has("master-addr")) {
+    MUSTER_TRY(check_address(line.given.find("master-addr")->second.back()));
+  }
+  if (line.has("master-port")) {
+    const GivenValue& port = line.given.find("master-port")->second.back();
+    MUSTER_TRY(check_port(port));
+    if (parse_integer(port.text) == 0) {
+      line.echoes.push_back({as_given(port), "a free port, as without it"});
+    }
+  }
   return {};
 }
 
@@ -235,6 +272,17 @@ std::vector<std::string> CommandLine::texts(std::string_view option) const {
   return all;
 }
 
+std::string CommandLine::as_given(std::string_view option) const {
+  const auto found = given.find(option);
+  return found == given.end() ? "" : cli::as_given(found->second.back());
+}
+
+std::string CommandLine::name_as_given(std::string_view option) const {
+  const auto found = given.find(option);
+  const bool variable = found != given.end() && !found->second.back().by.starts_with('-');
+  return variable ? found->second.back().by : "--" + std::string(option);
+}
+
 Result<CommandLine> parse_command_line(const std::string& command,
                                        std::span<const std::string> words,
                                        const CallerEnvironment& environment,
@@ -249,7 +297,7 @@ Result<CommandLine> parse_command_line(const std::string& command,
   MUSTER_TRY_ASSIGN(Given flags, given_by_words(command, own.words, line));
   if (line.help) return line;
   line.echoes.insert(line.echoes.end(), own.echoes.begin(), own.echoes.end());
-  MUSTER_TRY_ASSIGN(Given variables, given_by_variables(command, environment));
+  MUSTER_TRY_ASSIGN(Given variables, given_by_variables(command, environment, flags));
   line.warnings = warnings_of_variables(environment);
 
   // The later counts.

@@ -33,6 +33,10 @@ struct CommandLine {
   // Of several values the last.
   std::optional<std::string> text(std::string_view option) const;
   std::vector<std::string> texts(std::string_view option) const;
+  // For messages, what the person wrote: "MUSTER_SINCE=noon", "--since noon"; and without the
+  // value.
+  std::string as_given(std::string_view option) const;
+  std::string name_as_given(std::string_view option) const;
 
   std::vector<std::string> warnings;  // of misspelt variables
 

@@ -51,6 +51,32 @@ Result<bool> switch_is_on(const GivenValue& value) {
               "write 1 to switch it on, or 0");
 }
 
+// Options that cannot both hold.  Of two variables the command complains, of two flags too, or it
+// says which one counts.
+struct Exclusion {
+  std::string_view one;
+  std::string_view other;
+};
+constexpr Exclusion kExclusions[] = {{"json", "format"},
+                                     {"raw", "merge"},
+                                     {"raw", "timestamps"},
+                                     {"follow", "until"},
+                                     {"detach", "stdin"}};
+
+// Whether a flag asks for something: `--raw=false` and `--stdin none` do not.
+bool is_asked_for(std::string_view option, const Given& flags) {
+  const auto found = flags.find(option);
+  if (found == flags.end() || found->second.empty()) return false;
+  return option != "stdin" || found->second.back().text != "none";
+}
+
+bool is_excluded(std::string_view option, const Given& flags) {
+  return std::any_of(std::begin(kExclusions), std::end(kExclusions), [&](const Exclusion& each) {
+    return (option == each.one && is_asked_for(each.other, flags)) ||
+           (option == each.other && is_asked_for(each.one, flags));
+  });
+}
+
 // Ranks carry variables that Muster itself gave them.
 bool is_rank(const CallerEnvironment& environment) {
   return environment.contains("MUSTER_METRICS");
@@ -98,15 +124,17 @@ Result<> add_given(const OptionRow& option, GivenValue value, Given& given) {
   return {};
 }
 
-Result<Given> given_by_variables(const std::string& command, const CallerEnvironment& environment) {
+Result<Given> given_by_variables(const std::string& command, const CallerEnvironment& environment,
+                                 const Given& flags) {
   Given given;
   for (const OptionRow* option : options_of(command)) {
     const std::string name = variable_of(*option);
     const auto variable = environment.find(name);
     if (name.empty() || variable == environment.end() || variable->second.empty()) continue;
-    if (names_the_run_around(name, environment)) continue;
+    if (names_the_run_around(name, environment) || is_excluded(option->name, flags)) continue;
     if (!option->repeats) {
-      MUSTER_TRY(add_given(*option, {variable->second, name}, given));
+      const auto added = add_given(*option, {variable->second, name}, given);
+      if (!added && !flags.contains(option->name)) return Failure(added.error());
       continue;
     }
     for (const std::string& line : split(variable->second, '\n')) {

@@ -28,8 +28,11 @@ using CallerEnvironment = std::map<std::string, std::string>;
 // Checks the value, as far as the table knows what is right, and adds it.
 Result<> add_given(const OptionRow& option, GivenValue value, Given& given);
 
-// What the caller's MUSTER_ variables say to a command.
-Result<Given> given_by_variables(const std::string& command, const CallerEnvironment& environment);
+// What the caller's MUSTER_ variables say to a command, beside the flags that were typed: a
+// variable that a flag overrules is not checked, and one that a flag excludes is as if it were not
+// there.
+Result<Given> given_by_variables(const std::string& command, const CallerEnvironment& environment,
+                                 const Given& flags);
 
 // MUSTER_ variables that nobody reads and that look like a misspelt one.
 std::vector<std::string> warnings_of_variables(const CallerEnvironment& environment);

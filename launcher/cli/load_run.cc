@@ -110,6 +110,13 @@ void ensure_home(std::map<std::string, std::string>& environment) {
     environment["HOME"] = "/";
 }
 
+// Ranks may run in another directory, and a `muster` there is to find the same runs.
+void ensure_absolute_runs_dir(std::map<std::string, std::string>& environment) {
+  const auto found = environment.find("MUSTER_RUNS_DIR");
+  if (found == environment.end() || found->second.empty()) return;
+  found->second = fs::absolute(found->second).lexically_normal().string();
+}
+
 // What stands after `--`, or from the first word of a program on.
 Result<std::vector<std::string>> program_argv(const CommandLine& line) {
   std::vector<std::string> argv = *line.after_dashes;
@@ -146,6 +153,7 @@ tl::expected<config::RunConfig, Problems> config_of_program(
 Result<> look_at_node(const CommandLine& line, LoadedRun& run) {
   run.inputs.caller_environment = caller_environment();
   ensure_home(run.inputs.caller_environment);
+  ensure_absolute_runs_dir(run.inputs.caller_environment);
   run.inputs.running_as_root = ::geteuid() == 0;
   run.inputs.is_first_process = ::getpid() == 1;
   run.inputs.current_directory = fs::current_path().string();

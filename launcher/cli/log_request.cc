@@ -28,16 +28,16 @@ bool is_of_a_rank(LogKind kind) {
 }
 
 Failure wrong_rank_list(std::string_view text) {
-  return fail(ErrorCode::kUsage, "--rank \"" + std::string(text) + "\" is no list of ranks",
+  return fail(ErrorCode::kUsage, "\"" + std::string(text) + "\" is no list of ranks",
               "write ranks and ranges: 0,2-3");
 }
 
-Result<std::vector<LogKind>> parse_kinds(const std::string& text) {
+Result<std::vector<LogKind>> parse_kinds(const CommandLine& line) {
   std::vector<LogKind> kinds;
   const auto add = [&](LogKind kind) {
     if (std::find(kinds.begin(), kinds.end(), kind) == kinds.end()) kinds.push_back(kind);
   };
-  for (const std::string& word : split(text, ',')) {
+  for (const std::string& word : split(line.text("stream").value_or("both"), ',')) {
     if (word == "both") {
       add(LogKind::kStdout);
       add(LogKind::kStderr);
@@ -49,7 +49,8 @@ Result<std::vector<LogKind>> parse_kinds(const std::string& text) {
       std::vector<std::string> names{"both"};
       for (const auto& [name, kind] : kKinds) names.emplace_back(name);
       const std::string near = did_you_mean_hint(word, names);
-      return fail(ErrorCode::kUsage, "--stream " + text + ": there is no stream \"" + word + "\"",
+      return fail(ErrorCode::kUsage,
+                  line.as_given("stream") + ": there is no stream \"" + word + "\"",
                   near.empty() ? "write one or more of " + join(names, ", ") : near);
     }
     add(found->second);
@@ -64,7 +65,7 @@ Result<std::optional<WallTime>> parse_moment(const CommandLine& line, const std:
   if (!text) return std::optional<WallTime>();
   if (const auto span = parse_span(*text)) return std::optional(now - *span);
   if (const auto time = parse_time(*text)) return time;
-  return fail(ErrorCode::kUsage, "--" + option + " \"" + *text + "\" is neither a time nor a span",
+  return fail(ErrorCode::kUsage, line.as_given(option) + " is neither a time nor a span",
               "write 2026-11-23T06:15:00Z, or 90s, 10m, 2h30m for so long ago");
 }
 
@@ -75,23 +76,27 @@ Result<std::optional<int>> parse_number(const CommandLine& line, const std::stri
   const auto number = parse_integer(*text);
   if (number && *number >= 0 && *number <= most) return std::optional(static_cast<int>(*number));
   return fail(ErrorCode::kUsage,
-              "--" + option + " " + *text + " is no number from 0 to " + std::to_string(most));
+              line.as_given(option) + " is no number from 0 to " + std::to_string(most));
 }
 
-Result<> check_combinations(const LogRequest& request) {
+Result<> check_combinations(const CommandLine& line, const LogRequest& request) {
   const report::LogOptions& options = request.options;
   if (options.raw && (options.merge || options.timestamps)) {
     return fail(ErrorCode::kUsage,
-                std::string("--raw and --") + (options.merge ? "merge" : "timestamps") +
+                line.name_as_given("raw") + " and " +
+                    line.name_as_given(options.merge ? "merge" : "timestamps") +
                     " exclude each other",
                 "--raw prints the bytes of each stream as they are stored");
   }
   if (request.follow && options.until) {
-    return fail(ErrorCode::kUsage, "--follow and --until exclude each other",
+    return fail(ErrorCode::kUsage,
+                line.name_as_given("follow") + " and " + line.name_as_given("until") +
+                    " exclude each other",
                 "leave out one of them");
   }
   if (options.since && options.until && *options.until < *options.since) {
-    return fail(ErrorCode::kUsage, "--until is before --since");
+    return fail(ErrorCode::kUsage,
+                line.name_as_given("until") + " is before " + line.name_as_given("since"));
   }
   return {};
 }
@@ -186,16 +191,18 @@ Result<LogRequest> read_log_request(const CommandLine& line, WallTime now) {
   request.options.raw = line.has("raw");
   request.options.merge = line.has("merge");
   request.options.timestamps = line.has("timestamps");
-  MUSTER_TRY_ASSIGN(request.kinds, parse_kinds(line.text("stream").value_or("both")));
+  MUSTER_TRY_ASSIGN(request.kinds, parse_kinds(line));
   MUSTER_TRY_ASSIGN(request.options.since, parse_moment(line, "since", now));
   MUSTER_TRY_ASSIGN(request.options.until, parse_moment(line, "until", now));
   MUSTER_TRY_ASSIGN(request.attempt, parse_number(line, "attempt", kMostRanks));
   MUSTER_TRY_ASSIGN(const std::optional<int> tail, parse_number(line, "tail", 1'000'000'000));
   if (tail) request.options.tail = static_cast<std::uint64_t>(*tail);
   if (const auto ranks = line.text("rank"); ranks && *ranks != "all") {
-    MUSTER_TRY_ASSIGN(request.ranks, parse_rank_list(*ranks));
+    auto list = parse_rank_list(*ranks);
+    if (!list) return Failure(std::move(list).error().with_context(line.name_as_given("rank")));
+    request.ranks = std::move(*list);
   }
-  MUSTER_TRY(check_combinations(request));
+  MUSTER_TRY(check_combinations(line, request));
   return request;
 }
 

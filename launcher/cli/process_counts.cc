@@ -33,13 +33,16 @@ int device_files() {
   return count;
 }
 
-Result<int> usable_gpus(const std::string& given_by) {
+int usable_gpus() {
   const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
   const int devices = device_files();
-  const int count = visible == nullptr ? devices : visible_devices(devices, visible);
-  if (count > 0) return count;
+  return visible == nullptr ? devices : visible_devices(devices, visible);
+}
+
+Failure no_gpus(const std::string& given_by) {
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
   return fail(ErrorCode::kResources,
-              given_by + " gpu: no GPU can be seen: " + counted(devices, "device file") +
+              given_by + " gpu: no GPU can be seen: " + counted(device_files(), "device file") +
                   " /dev/nvidia*, CUDA_VISIBLE_DEVICES " +
                   (visible == nullptr ? "is not set" : "\"" + std::string(visible) + "\""),
               "write the number of ranks: -n 4");
@@ -60,16 +63,21 @@ int visible_devices(int devices, std::string_view visible) {
 
 Result<std::vector<config::Override>> with_counts(std::span<const config::Override> overrides) {
   std::vector<config::Override> counted_ones(overrides.begin(), overrides.end());
-  for (config::Override& each : counted_ones) {
-    if (each.key_path != "process_count_per_node") continue;
-    if (each.value == "cpu") {
-      each.value = std::to_string(usable_cpus());
-      each.origin.text += " cpu: CPUs that this process may use";
-    } else if (each.value == "gpu") {
-      MUSTER_TRY_ASSIGN(const int count, usable_gpus(each.origin.text));
-      each.value = std::to_string(count);
-      each.origin.text += " gpu: GPUs that can be seen";
-    }
+  // The last one counts; what it hides is shown as it was written.
+  const auto last = std::find_if(
+      counted_ones.rbegin(), counted_ones.rend(),
+      [](const config::Override& each) { return each.key_path == "process_count_per_node"; });
+  if (last == counted_ones.rend()) return counted_ones;
+  const bool any = last->value == kGpuElseCpu;
+  const int gpus = last->value == "gpu" || any ? usable_gpus() : 0;
+  if (last->value == "gpu" && gpus == 0) return no_gpus(last->origin.text);
+  if (gpus > 0) {
+    last->value = std::to_string(gpus);
+    last->origin.text += any ? " auto: GPUs that can be seen" : " gpu: GPUs that can be seen";
+  } else if (last->value == "cpu" || any) {
+    last->value = std::to_string(usable_cpus());
+    last->origin.text += any ? " auto: CPUs that this process may use, as no GPU can be seen"
+                             : " cpu: CPUs that this process may use";
   }
   return counted_ones;
 }

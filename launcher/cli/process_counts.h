@@ -1,4 +1,4 @@
-// torchrun's `cpu` and `gpu`: how many ranks that is on this machine.
+// torchrun's `cpu`, `gpu` and `auto`: how many ranks that is on this machine.
 #pragma once
 
 #include <span>
@@ -10,7 +10,11 @@
 
 namespace muster::cli {
 
-// The overrides, with a number where a count of processes is `cpu` or `gpu`.
+// What `--nproc-per-node auto` is, where Muster's own `-n auto` looks at NUMA nodes.
+inline constexpr std::string_view kGpuElseCpu = "gpu, else cpu";
+
+// The overrides, with a number where the count of processes that holds is `cpu`, `gpu` or
+// kGpuElseCpu.
 Result<std::vector<config::Override>> with_counts(std::span<const config::Override> overrides);
 
 // How many of `devices` a CUDA_VISIBLE_DEVICES leaves visible.

@@ -27,8 +27,8 @@ Result<Detached> detach(const CommandLine& line) {
   }
   if (line.stdin_to_rank0) {
     return fail(ErrorCode::kUsage,
-                "--detach and --stdin rank0 contradict each other: in the background there is no "
-                "standard input",
+                line.name_as_given("detach") + " and " + line.as_given("stdin") +
+                    " contradict each other: in the background there is no standard input",
                 "leave one of them out");
   }
   return Detached::fork(line.has("runs-dir"));

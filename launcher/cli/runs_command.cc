@@ -21,7 +21,7 @@ Result<std::size_t> limit_of(const CommandLine& line) {
   if (!text) return line.format == Format::kJson ? kAll : kShownToPeople;
   const auto number = parse_integer(*text);
   if (number && *number >= 0) return *number == 0 ? kAll : static_cast<std::size_t>(*number);
-  return fail(ErrorCode::kUsage, "--limit " + *text + " is no number of runs",
+  return fail(ErrorCode::kUsage, line.as_given("limit") + " is no number of runs",
               "write a whole number; 0 shows all");
 }
 

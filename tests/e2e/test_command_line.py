@@ -167,6 +167,14 @@ class Variables(CommandLineTest):
                 self.assertEqual(seen["environment"]["MUSTER_RUNS_DIR"], str(self.runs_dir))
 
 
+    def test_a_relative_runs_dir_is_absolute_in_the_ranks(self):
+        self.write("src/train.py", SHOW)
+        self.write("run.yaml", "source_directory: src\nentry_script: train.py\n")
+        relative = os.path.relpath(self.runs_dir, self.work_dir)
+        seen, _ = self.seen("run.yaml", env={"MUSTER_RUNS_DIR": relative})
+        self.assertEqual(seen["environment"]["MUSTER_RUNS_DIR"], str(self.runs_dir))
+
+
 class Python(CommandLineTest):
     def interpreter(self, env, *words):
         result = self.run_muster(["plan", "--json", *words], env=env)

@@ -131,6 +131,47 @@ TEST(Variables, DoNotSwitchOnWhatAFlagSwitchesOff) {
   EXPECT_EQ(parsed("plan", {"--json=false"}, {{"MUSTER_JSON", "1"}}).format, Format::kText);
 }
 
+TEST(Variables, GiveWayToAFlagThatExcludesThem) {
+  for (const char* format : {"argv", "text"}) {
+    const CommandLine line = parsed("plan", {"--format", format}, {{"MUSTER_JSON", "1"}});
+    EXPECT_NE(line.format, Format::kJson) << format;
+  }
+  EXPECT_EQ(parsed("plan", {"--json"}, {{"MUSTER_FORMAT", "argv"}}).format, Format::kJson);
+  CommandLine line = parsed("run", {"--detach"}, {{"MUSTER_STDIN", "rank0"}});
+  EXPECT_TRUE(line.detach && !line.stdin_to_rank0);
+  line = parsed("run", {"--stdin", "rank0"}, {{"MUSTER_DETACH", "1"}});
+  EXPECT_TRUE(!line.detach && line.stdin_to_rank0);
+  EXPECT_TRUE(parsed("run", {"--stdin", "none"}, {{"MUSTER_DETACH", "1"}}).detach);
+}
+
+TEST(Variables, ThatAFlagOverrulesAreNotChecked) {
+  EXPECT_EQ(parsed("run", {"--console", "none"}, {{"MUSTER_CONSOLE", "bogus"}}).console,
+            report::ConsoleMode::kNone);
+  EXPECT_TRUE(
+      parsed("run", {"--oversubscribe"}, {{"MUSTER_OVERSUBSCRIBE", "bogus"}}).has("oversubscribe"));
+  EXPECT_THAT(overrides_of(parsed("run", {"--master-port", "0"}, {{"MUSTER_MASTER_PORT", "1"}})),
+              IsEmpty());
+  EXPECT_EQ(
+      parsed("run", {"--master-port", "1"}, {{"MUSTER_MASTER_PORT", "x"}}).text("master-port"),
+      "1");
+  EXPECT_EQ(refused("run", {}, {{"MUSTER_MASTER_PORT", "x"}}).message,
+            "MUSTER_MASTER_PORT=x: it is no port");
+}
+
+TEST(CommandLine, RefusesANameThatStandsForTheNewestRun) {
+  EXPECT_EQ(refused("run", {"--run-id", "latest"}).message,
+            "--run-id latest: the word stands for the newest run");
+  EXPECT_EQ(refused("run", {}, {{"MUSTER_RUN_ID", "latest"}}).message,
+            "MUSTER_RUN_ID=latest: the word stands for the newest run");
+}
+
+TEST(CommandLine, RefusesWhatIsNoHost) {
+  for (const char* text : {"", " ", "a b", "a\n"}) {
+    EXPECT_EQ(refused("run", {"--master-addr", text}).message,
+              std::string("--master-addr \"") + text + "\" is no host");
+  }
+}
+
 TEST(Variables, ThatLookMisspeltAreToldOnceAndOthersAreNot) {
   const CallerEnvironment environment{{"MUSTER_BACKEDN", "mpi"},
                                       {"MUSTER_RUNTIMEDIR", "/x"},

@@ -187,6 +187,31 @@ TEST(ProcessCounts, AreThoseOfThisMachine) {
             "--nproc-per-node (-n) cpu: CPUs that this process may use");
 }
 
+TEST(ProcessCounts, OfTorchrunsAutoAreGpusElseCpusAndOfOurOwnTheConfigs) {
+  const CommandLine line = parsed("--nproc-per-node auto -- x");
+  EXPECT_THAT(echoes_of(line), ElementsAre("--nproc-per-node auto is -n gpu where one can be seen, "
+                                           "else -n cpu"));
+  const auto counts = with_counts(line.overrides);
+  ASSERT_TRUE(counts);
+  EXPECT_GE(parse_integer(counts->front().value).value_or(0), 1);
+  EXPECT_THAT(counts->front().origin.text, HasSubstr("--nproc-per-node (-n) auto: "));
+  EXPECT_EQ(last_set(parsed("-n auto -- x")), "process_count_per_node=auto");
+  EXPECT_EQ(with_counts(parsed("-n auto -- x").overrides)->front().value, "auto");
+}
+
+TEST(ProcessCounts, OfAnOverruledVariableAreNotLookedFor) {
+  const auto counts =
+      with_counts(parsed("-n 2 -- x", {{"MUSTER_PROCESS_COUNT_PER_NODE", "gpu"}}).overrides);
+  ASSERT_TRUE(counts) << counts.error().message;
+  EXPECT_EQ(counts->back().value, "2");
+}
+
+TEST(ProcessCounts, AreNoScripts) {
+  EXPECT_EQ(refused("--nproc-per-node train.py").message,
+            "--nproc-per-node took \"train.py\" as its value, the number of ranks");
+  EXPECT_EQ(refused("-n python3 train.py").hint, "write the number before it: -n 4 python3");
+}
+
 TEST(ProcessCounts, SeeTheGpusThatCudaWouldSee) {
   EXPECT_EQ(visible_devices(8, "0,1,2"), 3);
   EXPECT_EQ(visible_devices(8, "GPU-1f3a,GPU-77c0"), 2);

@@ -9,13 +9,15 @@ using namespace std::chrono_literals;
 
 const plan::WallTime kNow(1'700'000'000s);  // 2023-11-14T22:13:20Z
 
-Result<LogRequest> request(const std::vector<std::string>& words) {
-  MUSTER_TRY_ASSIGN(const CommandLine line, parse_command_line("logs", words, {}));
+Result<LogRequest> request(const std::vector<std::string>& words,
+                           const CallerEnvironment& environment = {}) {
+  MUSTER_TRY_ASSIGN(const CommandLine line, parse_command_line("logs", words, environment));
   return read_log_request(line, kNow);
 }
 
-std::string error_of(const std::vector<std::string>& words) {
-  const auto made = request(words);
+std::string error_of(const std::vector<std::string>& words,
+                     const CallerEnvironment& environment = {}) {
+  const auto made = request(words, environment);
   return made ? "no error" : made.error().message;
 }
 
@@ -59,7 +61,7 @@ TEST(LogRequest, TimesAreMomentsOrSpansBeforeNow) {
   EXPECT_EQ(request({"--since", "10m"})->options.since, kNow - 10min);
   EXPECT_EQ(request({"--since", "2023-11-14T22:13:19Z"})->options.since, kNow - 1s);
   EXPECT_EQ(request({"--until", "1h30m"})->options.until, kNow - 90min);
-  EXPECT_EQ(error_of({"--since", "noon"}), "--since \"noon\" is neither a time nor a span");
+  EXPECT_EQ(error_of({"--since", "noon"}), "--since noon is neither a time nor a span");
 }
 
 TEST(LogRequest, WhatExcludesEachOtherIsTold) {
@@ -69,6 +71,38 @@ TEST(LogRequest, WhatExcludesEachOtherIsTold) {
   EXPECT_EQ(error_of({"--since", "1m", "--until", "2m"}), "--until is before --since");
   EXPECT_EQ(error_of({"--tail", "-1"}), "--tail -1 is no number from 0 to 1000000000");
   EXPECT_EQ(error_of({"--stream", "stdot"}), "--stream stdot: there is no stream \"stdot\"");
+}
+
+TEST(LogRequest, WrongVariablesAreNamed) {
+  EXPECT_EQ(error_of({}, {{"MUSTER_SINCE", "noon"}}),
+            "MUSTER_SINCE=noon is neither a time nor a span");
+  EXPECT_EQ(error_of({}, {{"MUSTER_UNTIL", "noon"}}),
+            "MUSTER_UNTIL=noon is neither a time nor a span");
+  EXPECT_EQ(error_of({}, {{"MUSTER_TAIL", "x"}}),
+            "MUSTER_TAIL=x is no number from 0 to 1000000000");
+  EXPECT_EQ(error_of({}, {{"MUSTER_ATTEMPT", "x"}}),
+            "MUSTER_ATTEMPT=x is no number from 0 to 100000");
+  EXPECT_EQ(error_of({}, {{"MUSTER_STREAM", "x"}}), "MUSTER_STREAM=x: there is no stream \"x\"");
+  EXPECT_EQ(error_of({}, {{"MUSTER_RANK", "x"}}), "MUSTER_RANK: \"x\" is no list of ranks");
+  EXPECT_EQ(error_of({"--rank", "x"}), "--rank: \"x\" is no list of ranks");
+}
+
+TEST(LogRequest, OfTwoThatExcludeEachOtherTheTypedOneHolds) {
+  const CallerEnvironment all{{"MUSTER_TIMESTAMPS", "1"}, {"MUSTER_MERGE", "1"}};
+  const auto raw = request({"--raw"}, all);
+  ASSERT_TRUE(raw) << raw.error().message;
+  EXPECT_TRUE(raw->options.raw);
+  EXPECT_FALSE(raw->options.merge || raw->options.timestamps);
+  EXPECT_TRUE(request({"--raw=false"}, all)->options.merge);
+  EXPECT_FALSE(request({"--merge"}, {{"MUSTER_RAW", "1"}})->options.raw);
+  EXPECT_FALSE(request({"--until", "1m"}, {{"MUSTER_FOLLOW", "1"}})->follow);
+  EXPECT_FALSE(request({"-f"}, {{"MUSTER_UNTIL", "1m"}})->options.until);
+  EXPECT_EQ(error_of({}, {{"MUSTER_RAW", "1"}, {"MUSTER_MERGE", "1"}}),
+            "MUSTER_RAW and MUSTER_MERGE exclude each other");
+  EXPECT_EQ(error_of({}, {{"MUSTER_FOLLOW", "1"}, {"MUSTER_UNTIL", "1m"}}),
+            "MUSTER_FOLLOW and MUSTER_UNTIL exclude each other");
+  EXPECT_EQ(error_of({"--since", "1m"}, {{"MUSTER_UNTIL", "2m"}}),
+            "MUSTER_UNTIL is before --since");
 }
 
 TEST_F(LogSourcesTest, AllRanksAndBothStreamsByDefault) {
