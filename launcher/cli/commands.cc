@@ -108,7 +108,9 @@ constexpr CommandRow kCommands[] = {
      .function = completion_command,
      .words = Words::kOwn,
      .usage = "bash|zsh|fish",
-     .details = "cmake --install and the Debian package put it where the shell looks for it.",
+     .details = "cmake --install and the Debian package put it where the shell looks for it. zsh "
+                "looks below a prefix of your own when .zshrc says so, before compinit:\n"
+                "fpath=(PREFIX/share/zsh/site-functions $fpath)",
      .examples = "source <(muster completion bash)\n"
                  "source <(muster completion zsh)\n"
                  "muster completion fish | source"},

@@ -41,7 +41,10 @@ class Completer {
     for (const std::string& word : before) {
       if (std::exchange(open, nullptr) != nullptr) continue;
       if (word == "--") return complete_program();
+      if (begins_program(word)) return complete_arguments();
       if (word.size() > 1 && word.front() == '-') {
+        names_program_ |=
+            word == "-m" || word == "--module" || word == "--no-python" || word == "--no_python";
         open = option_waiting(word);
         note_runs_dir(word);
       } else {
@@ -63,6 +66,23 @@ class Completer {
   // What stands after `--` is a program's, or a script's arguments after a config.
   void complete_program() {
     if (command_->words == CommandRow::Words::kConfig) done_.rest = Completion::Rest::kCommand;
+  }
+
+  // What follows the first word of a program is the program's: no option of ours has a place there.
+  bool begins_program(const std::string& word) const {
+    if (command_->words != CommandRow::Words::kConfig) return false;
+    if (word.size() > 1 && word.front() == '-') return false;
+    return names_program_ || word.ends_with(".py") || !has_config_ending(word);
+  }
+
+  static bool has_config_ending(std::string_view word) {
+    const auto endings = split(kConfigEndings, ' ');
+    return std::any_of(endings.begin(), endings.end(),
+                       [&](const std::string& ending) { return word.ends_with("." + ending); });
+  }
+
+  void complete_arguments() {
+    if (!typed_.starts_with('-')) done_.rest = Completion::Rest::kFiles;
   }
 
   const OptionRow* option_waiting(const std::string& word) const {
@@ -134,6 +154,7 @@ class Completer {
   std::string runs_dir_;
   const RunsIn& runs_in_;
   std::string typed_;
+  bool names_program_ = false;  // -m or --no-python: no config follows
   const CommandRow* command_ = nullptr;
   Completion done_;
 };

@@ -16,10 +16,14 @@ constexpr const char* kBeginning =
 <!-- Written by `muster help --markdown environment`; MUSTER_UPDATE_DOCS=1 with the unit tests rewrites it. -->
 
 Every option of `muster` has a variable: `MUSTER_` and its long name in capitals, `--runs-dir` is
-`MUSTER_RUNS_DIR`. A variable counts for every command that knows the option.
+`MUSTER_RUNS_DIR`. A variable counts for every command that knows the option. Without one are `--module` and
+`--no-python`, which say what the words of this one line are, `cancel --now`, which left behind in a shell would
+take their grace from all runs, and `--help`.
 
-A flag wins over a variable, a variable over the run config, the config over the default.
-`muster validate` shows which value won, where it came from, and what it hides:
+A flag wins over a variable, a variable over the run config, the config over the default. A flag also wins over
+a variable that it excludes: `MUSTER_JSON=1 muster plan --format argv` prints the argv. `muster validate` shows
+which value won, where it came from, and what it hides, for all settings of a run config; `--console`,
+`--runs-dir` and other options of the command itself are none, and are not in it:
 
 ```
 $ MUSTER_BACKEND=mpi muster validate run.yaml -n 4
@@ -30,7 +34,8 @@ distributed_backend      mpi    MUSTER_BACKEND  (run.yaml:8:22 says direct)
 
 A variable without a value is as if it were not there. A switch is on with `1`, `true`, `yes` or `on`, and
 off with `0`, `false`, `no` or `off`. An option that may be repeated takes one value a line. A wrong value is
-told with the variable's name, and a name that looks like a misspelt one of these gets a warning.
+told with the variable's name, and a name that looks like a misspelt one of these, or that is made of another
+launcher's option (`MUSTER_NPROC_PER_NODE`), gets a warning with the right one.
 
 ## Options
 

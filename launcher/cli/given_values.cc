@@ -23,6 +23,11 @@ constexpr OtherVariable kOtherVariables[] = {
      "what `mpirun --version` said is kept in `muster` below it, else in "
      "`~/.cache/muster`"},
     {"HOME", "see `XDG_CACHE_HOME`"},
+    {"CUDA_VISIBLE_DEVICES", "which GPUs `-n gpu` and `--nproc-per-node auto` count"},
+    {"VIRTUAL_ENV",
+     "the Python environment that is active; the plan shows it, and warns when ranks run another "
+     "Python"},
+    {"CONDA_PREFIX", "see `VIRTUAL_ENV`"},
     {"NO_COLOR", "when it is not empty, nothing is coloured"},
     {"TERM", "`dumb`: no status line and no colour"},
     {"MUSTER_METRICS",
@@ -101,6 +106,16 @@ std::vector<std::string> known_variables() {
   return names;
 }
 
+// For a name made of another launcher's option, "NPROC_PER_NODE": the variable of ours; else "".
+std::string variable_of_foreign_name(std::string_view rest) {
+  for (const OptionRow& option : options()) {
+    for (const std::string& name : long_names(option)) {
+      if (name != option.name && capitals(name) == rest) return variable_of(option);
+    }
+  }
+  return "";
+}
+
 }  // namespace
 
 std::span<const OtherVariable> other_variables() {
@@ -152,7 +167,9 @@ std::vector<std::string> warnings_of_variables(const CallerEnvironment& environm
     if (!name.starts_with(kPrefix)) continue;
     const std::string rest = name.substr(kPrefix.size());
     if (std::find(known.begin(), known.end(), rest) != known.end()) continue;
-    if (const auto near = did_you_mean(rest, known)) {
+    if (const std::string own = variable_of_foreign_name(rest); !own.empty()) {
+      warnings.push_back(name + " is not a variable of Muster's; it is called " + own);
+    } else if (const auto near = did_you_mean(rest, known)) {
       warnings.push_back(name + " is not a variable of Muster's; did you mean " +
                          std::string(kPrefix) + *near + "?");
     }

@@ -4,6 +4,7 @@
 #include "launcher/cli/habits.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/text.h"
 #include "launcher/cli/options.h"
@@ -117,6 +118,7 @@ class Reader {
       if (word.size() > 1 && word.front() == '-') {
         MUSTER_TRY(read_option(word));
       } else if (begins_program(word)) {
+        MUSTER_TRY(refuse_second_program(at_));
         take_program(at_);
         break;
       } else {
@@ -199,6 +201,22 @@ class Reader {
     if (own_.kind == ProgramKind::kModule || is_plain_program_) return true;
     if (word.ends_with(".py")) return true;
     return !ends_like_a_config(word) && is_program_ && is_program_(word);
+  }
+
+  // mpirun's way of starting several programs: `-np 1 head : -np 3 worker`.
+  Result<> refuse_second_program(std::size_t from) const {
+    constexpr std::array kBegins = {"-n", "-np", "--n",   "--np",  "-c",
+                                    "-x", "-H",  "-host", "--host"};
+    for (std::size_t at = from; at + 1 < words_.size(); ++at) {
+      if (words_[at] == "--") return {};
+      if (words_[at] != ":") continue;
+      if (std::find(kBegins.begin(), kBegins.end(), words_[at + 1]) == kBegins.end()) continue;
+      return fail(ErrorCode::kUsage,
+                  "\": " + words_[at + 1] + "\" begins a second program, and a run has one",
+                  "let the program look at its RANK; or, when the words are its arguments, write "
+                  "-- before it");
+    }
+    return {};
   }
 
   void take_program(std::size_t from) {

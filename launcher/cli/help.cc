@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::size_t kWidth = 80;
 constexpr const char* kVariables =
-    "Every option has a variable: MUSTER_ and its name in capitals, --runs-dir is MUSTER_RUNS_DIR. "
+    "Options have variables: MUSTER_ and the name in capitals, --runs-dir is MUSTER_RUNS_DIR; only "
+    "--module, --no-python, --now and --help have none. "
     "A flag wins over a variable, a variable over the config.";
 constexpr std::size_t kHelpColumn = 35;  // where an option's sentence begins
 

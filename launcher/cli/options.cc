@@ -337,13 +337,16 @@ const OptionRow* find_option(std::string_view command, std::string_view long_nam
   return nullptr;
 }
 
-std::string variable_of(const OptionRow& option) {
-  if (!option.has_variable) return "";
-  std::string name = "MUSTER_";
-  for (const char c : option.name) {
-    name += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+std::string capitals(std::string_view name) {
+  std::string text;
+  for (const char c : name) {
+    text += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   }
-  return name;
+  return text;
+}
+
+std::string variable_of(const OptionRow& option) {
+  return option.has_variable ? "MUSTER_" + capitals(option.name) : "";
 }
 
 std::string shown_name(const OptionRow& option) {

@@ -39,6 +39,9 @@ std::vector<const OptionRow*> options_of(std::string_view command);
 // By any of its long names; null when the command has none such.
 const OptionRow* find_option(std::string_view command, std::string_view long_name);
 
+// "runs-dir" → "RUNS_DIR"
+std::string capitals(std::string_view name);
+
 // "MUSTER_RUNS_DIR"; "" for an option that no variable stands for.
 std::string variable_of(const OptionRow& option);
 

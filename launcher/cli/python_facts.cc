@@ -82,4 +82,11 @@ std::optional<plan::PythonFacts> find_python(const config::RunConfig& config,
   return facts;
 }
 
+std::string python3_alone(const config::RunConfig& config, const Variables& caller) {
+  const std::string path = variable_of_ranks(config, caller, "PATH");
+  if (find_program("python", path)) return "";
+  const auto python3 = find_program("python3", path);
+  return python3 ? python3->string() : "";
+}
+
 }  // namespace muster::cli

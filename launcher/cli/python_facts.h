@@ -15,4 +15,8 @@ namespace muster::cli {
 std::optional<plan::PythonFacts> find_python(
     const config::RunConfig& config, const std::map<std::string, std::string>& caller_environment);
 
+// The python3 on the ranks' PATH when there is no `python` there, as on Debian; else "".
+std::string python3_alone(const config::RunConfig& config,
+                          const std::map<std::string, std::string>& caller_environment);
+
 }  // namespace muster::cli

@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "launcher/cli/console_setup.h"
 #include "launcher/cli/master_port.h"
+#include "launcher/cli/python_facts.h"
 #include "launcher/exec/limits.h"
 #include "launcher/exec/terminal_input.h"
 #include "launcher/exec/working_copy.h"
@@ -263,7 +264,7 @@ Result<int> RunSession::conclude(plan::RunOutcome outcome) {
   context.run_directory = shown_directory_;
   // Results may take all that is left of a stop_budget, and more.
   if (outcome.finish_by) static_cast<void>(record_outcome(outcome, true));
-  if (run_.inputs.python) context.python3 = run_.inputs.python->python3;
+  context.python3 = python3_alone(run_.config, run_.inputs.caller_environment);
   collect_outputs(outcome, context.outputs);
   directory_->release_reserve();  // not before: outputs may take all the room that is left
   if (plan_.mpirun) {

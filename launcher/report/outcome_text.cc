@@ -52,6 +52,7 @@ class Report {
   void outputs();
   void hint();
   bool wanted_torchruns_port() const;
+  bool lacks_python() const;
 
   const RunOutcome& outcome_;
   const plan::LaunchPlan& plan_;
@@ -319,6 +320,26 @@ bool Report::wanted_torchruns_port() const {
   });
 }
 
+// Whether a line is a shell's or env's about a `python` that is not there: "sh: 1: python: not
+// found", "bash: line 1: python: command not found", "/usr/bin/env: 'python': No such file or
+// directory".
+bool tells_missing_python(std::string_view line) {
+  for (const std::string_view words :
+       {" python: not found", " python: command not found",
+        "env: 'python': ", "env: \u2018python\u2019: ", " 'python': No such file or directory"}) {
+    if (line.find(words) != line.npos) return true;
+  }
+  return line.starts_with("python: not found") || line.starts_with("python: command not found");
+}
+
+bool Report::lacks_python() const {
+  const auto& first = *outcome_.first_failure;
+  if (first.value != 127 || context_.python3.empty()) return false;
+  if (wants_python(plan_.argv)) return true;
+  return std::any_of(last_words_.begin(), last_words_.end(),
+                     [](const std::string& line) { return tells_missing_python(line); });
+}
+
 // For failures of the surroundings; a training program's failure is explained by its own words.
 void Report::hint() {
   if (!outcome_.first_failure) return;
@@ -334,8 +355,7 @@ void Report::hint() {
   } else if (how == "exec_failed" &&
              outcome_.first_failure->description.find("starting a process") != std::string::npos) {
     line(std::string("hint: ") + kProcessLimitHint);
-  } else if (outcome_.first_failure->value == 127 && wants_python(plan_.argv) &&
-             !context_.python3.empty()) {
+  } else if (lacks_python()) {
     line("hint: there is no python on the ranks' PATH; python3 is " + context_.python3);
   } else if (how == "exec_failed" && outcome_.first_failure->value == 127) {
     line(

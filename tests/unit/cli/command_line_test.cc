@@ -194,6 +194,17 @@ TEST(Variables, ThatLookMisspeltAreToldOnceAndOthersAreNot) {
   EXPECT_THAT(parsed("topo", {}, of_rank).warnings, IsEmpty());
 }
 
+TEST(Variables, WithAnotherLaunchersNamesAreToldTheRightOne) {
+  EXPECT_THAT(parsed("topo", {}, {{"MUSTER_NPROC_PER_NODE", "2"}, {"MUSTER_NP", "2"}}).warnings,
+              ElementsAre("MUSTER_NP is not a variable of Muster's; it is called "
+                          "MUSTER_PROCESS_COUNT_PER_NODE",
+                          "MUSTER_NPROC_PER_NODE is not a variable of Muster's; it is called "
+                          "MUSTER_PROCESS_COUNT_PER_NODE"));
+  EXPECT_THAT(parsed("topo", {}, {{"MUSTER_NNODES", "2"}}).warnings,
+              ElementsAre("MUSTER_NNODES is not a variable of Muster's; it is called "
+                          "MUSTER_NODES"));
+}
+
 TEST(Variables, OfARankNameTheRunAroundItAndNoNewOne) {
   EXPECT_EQ(parsed("run", {}, {{"MUSTER_RUN_ID", "a"}}).run_id, "a");
   EXPECT_EQ(parsed("run", {}, {{"MUSTER_RUN_ID", "a"}, {"MUSTER_METRICS", "/m"}}).run_id,

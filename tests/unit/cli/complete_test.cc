@@ -68,6 +68,19 @@ TEST(Complete, LeavesFilesAndProgramsToTheShell) {
   EXPECT_EQ(completion_lines(completion_of({"run", "--set", ""})), "");
 }
 
+TEST(Complete, OffersNoOptionsWhereTheyWouldGoToTheProgram) {
+  for (const Words& before : {Words{"run", "show.py"}, Words{"run", "-n", "2", "show.py", "--lr"},
+                              Words{"run", "python3"}, Words{"run", "-m", "pkg.yaml"}}) {
+    Words words = before;
+    words.push_back("--");
+    EXPECT_EQ(completion_lines(completion_of(words)), "") << before.back();
+    words.back() = "da";
+    EXPECT_EQ(completion_lines(completion_of(words)), ":files \n") << before.back();
+  }
+  EXPECT_THAT(texts_of({"run", "run.yaml", "--cons"}), ElementsAre("--console"));
+  EXPECT_THAT(texts_of({"logs", "20261123-06", "--raw"}), ElementsAre("--raw"));
+}
+
 TEST(Complete, DescribesInALine) {
   EXPECT_EQ(completion_lines(completion_of({"run", "--stdi"})),
             "--stdin\twho reads this command's standard input\n");

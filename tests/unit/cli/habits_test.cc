@@ -131,6 +131,15 @@ TEST(Mpirun, StartsAProgramWithoutDashes) {
   EXPECT_EQ(last_set(parsed("-oversubscribe -- x")), "resources.oversubscribe=allow");
 }
 
+TEST(Mpirun, OfSeveralProgramsIsRefused) {
+  EXPECT_EQ(refused("-np 1 python3 head.py : -np 3 python3 worker.py").message,
+            "\": -np\" begins a second program, and a run has one");
+  EXPECT_THAT(*parsed("-np 1 -- python3 : -np 3").after_dashes,
+              ElementsAre("python3", ":", "-np", "3"));
+  EXPECT_THAT(*parsed("python3 a : b").after_dashes, ElementsAre("python3", "a", ":", "b"));
+  EXPECT_THAT(*parsed("python3 a :").after_dashes, ElementsAre("python3", "a", ":"));
+}
+
 TEST(Habits, LeaveAConfigAndWhatFollowsItAlone) {
   for (const char* file : {"run.yaml", "job.yml", "job.json", "train.runconfig", "unknown"}) {
     const CommandLine line = parsed(std::string(file) + " --console all -- --lr 1");

@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include "launcher/cli/options.h"
+
 namespace muster::cli {
 namespace {
 
@@ -16,6 +18,14 @@ TEST(ReferencePages, EnvironmentIsWhatTheTableSays) {
   std::ifstream in(path);
   const std::string page{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
   EXPECT_EQ(page, environment_page()) << "MUSTER_UPDATE_DOCS=1 rewrites docs/environment.md";
+}
+
+TEST(ReferencePages, EnvironmentNamesEachOptionThatHasNoVariable) {
+  const std::string page = environment_page();
+  for (const OptionRow& option : options()) {
+    if (option.has_variable || option.hidden) continue;
+    EXPECT_NE(page.find("--" + std::string(option.name) + "`"), page.npos) << option.name;
+  }
 }
 
 }  // namespace

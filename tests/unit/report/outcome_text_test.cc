@@ -228,6 +228,32 @@ TEST_F(OutcomeTextTest, TellsAProgramThatCannotBeStartedWithoutItsLastLines) {
       "  exit code 127, origin: training\n");
 }
 
+TEST_F(OutcomeTextTest, NamesPython3WhereAShellSaysThatThereIsNoPython) {
+  const auto stderr_log = store::RunDirectory(directory_.path()).rank_stderr(3, 0);
+  const std::string hint =
+      "hint: there is no python on the ranks' PATH; python3 is /usr/bin/python3";
+  rank_exits_first(3, 127);
+  context_.python3 = "/usr/bin/python3";
+  for (const char* words :
+       {"start.sh: 2: python: not found\n", "start.sh: line 2: python: command not found\nbye\n",
+        "/usr/bin/env: 'python': No such file or directory\n",
+        "/usr/bin/env: \u2018python\u2019: No such file or directory\n"}) {
+    wrote(stderr_log, words);
+    EXPECT_THAT(report(), HasSubstr(hint)) << words;
+  }
+  for (const char* words : {"start.sh: 2: ipython: not found\n",
+                            "start.sh: 2: pythonic: not found\n", "no python\n", ""}) {
+    wrote(stderr_log, words);
+    EXPECT_THAT(report(), Not(HasSubstr("there is no python"))) << words;
+  }
+  wrote(stderr_log, "start.sh: 2: python: not found\n");
+  context_.python3.clear();
+  EXPECT_THAT(report(), Not(HasSubstr("there is no python")));
+  context_.python3 = "/usr/bin/python3";
+  rank_exits_first(3, 1);
+  EXPECT_THAT(report(), Not(HasSubstr("there is no python")));
+}
+
 TEST_F(OutcomeTextTest, DoesNotSayFirstOfTheOnlyRank) {
   plan_.world_size = 1;
   outcome_.ranks.resize(1);
