@@ -1,6 +1,9 @@
 #include "launcher/report/outcome_groups.h"
 
+#include <csignal>
+
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/text.h"
@@ -24,7 +27,18 @@ void add_to_group(std::vector<Group>& groups, std::string end, int rank) {
   groups.push_back({std::move(end), {rank}});
 }
 
+// Signals that Muster, mpirun, a terminal or a scheduler end a rank with.
+constexpr int kAskingSignals[] = {SIGTERM, SIGKILL, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
+
+// Any other came from the rank itself, at the same moment or on its way out.
+bool is_crash(const ExitStatus& status) {
+  return status.how == ExitStatus::How::kSignaled &&
+         std::find(std::begin(kAskingSignals), std::end(kAskingSignals), status.value) ==
+             std::end(kAskingSignals);
+}
+
 std::string way_of_stopping(const ExitStatus& status) {
+  if (is_crash(status)) return "crashed with " + signal_name(status.value) + " while being ended";
   if (status.how == ExitStatus::How::kSignaled) return "by " + signal_name(status.value);
   return "by exiting with " + std::to_string(status.value) + " when asked";
 }
@@ -60,7 +74,8 @@ std::string end_of(const RankOutcome& rank) {
     case RankEnd::kExecFailed: return "could not start its program: " + rank.exec_failure;
     case RankEnd::kExited:
       return rank.cause == "oom" ? "was killed for memory (SIGKILL)" : rank.status.describe();
-    case RankEnd::kStopped: return "was ended, " + way_of_stopping(rank.status);
+    case RankEnd::kStopped:
+      return (is_crash(rank.status) ? "" : "was ended, ") + way_of_stopping(rank.status);
     case RankEnd::kAgentLost: return "lost its agent";
   }
   return "ended";

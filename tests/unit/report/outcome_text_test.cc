@@ -114,6 +114,14 @@ TEST_F(OutcomeTextTest, TellsWhoFailedFirstAndWhatBecameOfTheOthers) {
             "  exit code 7, origin: training\n");
 }
 
+TEST_F(OutcomeTextTest, ACrashOfARankThatWasBeingEndedIsNotOurSignal) {
+  rank_exits_first(5, 7);
+  others_are_stopped(5, SIGTERM);
+  ends(2, RankEnd::kStopped, ExitStatus::signaled(SIGABRT));
+  EXPECT_THAT(report(), HasSubstr("  the other 7 ranks were ended because of it: 6 by SIGTERM, "
+                                  "1 crashed with SIGABRT while being ended\n"));
+}
+
 TEST_F(OutcomeTextTest, ShowsTheLastTwentyLinesOfThisAttempt) {
   rank_exits_first(0, 1);
   context_.attempt = 2;
