@@ -5,9 +5,11 @@
 #include <sys/stat.h>
 
 #include <memory>
+#include <utility>
 
 #include "base/files.h"
 #include "base/text.h"
+#include "rank_agent/core_owner.h"
 
 namespace muster::agent {
 namespace fs = std::filesystem;
@@ -25,31 +27,42 @@ std::string expansion(char letter, const CrashFacts& facts) {
   }
 }
 
+// Later ones are better finds.
+enum class Whose { kAnothers, kUnknown, kOwn };
+
 struct Found {
   fs::path path;
   std::uint64_t bytes = 0;
   timespec written{};
+  std::optional<pid_t> owner;
+  Whose whose = Whose::kUnknown;
 };
 
-bool later(const timespec& a, const timespec& b) {
-  return a.tv_sec != b.tv_sec ? a.tv_sec > b.tv_sec : a.tv_nsec > b.tv_nsec;
+bool better(const Found& a, const Found& b) {
+  if (a.whose != b.whose) return a.whose > b.whose;
+  if (a.written.tv_sec != b.written.tv_sec) return a.written.tv_sec > b.written.tv_sec;
+  return a.written.tv_nsec > b.written.tv_nsec;
 }
 
-// The youngest file of that name that was written since.
-std::optional<Found> find_core(const CorePlace& place, std::time_t since) {
+// This process's file of that name, else the youngest one that was written since.
+std::optional<Found> find_core(const CorePlace& place, std::time_t since, pid_t pid) {
   const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(place.directory.c_str()),
                                                       &::closedir);
-  std::optional<Found> youngest;
+  std::optional<Found> best;
   while (const dirent* entry = directory ? ::readdir(directory.get()) : nullptr) {
     if (::fnmatch(place.name.c_str(), entry->d_name, FNM_PERIOD) != 0) continue;
     const fs::path path = place.directory / entry->d_name;
     struct stat status {};
     if (::lstat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
     if (status.st_mtim.tv_sec < since) continue;
-    if (youngest && !later(status.st_mtim, youngest->written)) continue;
-    youngest = Found{path, static_cast<std::uint64_t>(status.st_size), status.st_mtim};
+    const auto owner = core_owner(path);
+    Found found{path, static_cast<std::uint64_t>(status.st_size), status.st_mtim, owner,
+                !owner          ? Whose::kUnknown
+                : *owner == pid ? Whose::kOwn
+                                : Whose::kAnothers};
+    if (!best || better(found, *best)) best = std::move(found);
   }
-  return youngest;
+  return best;
 }
 
 std::string first_line(const std::string& path) {
@@ -79,8 +92,12 @@ std::optional<CorePlace> core_place(const std::string& pattern, bool append_pid,
 }
 
 std::string core_text(const CrashFacts& facts, std::chrono::system_clock::time_point started_at) {
-  const std::string pattern = first_line("/proc/sys/kernel/core_pattern");
-  const bool append_pid = first_line("/proc/sys/kernel/core_uses_pid") == "1";
+  return core_text(first_line("/proc/sys/kernel/core_pattern"),
+                   first_line("/proc/sys/kernel/core_uses_pid") == "1", facts, started_at);
+}
+
+std::string core_text(const std::string& pattern, bool append_pid, const CrashFacts& facts,
+                      std::chrono::system_clock::time_point started_at) {
   const auto place = core_place(pattern, append_pid, facts);
   if (place && !place->handler.empty()) {
     const std::string text = "it dumped core, which " + place->handler + " has taken";
@@ -88,9 +105,20 @@ std::string core_text(const CrashFacts& facts, std::chrono::system_clock::time_p
     return text + (listed ? ": coredumpctl info " + std::to_string(facts.pid) : "");
   }
   const auto found =
-      place ? find_core(*place, std::chrono::system_clock::to_time_t(started_at)) : std::nullopt;
+      place ? find_core(*place, std::chrono::system_clock::to_time_t(started_at), facts.pid)
+            : std::nullopt;
   if (found) {
-    return "it dumped core: " + found->path.string() + " (" + format_bytes(found->bytes) + ")";
+    const std::string file = found->path.string() + " (" + format_bytes(found->bytes) + ")";
+    if (found->whose == Whose::kOwn) return "it dumped core: " + file;
+    if (found->whose == Whose::kUnknown) {
+      return "it dumped core; " + file + " is its core or another process's";
+    }
+    return "it dumped core, but " + file + " is the core of process " +
+           std::to_string(*found->owner) +
+           (place->name.find_first_of("*") == std::string::npos
+                ? ", which has overwritten its own (%p in /proc/sys/kernel/core_pattern keeps them "
+                  "apart)"
+                : ", and its own is not in " + place->directory.string());
   }
   return "it dumped core, by the pattern " + pattern +
          (place ? ", and no such file is in " + place->directory.string() : "");

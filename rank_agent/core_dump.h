@@ -35,4 +35,8 @@ std::optional<CorePlace> core_place(const std::string& pattern, bool append_pid,
 // One sentence: "it dumped core: /data/core.4711 (12.0 MiB)".
 std::string core_text(const CrashFacts& facts, std::chrono::system_clock::time_point started_at);
 
+// The same by a given pattern.
+std::string core_text(const std::string& pattern, bool append_pid, const CrashFacts& facts,
+                      std::chrono::system_clock::time_point started_at);
+
 }  // namespace muster::agent
