@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "base/files.h"
 #include "base/process.h"
@@ -38,12 +39,23 @@ bool is_cgroup_of(const MemoryCgroup& cgroup, pid_t pid) {
   return !processes || processes->contains(pid);
 }
 
-pid_t parent_of(pid_t pid) {
+// A number of /proc/PID/stat, counted from the state, which follows the name.
+std::int64_t stat_number(pid_t pid, std::size_t place) {
   const auto stat = read_file("/proc/" + std::to_string(pid) + "/stat", 4096);
   const std::size_t after_name = stat ? stat->rfind(") ") : std::string::npos;
   if (after_name == std::string::npos) return 0;
-  const auto words = split(std::string_view(*stat).substr(after_name + 2), ' ');  // state, parent
-  return words.size() > 1 ? static_cast<pid_t>(parse_integer(words[1]).value_or(0)) : 0;
+  const auto words = split(std::string_view(*stat).substr(after_name + 2), ' ');
+  return words.size() > place ? parse_integer(words[place]).value_or(0) : 0;
+}
+
+pid_t parent_of(pid_t pid) {
+  return static_cast<pid_t>(stat_number(pid, 1));
+}
+
+// Giving back hundreds of GiB takes seconds, in which the process has been killed and is there.
+bool is_exiting(pid_t pid) {
+  constexpr std::int64_t kExiting = 0x4;  // PF_EXITING of the kernel's flags
+  return (stat_number(pid, 6) & kExiting) != 0;
 }
 
 void leave_out_descendants(pid_t pid, std::set<pid_t>& processes) {
@@ -79,6 +91,7 @@ void MemoryWatch::watch(Result<MemoryCgroup> cgroup) {
   auto counted = cgroup_ ? oom_kills(*cgroup_) : Result<OomKillCount>(Failure(cgroup_.error()));
   if (counted) {
     before_ = *counted;
+    latest_ = earlier_ = {before_.own + before_.below, std::chrono::steady_clock::now()};
   } else {
     cgroup_ = Failure(std::move(counted).error());
   }
@@ -93,6 +106,14 @@ void MemoryWatch::look(pid_t training) {
   watch(std::move(now));
 }
 
+void MemoryWatch::look_at_count(pid_t training) {
+  if (!cgroup_ || is_exiting(training)) return;
+  const auto counted = oom_kills(*cgroup_);
+  if (!counted) return;
+  earlier_ =
+      std::exchange(latest_, {counted->own + counted->below, std::chrono::steady_clock::now()});
+}
+
 protocol::MemoryFacts MemoryWatch::facts(bool killed) {
   protocol::MemoryFacts facts;
   if (cgroup_ && !moved_ && !is_cgroup_of(*cgroup_, ::getpid())) {
@@ -103,6 +124,11 @@ protocol::MemoryFacts MemoryWatch::facts(bool killed) {
   if (counted) {
     facts.set_kills(counted->own - std::min(counted->own, before_.own));
     facts.set_kills_below(counted->below - std::min(counted->below, before_.below));
+    const std::uint64_t all = counted->own + counted->below;
+    facts.set_late_kills(all - std::min(all, earlier_.kills));
+    facts.set_late_ms(std::chrono::duration_cast<std::chrono::milliseconds>(
+                          std::chrono::steady_clock::now() - earlier_.at)
+                          .count());
     facts.set_sharers(sharers_of(*cgroup_));
     if (const auto limit = memory_limit(*cgroup_)) {
       facts.set_limit_bytes(limit->bytes);

@@ -33,6 +33,7 @@ constexpr auto kLastLibraryLook = 5min;
 // A wrapper that moves itself into a cgroup does that first of all, or after loading for a while.
 constexpr auto kFirstCgroupLook = 20ms;
 constexpr auto kLastCgroupLook = 1min;
+constexpr auto kCountLookInterval = 2s;  // one small file
 
 std::vector<std::string> to_strings(const auto& repeated) {
   return {repeated.begin(), repeated.end()};
@@ -85,6 +86,7 @@ Result<> Supervisor::serve() {
     if (sweep_at_ && now >= *sweep_at_) sweep();
     if (next_library_look_ && now >= *next_library_look_) MUSTER_TRY(look_for_mpi_library());
     if (next_cgroup_look_ && now >= *next_cgroup_look_) look_for_cgroup();
+    if (next_count_look_ && now >= *next_count_look_) look_at_count();
     MUSTER_TRY(report_if_quiet());
   }
   return {};
@@ -133,6 +135,7 @@ Result<> Supervisor::start_training() {
   report.set_binding_note(binding_note);
   MUSTER_TRY(channel_.send(message));
   memory_.began();
+  next_count_look_ = Clock::now() + kCountLookInterval;
   cgroup_look_interval_ = kFirstCgroupLook;
   next_cgroup_look_ = Clock::now() + cgroup_look_interval_;
   if (spec_.world_size() > 1) {
@@ -158,7 +161,7 @@ Result<> Supervisor::wait_for_event() {
 
 int Supervisor::poll_timeout_ms() const {
   std::optional<Clock::time_point> next = sweep_at_;
-  for (const auto& look : {next_library_look_, next_cgroup_look_}) {
+  for (const auto& look : {next_library_look_, next_cgroup_look_, next_count_look_}) {
     if (look && (!next || *look < *next)) next = look;
   }
   if (!next) return -1;
@@ -232,6 +235,7 @@ Result<> Supervisor::check_training() {
   ended_ = true;
   next_library_look_.reset();
   next_cgroup_look_.reset();
+  next_count_look_.reset();
   // What the rank left behind may finish its work for a moment, then it must let go of the pipes.
   sweep_at_ = Clock::now() + std::chrono::milliseconds(spec_.descendants_grace_ms());
   protocol::AgentMessage message = ended_message(*reaped);
@@ -269,6 +273,11 @@ Result<> Supervisor::look_for_mpi_library() {
     next_library_look_ = Clock::now() + library_look_interval_;
   }
   return {};
+}
+
+void Supervisor::look_at_count() {
+  memory_.look_at_count(training_.pid());
+  next_count_look_ = Clock::now() + kCountLookInterval;
 }
 
 void Supervisor::look_for_cgroup() {

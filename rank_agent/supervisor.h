@@ -38,6 +38,7 @@ class Supervisor {
   Result<> check_training();
   Result<> look_for_mpi_library();
   void look_for_cgroup();
+  void look_at_count();
   Result<> report_evidence(const ExitStatus& status, pid_t pid);
   Result<> report_if_quiet();
   void signal_training(int signal_number);
@@ -64,6 +65,7 @@ class Supervisor {
   MemoryWatch memory_;
   std::optional<Clock::time_point> next_cgroup_look_;
   Clock::duration cgroup_look_interval_{};
+  std::optional<Clock::time_point> next_count_look_;
 };
 
 }  // namespace muster::agent

@@ -30,18 +30,19 @@ std::string end_of_file(const std::filesystem::path& path) {
   return text;
 }
 
-// Ranks that SIGKILL ended by themselves in that cgroup.
-int killed_in(const std::string& cgroup, const std::map<int, protocol::RankEvidence>& found,
-              const plan::RunOutcome& outcome) {
-  int killed = 0;
+Company company_in(const std::string& cgroup, const std::map<int, protocol::RankEvidence>& found,
+                   const plan::RunOutcome& outcome) {
+  Company company{0, 0, 0};
   for (const plan::RankOutcome& rank : outcome.ranks) {
     const auto facts = found.find(rank.rank);
     if (rank.end == plan::RankEnd::kExited && rank.status == ExitStatus::signaled(SIGKILL) &&
         facts != found.end() && facts->second.memory().cgroup() == cgroup) {
-      ++killed;
+      ++company.killed_with_it;
     }
+    company.peak_sum += rank.usage.max_rss_bytes;
+    company.largest_peak = std::max(company.largest_peak, rank.usage.max_rss_bytes);
   }
-  return killed;
+  return company;
 }
 
 void add(std::optional<plan::Evidence> evidence, plan::RankOutcome& rank) {
@@ -91,7 +92,7 @@ void explain_failures(const store::RunDirectory& directory, int attempt,
     if (rank.end == plan::RankEnd::kExited) {
       const std::string words = end_of_file(directory.rank_stderr(rank.rank, attempt));
       const protocol::MemoryFacts& memory = evidence->second.memory();
-      judge_memory(memory, words, killed_in(memory.cgroup(), found, outcome), rank);
+      judge_memory(memory, words, company_in(memory.cgroup(), found, outcome), rank);
       add_findings(evidence->second, rank);
       add_last_words(words, rank);
     } else if (rank.end == plan::RankEnd::kExecFailed) {

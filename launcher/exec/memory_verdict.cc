@@ -3,6 +3,7 @@
 #include <csignal>
 
 #include <algorithm>
+#include <chrono>
 #include <vector>
 
 #include "base/text.h"
@@ -60,9 +61,9 @@ bool names(std::string_view words, int pid) {
 
 class Verdict {
  public:
-  Verdict(const MemoryFacts& facts, std::string_view last_words, int killed_with_it,
+  Verdict(const MemoryFacts& facts, std::string_view last_words, const Company& company,
           plan::RankOutcome& rank)
-      : facts_(facts), last_words_(last_words), killed_with_it_(killed_with_it), rank_(rank) {
+      : facts_(facts), last_words_(last_words), company_(company), rank_(rank) {
     if (facts.kernel_log() != MemoryFacts::READ) return;
     for (const OomKill& kill : facts.logged()) {
       if (kill.pid() == rank.training_pid) {
@@ -125,6 +126,10 @@ class Verdict {
 
   void give_of_counted_kill() {
     const std::string cgroup = "its memory cgroup " + facts_.cgroup() + " ";
+    const bool alone = facts_.sharers() == 0 && company_.killed_with_it <= 1;
+    const bool early = facts_.late_kills() == 0;
+    // Who is alone may have filled /dev/shm, which is no process's own.
+    if (early || (!alone && is_small())) return give_of_doubtful_kill(early);
     if (facts_.kills() == 0) {
       rank_.cause = "oom_likely";
       return add(
@@ -132,7 +137,6 @@ class Verdict {
           "a cgroup below " + facts_.cgroup() + " " + counted_text(facts_) + usage_text(rank_),
           kMemoryHint);
     }
-    const bool alone = facts_.sharers() == 0 && killed_with_it_ <= 1;
     if (alone) {
       rank_.cause = "oom";
       return add("oom_kill",
@@ -142,12 +146,33 @@ class Verdict {
     }
     rank_.cause = "oom_likely";
     std::string text = cgroup + counted_text(facts_) + usage_text(rank_) + "; " + sharing();
-    if (killed_with_it_ > static_cast<int>(facts_.kills())) {
-      text += ", and of the " + std::to_string(killed_with_it_) +
+    if (company_.killed_with_it > static_cast<int>(facts_.kills())) {
+      text += ", and of the " + std::to_string(company_.killed_with_it) +
               " ranks that SIGKILL ended there " + std::to_string(facts_.kills()) +
               " at most can be meant";
     }
     add("oom_kill", text, kMemoryHint);
+  }
+
+  // Counted, but it may well have been another process, and this one's signal from elsewhere.
+  void give_of_doubtful_kill(bool early) {
+    const std::string where = facts_.kills() == 0 ? "a cgroup below " : "its memory cgroup ";
+    std::string text = "whether it was killed for memory is not known: " + where + facts_.cgroup() +
+                       " " + counted_text(facts_);
+    if (early) {
+      text +=
+          ", but none in its last " + format_duration(std::chrono::milliseconds(facts_.late_ms()));
+    }
+    add("oom_unknown", text + usage_text(rank_) + "; " + sharing());
+  }
+
+  // The kernel chooses the largest process.  Of many ranks of one size each is small beside the
+  // limit, and any can be chosen; but then together they fill it.
+  bool is_small() const {
+    const std::uint64_t own = rank_.usage.max_rss_bytes;
+    const std::uint64_t limit = facts_.limit_bytes();
+    if (own == 0 || own >= limit / 4) return false;
+    return company_.peak_sum < limit / 2 || own < company_.largest_peak / 4;
   }
 
   void give_without_counters() {
@@ -205,7 +230,7 @@ class Verdict {
 
   const MemoryFacts& facts_;
   std::string_view last_words_;
-  int killed_with_it_;
+  const Company& company_;
   plan::RankOutcome& rank_;
   const OomKill* own_kill_ = nullptr;
   std::vector<const OomKill*> other_kills_;
@@ -213,9 +238,9 @@ class Verdict {
 
 }  // namespace
 
-void judge_memory(const MemoryFacts& facts, std::string_view last_words, int killed_with_it,
+void judge_memory(const MemoryFacts& facts, std::string_view last_words, const Company& company,
                   plan::RankOutcome& rank) {
-  Verdict(facts, last_words, killed_with_it, rank).give();
+  Verdict(facts, last_words, company, rank).give();
 }
 
 }  // namespace muster::exec

@@ -159,6 +159,15 @@ class Memory(EvidenceTest):
                                  ["killed_from_outside", "oom_kill_of_other"])
             self.assertNotIn("killed for memory (SIGKILL)", result.stderr)
 
+    def test_without_the_log_a_kill_9_long_after_a_siblings_kill_is_not_called_likely(self):
+        script = '"$0" --worker; sleep 6; kill -9 $$'
+        result = self.run_ranks("sh", "-c", script, program("eats_memory"), ranks=1,
+                                prefix=(*self.inside(), *self.closed_log()))
+        self.assert_first(result, 0, "signaled", signal.SIGKILL, 137, None)
+        self.assertEqual(self.kinds(result, 0), ["oom_unknown"])
+        self.assertNotIn("most likely for memory", result.stderr)
+        self.assertRegex(result.stderr, "counted 1 OOM kill while it ran, .*but none in its last ")
+
     def test_a_worker_that_is_killed_for_memory_explains_its_ranks_exit(self):
         for number in range(ROUNDS):
             rank = number % 2

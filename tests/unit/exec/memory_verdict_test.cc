@@ -25,6 +25,8 @@ class MemoryVerdictTest : public testing::Test {
     facts_.set_limited("/job");
     facts_.set_limit_bytes(512 << 20);
     facts_.set_peak_bytes(512 << 20);
+    facts_.set_late_kills(1);
+    facts_.set_late_ms(3'100);
   }
 
   void logged(int pid, const std::string& cgroup = "/job", const std::string& limited = "/job") {
@@ -36,10 +38,10 @@ class MemoryVerdictTest : public testing::Test {
     kill.set_limited(limited);
   }
 
-  void judge(std::string_view last_words = "", int killed_with_it = 1) {
+  void judge(std::string_view last_words = "", const Company& company = {}) {
     rank_.evidence.clear();
     rank_.cause.clear();
-    judge_memory(facts_, last_words, killed_with_it, rank_);
+    judge_memory(facts_, last_words, company, rank_);
   }
 
   std::string kinds() const {
@@ -97,8 +99,42 @@ TEST_F(MemoryVerdictTest, ASharedCgroupWithoutALogMakesItLikelyOnly) {
   judge();
   EXPECT_EQ(rank_.cause, "oom_likely");
   EXPECT_THAT(text(), HasSubstr("the cgroup also has 2 processes of others"));
-  judge("", 3);
+  judge("", {.killed_with_it = 3});
   EXPECT_THAT(text(), HasSubstr("of the 3 ranks that SIGKILL ended there 1 at most can be meant"));
+}
+
+TEST_F(MemoryVerdictTest, AnEarlierKillInASharedCgroupMayHaveBeenAnothers) {
+  facts_.set_kills(1);
+  facts_.set_late_kills(0);
+  for (const int sharers : {2, 0}) {  // who was killed, or its children, may be gone
+    facts_.set_sharers(sharers);
+    judge();
+    EXPECT_EQ(rank_.cause, "");
+    EXPECT_EQ(kinds(), "oom_unknown");
+  }
+  facts_.set_sharers(2);
+  judge();
+  EXPECT_EQ(text(),
+            "whether it was killed for memory is not known: its memory cgroup /job counted 1 OOM "
+            "kill while it ran, limit 512.0 MiB, peak 512.0 MiB, but none in its last 3.1 s; the "
+            "process itself had used up to 480.0 MiB; the cgroup also has 2 processes of others");
+}
+
+TEST_F(MemoryVerdictTest, OfASmallProcessInASharedCgroupItIsNotKnown) {
+  constexpr std::uint64_t kMiB = 1 << 20;
+  facts_.set_kills(1);
+  facts_.set_sharers(1);
+  rank_.usage.max_rss_bytes = 50 * kMiB;
+  judge("", {1, 100 * kMiB, 50 * kMiB});
+  EXPECT_EQ(kinds(), "oom_unknown") << "together its ranks leave most of the memory to others";
+  EXPECT_THAT(text(), Not(HasSubstr("but none")));
+  judge("", {1, 500 * kMiB, 450 * kMiB});
+  EXPECT_EQ(kinds(), "oom_unknown") << "another rank is much larger";
+  judge("", {1, 500 * kMiB, 60 * kMiB});
+  EXPECT_EQ(rank_.cause, "oom_likely") << "ten ranks of one size";
+  facts_.set_sharers(0);
+  judge("", {1, 50 * kMiB, 50 * kMiB});
+  EXPECT_EQ(rank_.cause, "oom") << "alone: what it wrote to /dev/shm is not in its own size";
 }
 
 TEST_F(MemoryVerdictTest, NothingCountedIsAKillFromOutside) {
