@@ -91,17 +91,18 @@ class Verdict {
     if (!facts_.unreadable().empty()) return give_without_counters();
     if (kills() == 0) {
       rank_.cause = "killed_from_outside";
-      return add("killed_from_outside",
-                 "it was not killed for memory: its memory cgroup " + facts_.cgroup() +
-                     " counted no OOM kill while it ran" + elsewhere() +
-                     ", so the signal came from elsewhere (kill -9, a scheduler, a limit)");
+      return add(
+          "killed_from_outside",
+          "it was not killed for memory: its memory cgroup " + facts_.cgroup() +
+              " counted no OOM kill while it ran" + elsewhere() +
+              ", so the signal came from itself or from elsewhere (kill -9, a scheduler, a limit)");
     }
     // The log is complete, and names others.
     if (other_kills_.size() >= kills()) {
       rank_.cause = "killed_from_outside";
       add("killed_from_outside",
           "it was not killed for memory: the kernel's log names another process, so the signal "
-          "came from elsewhere (kill -9, a scheduler, a limit)");
+          "came from itself or from elsewhere (kill -9, a scheduler, a limit)");
       return give_of_another();
     }
     give_of_counted_kill();
@@ -181,7 +182,8 @@ class Verdict {
       rank_.cause = "killed_from_outside";
       return add("killed_from_outside",
                  "it was not killed for memory: no OOM kill was counted on the whole machine while "
-                 "it ran, so the signal came from elsewhere (kill -9, a scheduler, a limit)");
+                 "it ran, so the signal came from itself or from elsewhere (kill -9, a scheduler, "
+                 "a limit)");
     }
     std::string text = "whether it was killed for memory cannot be known: " + cannot;
     if (facts_.has_machine_kills()) {

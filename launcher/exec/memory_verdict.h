@@ -2,7 +2,7 @@
 //
 // Proof, best first: the kernel's log names the process; the rank's memory cgroup counted an OOM
 // kill and nobody else could be meant; it counted one and shares the cgroup; it counted none, so
-// the signal came from elsewhere.
+// the signal came from itself or from elsewhere.
 #pragma once
 
 #include <cstdint>

@@ -138,7 +138,7 @@ PLACES = (
     # What can be proven about memory depends on the cgroups of the machine.
     (re.compile(r"^  (it was not|whether it was) killed for memory.*$", re.MULTILINE),
      "  it was not killed for memory: its memory cgroup /train counted no OOM kill while it ran, so "
-     "the signal came from elsewhere (kill -9, a scheduler, a limit)"),
+     "the signal came from itself or from elsewhere (kill -9, a scheduler, a limit)"),
     # No space in the runs directory: numbers that differ from run to run.
     (re.compile(r"missing: \d+ bytes of (\S+) from offset \d+"),
      r"missing: 65536 bytes of \1 from offset 1572864"),
