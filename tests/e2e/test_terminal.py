@@ -117,6 +117,12 @@ class TerminalTest(muster_test.MusterTest):
     def start_training(self, ranks=1, options=""):
         self.start(ranks, PYTHON, "train.py", options=options)
 
+    def start_shell(self, ranks, script):
+        """Starts ranks that touch up-RANK; returns when all did, and the status line says so."""
+        self.start(ranks, "sh", "-c", f'"{script}"'.replace("$", r"\$"))
+        self.await_files("up", ranks)
+        self.await_screen(rf"^{ranks}/{ranks} ranks? running")
+
     def run_directory(self):
         wait_until(self.run_directories, 30, "a run directory")
         return self.run_directories()[0]
@@ -176,9 +182,7 @@ class Screens(TerminalTest):
         self.assertEqual(self.run_json()["exit_code"], 0)
 
     def test_ctrl_c_once_is_orderly(self):
-        self.start(2, "sh", "-c", f'"{SAVES}"'.replace("$", r"\$"))
-        self.await_files("up", 2)
-        self.await_screen(r"^2/2 ranks running")
+        self.start_shell(2, SAVES)
         self.press("C-c")
         self.await_screen(r"exit code 130, origin: muster\n\$ ?$")
         self.tmux("clear-history")
@@ -188,9 +192,7 @@ class Screens(TerminalTest):
         self.await_screen(r"^code 130$")
 
     def test_ctrl_c_twice_skips_the_grace(self):
-        self.start(2, "sh", "-c", f'"{IGNORES}"'.replace("$", r"\$"))
-        self.await_files("up", 2)
-        self.await_screen(r"^2/2 ranks running")
+        self.start_shell(2, IGNORES)
         self.press("C-c")
         self.await_screen(r"SIGKILL after 30\.0 s")
         self.press("C-c")
@@ -233,9 +235,7 @@ class Jobs(TerminalTest):
         self.await_screen(r"succeeded")
 
     def test_a_stopped_run_that_is_told_to_end_ends_orderly(self):
-        self.start(1, "sh", "-c", f'"{SAVES}"'.replace("$", r"\$"))
-        self.await_files("up", 1)
-        self.await_screen(r"^1/1 rank running")
+        self.start_shell(1, SAVES)
         self.press("C-z")
         self.await_screen(r"Stopped(.*\n)+\$ ?$")
         self.type("kill %1; wait %1")
@@ -243,9 +243,7 @@ class Jobs(TerminalTest):
         self.assertTrue((self.work_dir / "saved-0").exists())
 
     def test_a_stopped_run_that_is_cancelled_ends_orderly(self):
-        self.start(1, "sh", "-c", f'"{SAVES}"'.replace("$", r"\$"))
-        self.await_files("up", 1)
-        self.await_screen(r"^1/1 rank running")
+        self.start_shell(1, SAVES)
         self.press("C-z")
         self.await_screen(r"Stopped(.*\n)+\$ ?$")
         self.type("muster cancel latest")
@@ -267,8 +265,7 @@ class Jobs(TerminalTest):
         self.await_screen(r"succeeded: 1 rank")
 
     def test_a_terminal_that_is_closed_ends_the_run_orderly(self):
-        self.start(2, "sh", "-c", f'"{SAVES}"'.replace("$", r"\$"))
-        self.await_files("up", 2)
+        self.start_shell(2, SAVES)
         self.tmux("kill-server")
         wait_until(lambda: self.run_json()["status"] == "cancelled", 30, "the end of the run")
         self.assertEqual(self.run_json()["exit_code"], 128 + signal.SIGHUP)
