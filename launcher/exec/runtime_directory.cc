@@ -67,6 +67,8 @@ std::string why_unusable(const fs::path& root) {
     return "too long: a socket's path has at most " + std::to_string(kMaxSocketPath) + " bytes";
   }
   if (is_remote_file_system(root)) return "not a local file system";
+  // Paths of inputs and outputs below it become words of commands, as they are.
+  if (shell_quoted(root.string()) != root.string()) return "a shell would need it in quotes";
   return "";
 }
 

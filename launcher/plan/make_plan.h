@@ -46,7 +46,8 @@ struct PlanInputs {
 struct StartValues {
   std::string run_id = "<set at start>";
   std::string master_port = "<set at start>";
-  std::string working_directory = {};  // of the copy; "" when in place or not yet known
+  std::string working_directory = {};             // of the copy; "" when in place or not yet known
+  std::string data_directory = "<set at start>";  // of inputs and outputs: data_paths.h
 };
 
 Result<LaunchPlan> make_plan(const config::RunConfig& config, const PlanInputs& inputs,

@@ -73,6 +73,13 @@ TEST_F(RuntimeDirectoryTest, PassesOverWhatCannotBeUsed) {
   }
 }
 
+TEST_F(RuntimeDirectoryTest, PassesOverAPathThatACommandCouldNotHoldAsItIs) {
+  const std::string good = folder("good").string();
+  for (const char* name : {"two words", "it's", "$HOME", "a;b", "a*", "t\xC3\xA4st", "a\\b"}) {
+    EXPECT_EQ(chosen({{"MUSTER_RUNTIME_DIR", folder(name).string()}, {"TMPDIR", good}}), good);
+  }
+}
+
 TEST_F(RuntimeDirectoryTest, PassesOverAPathThatIsTooLongForASocket) {
   const std::string deep = folder(std::string(90, 'd')).string();
   const std::string good = folder("good").string();
