@@ -30,6 +30,16 @@ void check_script_params(Draft& draft) {
                  "write the arguments into the " + given[0].first));
 }
 
+void check_arguments(Draft& draft) {
+  const auto& given = draft.what_to_run;
+  const auto& arguments = draft.config.arguments;
+  if (arguments.empty() || given.size() != 1 || given[0].first == "entry_script") return;
+  draft.problems.push_back(
+      problem_at(arguments[0].origin, "arguments",
+                 "arguments go with entry_script, and this run has a " + given[0].first,
+                 "write them into the " + given[0].first));
+}
+
 // auto may turn out to be more than one as well; planning knows the node and checks that.
 void check_backend(Draft& draft) {
   const auto& backend = draft.config.distributed_backend;
@@ -54,6 +64,7 @@ void check_backend(Draft& draft) {
 void check_together(Draft& draft) {
   check_what_to_run(draft);
   check_script_params(draft);
+  check_arguments(draft);
   check_backend(draft);
 }
 

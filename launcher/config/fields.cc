@@ -4,11 +4,6 @@ namespace muster::config {
 namespace {
 
 constexpr std::string_view kNotAvailable = " not available in this version of muster";
-constexpr std::string_view kNoInputs =
-    "write the path itself in script_params, for example --data-folder: /data/digits";
-constexpr std::string_view kNoOutputs = "write to ./outputs, which ends in the run directory";
-constexpr std::string_view kNoPackages =
-    "install the packages beforehand, and name their Python in environment.python.interpreter";
 
 void refuse_feature(const Value& value, Draft& draft, std::string_view what,
                     std::string_view instead) {
@@ -51,33 +46,6 @@ void refuse_name(const Value& value, Draft& draft, std::string_view path, std::s
   draft.problems.push_back(problem_at(value.key_origin, path, why, std::move(hint)));
 }
 
-bool refuse_reference(const Value& value, Draft& draft, std::string_view text) {
-  if (!has_reference(text)) return false;
-  draft.refuse(value, "references such as ${{inputs.NAME}} are" + std::string(kNotAvailable),
-               "write the path itself, for example /data/digits");
-  return true;
-}
-
-void read_inputs(const Value& value, Draft& draft) {
-  read_absent(value, draft, Node::Kind::kMapping, "inputs are", kNoInputs);
-}
-
-void refuse_input(const Value& value, Draft& draft) {
-  refuse_feature(value, draft, "inputs are", kNoInputs);
-}
-
-void read_outputs(const Value& value, Draft& draft) {
-  read_absent(value, draft, Node::Kind::kMapping, "outputs are", kNoOutputs);
-}
-
-void refuse_output(const Value& value, Draft& draft) {
-  refuse_feature(value, draft, "outputs are", kNoOutputs);
-}
-
-void read_packages(const Value& value, Draft& draft) {
-  read_absent(value, draft, Node::Kind::kList, "installing packages is", kNoPackages);
-}
-
 // In the words by which the value was given: a flag's, a variable's or the config's.
 std::string way_to_set(const Value& value, const std::string& key, const std::string& wanted) {
   const Origin& origin = value.origin;
@@ -87,17 +55,6 @@ std::string way_to_set(const Value& value, const std::string& key, const std::st
     return "write " + given + "=" + wanted;
   }
   return "set " + key + " to " + wanted;
-}
-
-void read_node_count(const Value& value, Draft& draft) {
-  const auto count = parsed(value, draft, count_from<1>);
-  if (!count) return;
-  if (*count > 1) {
-    refuse_feature(value, draft, "more than one node is",
-                   way_to_set(value, "node_count", "1") + ": a run has one node");
-    return;
-  }
-  draft.config.node_count = {*count, value.origin};
 }
 
 void read_gpus_per_process(const Value& value, Draft& draft) {
@@ -119,10 +76,24 @@ void read_max_restarts(const Value& value, Draft& draft) {
       way_to_set(value, "max_restarts", "0") + ", and start the run again when it failed");
 }
 
-void read_shm_size(const Value& value, Draft& draft) {
-  if (!parsed(value, draft, parse_size)) return;
-  refuse_feature(value, draft, "setting the size of /dev/shm is",
-                 "leave it out; ranks use the node's /dev/shm as it is");
+std::optional<std::vector<Setting<std::string>>> word_list(const Value& value, Draft& draft) {
+  const Node& node = *value.node;
+  std::vector<Setting<std::string>> words;
+  if (node.kind == Node::Kind::kNull) return words;
+  if (node.kind == Node::Kind::kScalar)
+    return std::vector{Setting<std::string>{node.text, value.origin}};
+  if (node.kind == Node::Kind::kMapping) {
+    draft.refuse(value, "it takes a list", std::string(value.key->expected));
+    return std::nullopt;
+  }
+  for (const NodePtr& item : node.items) {
+    if (item->kind != Node::Kind::kScalar) {
+      draft.refuse(value, "it takes a list of single values", std::string(value.key->expected));
+      return std::nullopt;
+    }
+    words.push_back({item->text, value.origin});
+  }
+  return words;
 }
 
 void read_patterns(const Value& value, Draft& draft) {

@@ -47,20 +47,22 @@ Parsed<std::optional<int>> count_or_auto_from(std::string_view text) {
 void refuse_name(const Value& value, Draft& draft, std::string_view path, std::string_view why,
                  std::string hint);
 
-// Refuses "${{inputs.digits}}"; true when it did.
-bool refuse_reference(const Value& value, Draft& draft, std::string_view text);
-
 // Keys whose feature this version lacks: a value that asks for nothing passes, any other is refused
 // with what to do instead.
-void read_inputs(const Value& value, Draft& draft);
-void refuse_input(const Value& value, Draft& draft);
-void read_outputs(const Value& value, Draft& draft);
-void refuse_output(const Value& value, Draft& draft);
-void read_packages(const Value& value, Draft& draft);
-void read_node_count(const Value& value, Draft& draft);
 void read_gpus_per_process(const Value& value, Draft& draft);
 void read_max_restarts(const Value& value, Draft& draft);
-void read_shm_size(const Value& value, Draft& draft);
 void read_patterns(const Value& value, Draft& draft);
+
+// The words of a list; a single value is a list of one.
+std::optional<std::vector<Setting<std::string>>> word_list(const Value& value, Draft& draft);
+
+// inputs and outputs, in data_fields.cc.  An entry is a name's data, or one field of it from a flag
+// ("inputs.digits.path").
+void read_inputs(const Value& value, Draft& draft);
+void read_input(const Value& value, Draft& draft);
+void read_outputs(const Value& value, Draft& draft);
+void read_output(const Value& value, Draft& draft);
+void show_inputs(const Key& key, const RunConfig& config, std::vector<Row>& rows);
+void show_outputs(const Key& key, const RunConfig& config, std::vector<Row>& rows);
 
 }  // namespace muster::config

@@ -58,7 +58,7 @@ void read_entry_script(const Value& value, Draft& draft) {
 void read_command(const Value& value, Draft& draft) {
   draft.what_to_run.emplace_back(value.path, value.origin);
   auto text = parsed(value, draft, parse_text);
-  if (!text || refuse_reference(value, draft, *text)) return;
+  if (!text) return;
   draft.config.run = {ShellCommand{std::move(*text)}, value.origin};
 }
 
@@ -80,9 +80,6 @@ std::optional<std::vector<std::string>> script_param_words(const Value& value, D
 void read_script_param(const Value& value, Draft& draft) {
   auto words = script_param_words(value, draft);
   if (!words) return;
-  for (const std::string& word : *words) {
-    if (refuse_reference(value, draft, word)) return;
-  }
   ScriptParam param{entry_name(value), std::nullopt};
   if (!words->empty()) {
     param.value = std::move(words->front());
@@ -100,10 +97,67 @@ void read_variable(const Value& value, Draft& draft) {
   std::string text;
   if (value.node->kind != Node::Kind::kNull) {
     const auto written = scalar_text(value, draft);
-    if (!written || refuse_reference(value, draft, *written)) return;
+    if (!written) return;
     text = *written;
   }
   draft.config.environment_variables.emplace_back(name, Setting<std::string>{text, value.origin});
+}
+
+void read_arguments(const Value& value, Draft& draft) {
+  if (auto words = word_list(value, draft)) draft.config.arguments = std::move(*words);
+}
+
+void read_node_count(const Value& value, Draft& draft) {
+  read_into(draft.config.node_count, value, draft, count_from<1>);
+}
+
+template <auto kMember, auto kParse>
+void read_setting(const Value& value, Draft& draft) {
+  read_into(draft.config.*kMember, value, draft, kParse);
+}
+
+// A text that may be left out; null is as if it were.
+template <typename T>
+void read_optional_text(T& setting, const Value& value, Draft& draft) {
+  if (value.node->kind == Node::Kind::kNull) return;
+  if (auto text = parsed(value, draft, parse_text)) setting = {std::move(*text), value.origin};
+}
+
+void read_image(const Value& value, Draft& draft) {
+  read_optional_text(draft.config.image, value, draft);
+}
+
+template <auto kMember>
+void read_python_text(const Value& value, Draft& draft) {
+  read_optional_text(draft.config.python.*kMember, value, draft);
+}
+
+template <auto kMember>
+void read_python_words(const Value& value, Draft& draft) {
+  if (auto words = word_list(value, draft)) draft.config.python.*kMember = std::move(*words);
+}
+
+template <auto kMember, auto kParse>
+void read_python(const Value& value, Draft& draft) {
+  read_into(draft.config.python.*kMember, value, draft, kParse);
+}
+
+template <auto kMember, auto kParse>
+void read_source_limit(const Value& value, Draft& draft) {
+  read_into(draft.config.source.*kMember, value, draft, kParse);
+}
+
+template <auto kMember, auto kParse>
+void read_role(const Value& value, Draft& draft) {
+  if (!draft.config.tensorflow) draft.config.tensorflow.emplace();
+  read_into((*draft.config.tensorflow).*kMember, value, draft, kParse);
+}
+
+void read_shm_size(const Value& value, Draft& draft) {
+  if (value.node->kind == Node::Kind::kNull) return;
+  if (auto size = parsed(value, draft, parse_size)) {
+    draft.config.resources.shm_size = {std::move(*size), value.origin};
+  }
 }
 
 void read_process_count(const Value& value, Draft& draft) {
@@ -129,8 +183,20 @@ void read_limit(const Value& value, Draft& draft) {
   read_into(draft.config.limits.*kMember, value, draft, kParse);
 }
 
+Parsed<int> file_count(std::string_view text) {
+  return parse_whole(text, 1, kMostFiles);
+}
+
 Shown shown(const std::string& text) {
   return text;
+}
+
+Shown shown(std::int64_t number) {
+  return number;
+}
+
+Shown shown(bool value) {
+  return value ? "true" : "false";
 }
 
 Shown shown(int number) {
@@ -173,6 +239,10 @@ Shown shown(Oversubscribe oversubscribe) {
   return shown_name(oversubscribe, kOversubscribeNames);
 }
 
+Shown shown(CondaBy by) {
+  return shown_name(by, kCondaByNames);
+}
+
 template <auto kMember>
 void show_setting(const Key& key, const RunConfig& config, Rows& rows) {
   const auto& setting = config.*kMember;
@@ -189,6 +259,67 @@ template <auto kMember>
 void show_limit(const Key& key, const RunConfig& config, Rows& rows) {
   const auto& setting = config.limits.*kMember;
   rows.push_back({std::string(key.path), shown(setting.value), setting.origin});
+}
+
+template <auto kMember>
+void show_source_limit(const Key& key, const RunConfig& config, Rows& rows) {
+  const auto& setting = config.source.*kMember;
+  if (!config.source_directory.value && setting.origin.kind == Origin::Kind::kDefault) return;
+  rows.push_back({std::string(key.path), shown(setting.value), setting.origin});
+}
+
+template <auto kMember>
+void show_role(const Key& key, const RunConfig& config, Rows& rows) {
+  if (!config.tensorflow) return;
+  const auto& setting = (*config.tensorflow).*kMember;
+  rows.push_back({std::string(key.path), shown(setting.value), setting.origin});
+}
+
+void add_words(const Key& key, const std::vector<Setting<std::string>>& words, Rows& rows) {
+  if (words.empty()) return;
+  std::vector<std::string> texts;
+  for (const auto& word : words) texts.push_back(word.value);
+  rows.push_back({std::string(key.path), std::move(texts), words.front().origin});
+}
+
+void show_arguments(const Key& key, const RunConfig& config, Rows& rows) {
+  add_words(key, config.arguments, rows);
+}
+
+template <auto kMember>
+void show_python_words(const Key& key, const RunConfig& config, Rows& rows) {
+  add_words(key, config.python.*kMember, rows);
+}
+
+// What few configs say is left out where it was not said.
+template <typename T>
+void add_if_given(const Key& key, const Setting<T>& setting, Rows& rows) {
+  if (setting.origin.kind == Origin::Kind::kDefault) return;
+  rows.push_back({std::string(key.path), shown(setting.value), setting.origin});
+}
+
+template <auto kMember>
+void show_if_given(const Key& key, const RunConfig& config, Rows& rows) {
+  add_if_given(key, config.*kMember, rows);
+}
+
+template <auto kMember>
+void show_python_if_given(const Key& key, const RunConfig& config, Rows& rows) {
+  add_if_given(key, config.python.*kMember, rows);
+}
+
+void show_shm_size(const Key& key, const RunConfig& config, Rows& rows) {
+  add_if_given(key, config.resources.shm_size, rows);
+}
+
+// Of no interest to a run without data.
+template <auto kMember>
+void show_data_limit(const Key& key, const RunConfig& config, Rows& rows) {
+  const auto& setting = config.limits.*kMember;
+  const bool has_data = !config.inputs.empty() || !config.outputs.empty();
+  if (has_data || setting.origin.kind != Origin::Kind::kDefault) {
+    rows.push_back({std::string(key.path), shown(setting.value), setting.origin});
+  }
 }
 
 void show_entry_script(const Key& key, const RunConfig& config, Rows& rows) {
@@ -223,18 +354,31 @@ void show_variables(const Key& key, const RunConfig& config, Rows& rows) {
 }
 
 constexpr std::string_view kDuration = "write a duration such as 500ms, 30s, 2m or 1h";
+constexpr std::string_view kTrueFalse = "write true or false";
+constexpr std::string_view kDataNames =
+    "write names with where their data is, for example {digits: {path: /data/digits}}";
 constexpr std::string_view kPackages = "write a list of packages, for example [numpy, torch]";
 
 // In the order in which `muster validate` and docs/config.md show them.
 constexpr std::array kKeys{
     Key{"source_directory", "write the path of a directory", read_source_directory, nullptr,
         show_setting<&RunConfig::source_directory>},
+    Key{"in_place", kTrueFalse, read_setting<&RunConfig::in_place, parse_bool>, nullptr,
+        show_if_given<&RunConfig::in_place>},
+    Key{"source.limit_bytes", "write a size such as 300m or 2g",
+        read_source_limit<&SourceLimits::limit_bytes, parse_byte_count>, nullptr,
+        show_source_limit<&SourceLimits::limit_bytes>},
+    Key{"source.limit_files", "write a whole number of files, 1 or more",
+        read_source_limit<&SourceLimits::limit_files, file_count>, nullptr,
+        show_source_limit<&SourceLimits::limit_files>},
     Key{"entry_script", "write the path of a script, for example train.py", read_entry_script,
         nullptr, show_entry_script},
     Key{"command", "write a command for the shell, for example \"python3 train.py --lr 0.1\"",
         read_command, nullptr, show_command},
     Key{"script_params", "write names with values, for example {--lr: 0.1, --verbose: }",
         read_entries, read_script_param, show_script_params},
+    Key{"arguments", "write a list of words, for example [--lr, 0.1]", read_arguments, nullptr,
+        show_arguments},
     Key{"node_count", "write a whole number of nodes, 1 or more", read_node_count, nullptr,
         show_setting<&RunConfig::node_count>},
     Key{"process_count_per_node", "write a whole number of processes, 1 or more, or auto",
@@ -246,10 +390,42 @@ constexpr std::array kKeys{
         read_entries, read_variable, show_variables},
     Key{"environment.python.interpreter", "write a Python, for example python3 or /usr/bin/python3",
         read_interpreter, nullptr, show_setting<&RunConfig::python_interpreter>},
-    Key{"environment.python.pip_packages", kPackages, read_packages, nullptr, nullptr},
-    Key{"environment.python.conda_packages", kPackages, read_packages, nullptr, nullptr},
-    Key{"inputs", "write names with values", read_inputs, refuse_input, nullptr},
-    Key{"outputs", "write names with values", read_outputs, refuse_output, nullptr},
+    Key{"environment.python.user_managed", kTrueFalse,
+        read_python<&PythonPackages::user_managed, parse_bool>, nullptr,
+        show_python_if_given<&PythonPackages::user_managed>},
+    Key{"environment.python.pip_packages", kPackages,
+        read_python_words<&PythonPackages::pip_packages>, nullptr,
+        show_python_words<&PythonPackages::pip_packages>},
+    Key{"environment.python.pip_requirements_file",
+        "write the path of a file, for example requirements.txt",
+        read_python_text<&PythonPackages::pip_requirements_file>, nullptr,
+        show_python_if_given<&PythonPackages::pip_requirements_file>},
+    Key{"environment.python.pip_options",
+        "write a list of words for pip, for example [--find-links, ./wheels]",
+        read_python_words<&PythonPackages::pip_options>, nullptr,
+        show_python_words<&PythonPackages::pip_options>},
+    Key{"environment.python.conda_channels", "write a list of channels, for example [conda-forge]",
+        read_python_words<&PythonPackages::conda_channels>, nullptr,
+        show_python_words<&PythonPackages::conda_channels>},
+    Key{"environment.python.conda_packages", kPackages,
+        read_python_words<&PythonPackages::conda_packages>, nullptr,
+        show_python_words<&PythonPackages::conda_packages>},
+    Key{"environment.python.conda_file", "write the path of a file, for example environment.yml",
+        read_python_text<&PythonPackages::conda_file>, nullptr,
+        show_python_if_given<&PythonPackages::conda_file>},
+    Key{"environment.python.conda_packages_by", "write conda, or pip to take the names from PyPI",
+        read_python<&PythonPackages::conda_packages_by, parse_conda_by>, nullptr,
+        show_python_if_given<&PythonPackages::conda_packages_by>},
+    Key{"environment.image", "write the name of an image", read_image, nullptr,
+        show_if_given<&RunConfig::image>},
+    Key{"tensorflow.worker_count", "write a whole number of workers, 1 or more",
+        read_role<&TensorflowRoles::worker_count, count_from<1>>, nullptr,
+        show_role<&TensorflowRoles::worker_count>},
+    Key{"tensorflow.parameter_server_count", "write a whole number of parameter servers, 0 or more",
+        read_role<&TensorflowRoles::parameter_server_count, count_from<0>>, nullptr,
+        show_role<&TensorflowRoles::parameter_server_count>},
+    Key{"inputs", kDataNames, read_inputs, read_input, show_inputs},
+    Key{"outputs", kDataNames, read_outputs, read_output, show_outputs},
     Key{"resources.gpus_per_process", "write a whole number of GPUs, 0 or more, or auto",
         read_gpus_per_process, nullptr, show_resource<&Resources::gpus_per_process>},
     Key{"resources.cores_per_process", "write a whole number of cores, 1 or more, or auto",
@@ -258,7 +434,8 @@ constexpr std::array kKeys{
     Key{"resources.oversubscribe", "write allow or never",
         read_resource<&Resources::oversubscribe, parse_oversubscribe>, nullptr,
         show_resource<&Resources::oversubscribe>},
-    Key{"resources.shm_size", "write a size such as 512m or 2g", read_shm_size, nullptr, nullptr},
+    Key{"resources.shm_size", "write a size such as 512m or 2g", read_shm_size, nullptr,
+        show_shm_size},
     Key{"limits.max_run_duration_seconds",
         "write a whole number of seconds, 1 or more; leave it out for no limit",
         read_limit<&Limits::max_run_duration, parse_run_duration>, nullptr,
@@ -276,6 +453,15 @@ constexpr std::array kKeys{
         nullptr, show_limit<&Limits::drain_timeout>},
     Key{"limits.stop_budget", "write a duration such as 10s, or none",
         read_limit<&Limits::stop_budget, parse_budget>, nullptr, show_limit<&Limits::stop_budget>},
+    Key{"limits.mount_timeout", kDuration,
+        read_limit<&Limits::mount_timeout, parse_positive_duration>, nullptr,
+        show_data_limit<&Limits::mount_timeout>},
+    Key{"limits.unmount_timeout", kDuration,
+        read_limit<&Limits::unmount_timeout, parse_positive_duration>, nullptr,
+        show_data_limit<&Limits::unmount_timeout>},
+    Key{"limits.transfer_stall_timeout", kDuration,
+        read_limit<&Limits::transfer_stall_timeout, parse_positive_duration>, nullptr,
+        show_data_limit<&Limits::transfer_stall_timeout>},
     Key{"restarts.max_restarts", "write a whole number, 0 or more", read_max_restarts, nullptr,
         nullptr},
     Key{"metrics.patterns", "write a list", read_patterns, nullptr, nullptr},

@@ -18,6 +18,7 @@ std::vector<std::string> script_arguments(const RunConfig& config) {
     if (param.value) words.push_back(*param.value);
     words.insert(words.end(), param.more_values.begin(), param.more_values.end());
   }
+  for (const Setting<std::string>& argument : config.arguments) words.push_back(argument.value);
   words.insert(words.end(), config.extra_arguments.begin(), config.extra_arguments.end());
   return words;
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
@@ -38,6 +39,16 @@ struct Setting {
 
 enum class Backend { kNone, kDirect, kMpi };  // distributed_backend: none | direct | mpi
 enum class Oversubscribe { kAllow, kNever };
+enum class DataMode {
+  kMount,
+  kDownload,
+  kUpload,
+  kDirect
+};  // inputs: no upload; outputs: no download
+enum class DataType { kFolder, kFile };
+// Who provides conda packages: micromamba, mamba or conda; or pip, by the same names from its
+// index.
+enum class CondaBy { kConda, kPip };
 
 // What a rank runs: exactly one of three forms.
 struct EntryScript {
@@ -58,6 +69,49 @@ struct ScriptParam {
   std::vector<std::string> more_values = {};  // of a list: [1, 2] is value 1 and more_values {2}
 };
 
+// One entry of inputs or outputs: data that is brought to the ranks, or taken from them.
+struct DataBinding {
+  std::string name;  // letters, digits and _; in AZURE_ML_INPUT_<name> and ${{inputs.<name>}}
+  Origin origin;     // of the name
+  // Inputs only: `lr: 0.1`, a value and no data.  An input with neither this nor a path has no
+  // value.
+  std::optional<Setting<std::string>> literal = {};
+  // As written: "datastore://store/digits", "./digits", "azureml:digits:1".  Without one an output
+  // stays in the run directory.
+  Setting<std::optional<std::string>> path = {};
+  Setting<DataMode> mode{DataMode::kMount, {}};
+  Setting<DataType> type{DataType::kFolder, {}};
+  Setting<bool> read_only{true, {}};                         // inputs only
+  Setting<std::optional<std::string>> path_on_compute = {};  // a further name of it
+  Setting<std::optional<std::string>> environment_variable =
+      {};                              // a further variable with its path
+  Setting<bool> overwrite{false, {}};  // outputs only
+};
+
+// The packages of the program.  Versions and options are pip's or conda's words, as written.
+struct PythonPackages {
+  Setting<bool> user_managed{false, {}};  // the interpreter is used as it is
+  std::vector<Setting<std::string>> pip_packages = {};
+  Setting<std::optional<std::string>> pip_requirements_file = {};
+  std::vector<Setting<std::string>> pip_options = {};
+  std::vector<Setting<std::string>> conda_channels = {};
+  std::vector<Setting<std::string>> conda_packages = {};
+  Setting<std::optional<std::string>> conda_file = {};
+  Setting<CondaBy> conda_packages_by{CondaBy::kConda, {}};
+};
+
+// Processes by role, in total.  The ranks are the workers, then the parameter servers.
+struct TensorflowRoles {
+  Setting<int> worker_count{1, {}};
+  Setting<int> parameter_server_count{0, {}};
+};
+
+// What may be copied of source_directory.
+struct SourceLimits {
+  Setting<std::int64_t> limit_bytes{std::int64_t{300} << 20, {}};
+  Setting<int> limit_files{2000, {}};
+};
+
 using Milliseconds = std::chrono::milliseconds;
 
 struct Limits {
@@ -69,19 +123,27 @@ struct Limits {
   // From a stop that comes from outside to the launcher's own end: bounds the grace, the drain and
   // the outputs together.  nullopt: no bound; a default becomes 10 s for PID 1 (plan).
   Setting<std::optional<Milliseconds>> stop_budget;
+  Setting<Milliseconds> mount_timeout{Milliseconds(60'000), {}};    // until a mount can be read
+  Setting<Milliseconds> unmount_timeout{Milliseconds(30'000), {}};  // then it is detached lazily
+  // A download or upload that moves no byte for so long has failed.
+  Setting<Milliseconds> transfer_stall_timeout{Milliseconds(300'000), {}};
 };
 
 struct Resources {
   Setting<std::optional<int>> gpus_per_process;   // nullopt: auto
   Setting<std::optional<int>> cores_per_process;  // nullopt: auto
   Setting<Oversubscribe> oversubscribe{Oversubscribe::kAllow, {}};
+  Setting<std::optional<std::string>> shm_size;  // as written: "2g"
 };
 
 struct RunConfig {
   Setting<std::optional<std::string>> source_directory;  // as written; relative to config_directory
+  Setting<bool> in_place{false, {}};  // ranks run in source_directory itself, not in a copy
+  SourceLimits source;
   Setting<WhatToRun> run;
   std::vector<Setting<ScriptParam>> script_params;
-  std::vector<std::string> extra_arguments;  // what stood after `--` on the command line
+  std::vector<Setting<std::string>> arguments;  // words of the script, after script_params
+  std::vector<std::string> extra_arguments;     // what stood after `--` on the command line
 
   Setting<int> node_count{1, {}};
   Setting<std::optional<int>> process_count_per_node{1, {}};  // nullopt: auto
@@ -89,6 +151,12 @@ struct RunConfig {
 
   std::vector<std::pair<std::string, Setting<std::string>>> environment_variables;  // in file order
   Setting<std::string> python_interpreter{"python3", {}};
+  PythonPackages python;
+  Setting<std::optional<std::string>> image;  // recorded, and compared with the container we are in
+
+  std::optional<TensorflowRoles> tensorflow;  // nullopt: every rank is the same
+  std::vector<DataBinding> inputs;            // in file order
+  std::vector<DataBinding> outputs;
 
   Resources resources;
   Limits limits;
@@ -100,7 +168,8 @@ struct RunConfig {
 // "mpi" for Backend::kMpi.
 std::string to_string(Backend backend);
 
-// script_params as words, then extra_arguments: what follows the script on its command line.
+// script_params as words, arguments, then extra_arguments: what follows the script on its command
+// line.
 std::vector<std::string> script_arguments(const RunConfig& config);
 
 }  // namespace muster::config

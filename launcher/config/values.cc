@@ -69,14 +69,16 @@ Parsed<std::string> parse_text(std::string_view text) {
   return std::string(text);
 }
 
-Parsed<int> parse_count(std::string_view text, int least) {
+Parsed<int> parse_whole(std::string_view text, int least, int most) {
   const auto number = parse_whole_number(text);
   if (!number) return tl::unexpected<Unfit>(number.error());
   if (*number < least) return unfit(std::string(text) + " is less than " + std::to_string(least));
-  if (*number > kMostCount) {
-    return unfit(std::string(text) + " is more than " + std::to_string(kMostCount));
-  }
+  if (*number > most) return unfit(std::string(text) + " is more than " + std::to_string(most));
   return static_cast<int>(*number);
+}
+
+Parsed<int> parse_count(std::string_view text, int least) {
+  return parse_whole(text, least, kMostCount);
 }
 
 Parsed<std::optional<int>> parse_count_or_auto(std::string_view text, int least) {
@@ -134,6 +136,52 @@ Parsed<std::string> parse_size(std::string_view text) {
   return std::string(text);
 }
 
+Parsed<std::int64_t> parse_byte_count(std::string_view text) {
+  if (auto size = parse_size(text); !size) return tl::unexpected<Unfit>(size.error());
+  const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  const auto number = parse_integer(text.substr(0, digits));
+  int shift = 0;
+  if (digits < text.size()) {
+    switch (text[digits] | 0x20) {
+      case 'k': shift = 10; break;
+      case 'm': shift = 20; break;
+      case 'g': shift = 30; break;
+      default: break;
+    }
+  }
+  constexpr std::int64_t kMost = std::int64_t{1} << 60;
+  if (!number || *number > (kMost >> shift)) return unfit(in_quotes(text) + " is too large a size");
+  if (*number == 0) return unfit(in_quotes(text) + " leaves no room at all");
+  return *number << shift;
+}
+
+Parsed<bool> parse_bool(std::string_view text) {
+  constexpr std::array<std::pair<std::string_view, bool>, 8> kNames{{{"true", true},
+                                                                     {"false", false},
+                                                                     {"yes", true},
+                                                                     {"no", false},
+                                                                     {"True", true},
+                                                                     {"False", false},
+                                                                     {"TRUE", true},
+                                                                     {"FALSE", false}}};
+  for (const auto& [name, value] : kNames) {
+    if (text == name) return value;
+  }
+  return unfit(in_quotes(text) + " is neither true nor false");
+}
+
+Parsed<DataMode> parse_data_mode(std::string_view text) {
+  return parse_name(text, kDataModeNames);
+}
+
+Parsed<DataType> parse_data_type(std::string_view text) {
+  return parse_name(text, kDataTypeNames);
+}
+
+Parsed<CondaBy> parse_conda_by(std::string_view text) {
+  return parse_name(text, kCondaByNames);
+}
+
 Parsed<Backend> parse_backend(std::string_view text) {
   return parse_name(text, kBackendNames);
 }
@@ -164,8 +212,12 @@ Unfit check_variable_name(std::string_view name) {
       "leave it out; muster or mpirun sets it for each rank"};
 }
 
-bool has_reference(std::string_view text) {
-  return text.find("${{") != std::string_view::npos;
+Unfit check_data_name(std::string_view name) {
+  const Unfit unfit = check_variable_name(name);
+  constexpr std::size_t kLongest = 100;
+  if (unfit.why.empty() && name.size() <= kLongest) return {};
+  return {in_quotes(name) + " cannot be the name of data: it is part of a variable and of a path",
+          "use at most 100 letters, digits and _, and no digit first"};
 }
 
 std::string duration_text(Milliseconds duration) {

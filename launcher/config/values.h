@@ -22,29 +22,45 @@ struct Unfit {
 template <typename T>
 using Parsed = tl::expected<T, Unfit>;
 
+inline constexpr int kMostFiles = 1'000'000'000;
 inline constexpr int kMostCount = 100'000;  // processes, cores, nodes: beyond it, a typing error
 
 inline constexpr std::array<std::pair<std::string_view, Backend>, 3> kBackendNames{
     {{"mpi", Backend::kMpi}, {"direct", Backend::kDirect}, {"none", Backend::kNone}}};
 inline constexpr std::array<std::pair<std::string_view, Oversubscribe>, 2> kOversubscribeNames{
     {{"allow", Oversubscribe::kAllow}, {"never", Oversubscribe::kNever}}};
+inline constexpr std::array<std::pair<std::string_view, DataMode>, 4> kDataModeNames{
+    {{"mount", DataMode::kMount},
+     {"download", DataMode::kDownload},
+     {"upload", DataMode::kUpload},
+     {"direct", DataMode::kDirect}}};
+inline constexpr std::array<std::pair<std::string_view, DataType>, 2> kDataTypeNames{
+    {{"folder", DataType::kFolder}, {"file", DataType::kFile}}};
+inline constexpr std::array<std::pair<std::string_view, CondaBy>, 2> kCondaByNames{
+    {{"conda", CondaBy::kConda}, {"pip", CondaBy::kPip}}};
 
 Parsed<std::string> parse_text(std::string_view text);  // anything but nothing
-Parsed<int> parse_count(std::string_view text, int least);
+Parsed<int> parse_whole(std::string_view text, int least, int most);
+Parsed<int> parse_count(std::string_view text, int least);  // up to kMostCount
 Parsed<std::optional<int>> parse_count_or_auto(std::string_view text, int least);
 Parsed<Milliseconds> parse_duration(std::string_view text);  // 500ms, 30s, 2m, 1h; 30 is 30 s
 Parsed<Milliseconds> parse_positive_duration(std::string_view text);
 Parsed<std::optional<std::chrono::seconds>> parse_run_duration(std::string_view text);  // seconds
 Parsed<std::optional<Milliseconds>> parse_budget(std::string_view text);  // a duration, or none
-Parsed<std::string> parse_size(std::string_view text);  // 2g, 512m; the text itself
+Parsed<std::string> parse_size(std::string_view text);         // 2g, 512m; the text itself
+Parsed<std::int64_t> parse_byte_count(std::string_view text);  // 300m in bytes, at least 1
+Parsed<bool> parse_bool(std::string_view text);                // true, false, yes, no
 Parsed<Backend> parse_backend(std::string_view text);
 Parsed<Oversubscribe> parse_oversubscribe(std::string_view text);
+Parsed<DataMode> parse_data_mode(std::string_view text);
+Parsed<DataType> parse_data_type(std::string_view text);
+Parsed<CondaBy> parse_conda_by(std::string_view text);
 
 // Why an environment variable of this name cannot be in a config; "" when it can.
 Unfit check_variable_name(std::string_view name);
 
-// "${{inputs.digits}}" inside a text: a reference of Azure ML's that nothing resolves here.
-bool has_reference(std::string_view text);
+// Why nothing in inputs or outputs can have this name; "" when it can.
+Unfit check_data_name(std::string_view name);
 
 std::string duration_text(Milliseconds duration);  // "600s", "500ms"; what parse_duration reads
 

@@ -51,6 +51,32 @@ Result<> check_nodes(const RunConfig& config, const PlanInputs& inputs) {
   return {};
 }
 
+// What a config may say, and this version does not do yet: refused rather than ignored.
+Result<> check_available(const RunConfig& config) {
+  const auto lacks = [](const std::string& what, const Origin& origin) {
+    return refuse(ErrorCode::kConfig, what + " not available in this version of muster",
+                  "leave it out", origin);
+  };
+  if (!config.inputs.empty()) return lacks("inputs are", config.inputs[0].origin);
+  if (!config.outputs.empty()) return lacks("outputs are", config.outputs[0].origin);
+  if (config.tensorflow)
+    return lacks("tensorflow roles are", config.tensorflow->worker_count.origin);
+  const auto& python = config.python;
+  for (const auto* words : {&python.pip_packages, &python.conda_packages, &python.pip_options,
+                            &python.conda_channels}) {
+    if (!words->empty()) return lacks("installing packages is", words->front().origin);
+  }
+  for (const auto* file : {&python.pip_requirements_file, &python.conda_file}) {
+    if (file->value) return lacks("installing packages is", file->origin);
+  }
+  if (config.image.value) return lacks("comparing images is", config.image.origin);
+  if (config.resources.shm_size.value) {
+    return lacks("looking at the size of /dev/shm is", config.resources.shm_size.origin);
+  }
+  if (config.in_place.value) return lacks("in_place is", config.in_place.origin);
+  return {};
+}
+
 int numa_nodes_with_cores(const NodeInventory& node) {
   std::set<int> nodes;
   for (const topology::Core& core : node.cores) nodes.insert(core.numa_node);
@@ -191,6 +217,7 @@ void resolve_stop_budget(const PlanInputs& inputs, config::Limits& limits) {
 Result<LaunchPlan> make_plan(const RunConfig& config, const PlanInputs& inputs,
                              const StartValues& start) {
   MUSTER_TRY(check_nodes(config, inputs));
+  MUSTER_TRY(check_available(config));
   const NodeInventory& node = inputs.nodes.front();
   const Setting<int> process_count = resolved_process_count(config, node);
   MUSTER_TRY(check_process_count(config, process_count));

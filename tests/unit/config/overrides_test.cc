@@ -91,10 +91,11 @@ TEST(Overrides, AreCheckedLikeTheFile) {
             "muster: error: --set environment.variables.RANK=0: \"RANK\" tells each rank who it "
             "is, and a config gives every rank the same value\n"
             "  hint: leave it out; muster or mpirun sets it for each rank\n");
-  EXPECT_THAT(problems_of(test_file("minimal.yaml"), {"inputs.digits.path=/d"}),
-              HasSubstr("--set inputs.digits.path=/d: inputs are not available in this version"));
-  EXPECT_THAT(problems_of(test_file("minimal.yaml"), {"node_count=2"}),
-              HasSubstr("--set node_count=2: more than one node is not available"));
+  EXPECT_THAT(problems_of(test_file("minimal.yaml"), {"inputs.digits.mode=upload"}),
+              HasSubstr("--set inputs.digits.mode=upload: an input is not uploaded\n"
+                        "  hint: declare it under outputs\n"));
+  EXPECT_THAT(problems_of(test_file("minimal.yaml"), {"node_count=0"}),
+              HasSubstr("--set node_count=0: 0 is less than 1\n"));
   EXPECT_THAT(problems_of(test_file("minimal.yaml"), {"command=true"}),
               HasSubstr("--set command=true: entry_script is given too (run.yaml:1:15)"));
 }
