@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "muster/version.h"
+#include "rank_agent/arguments.h"
 #include "rank_agent/binding.h"
 #include "rank_agent/communicators.h"
 #include "rank_agent/environment.h"
@@ -102,7 +103,7 @@ Result<> Supervisor::start_training() {
   const std::string binding_note = apply_binding(spec_);
 
   ChildSpec& child = training_spec_;
-  child.argv = to_strings(spec_.argv());
+  child.argv = training_argv(spec_, environment);
   child.program = child.argv.empty() ? "" : child.argv.front();
   child.search_path = value_of(environment, "PATH");
   if (child.search_path.empty()) child.search_path = "/usr/bin:/bin";  // as execvp
@@ -133,6 +134,9 @@ Result<> Supervisor::start_training() {
   report.set_started_at_ns(started_at_ns_);
   report.set_cpuset(read_affinity(training_.pid()));
   report.set_binding_note(binding_note);
+  if (child.argv != to_strings(spec_.argv())) {
+    for (const std::string& word : child.argv) report.add_argv(word);
+  }
   MUSTER_TRY(channel_.send(message));
   memory_.began();
   next_count_look_ = Clock::now() + kCountLookInterval;

@@ -12,18 +12,6 @@
 
 namespace muster::store {
 namespace fs = std::filesystem;
-namespace {
-
-// Azure ML's tools look for these names: std_log.txt alone, or std_log_process_<n>.txt, padded to
-// the width of the largest.
-std::string user_log_name(int rank, int world_size) {
-  if (world_size == 1) return "std_log.txt";
-  std::string number = std::to_string(rank);
-  const std::size_t width = std::to_string(world_size - 1).size();
-  return "std_log_process_" + std::string(width - number.size(), '0') + number + ".txt";
-}
-
-}  // namespace
 
 Result<RunDirectory> RunDirectory::create(const fs::path& runs_directory, const std::string& run_id,
                                           int world_size) {
@@ -37,16 +25,11 @@ Result<RunDirectory> RunDirectory::create(const fs::path& runs_directory, const 
     return Failure(std::move(error));
   }
   const auto fill = [&]() -> Result<> {
-    for (const char* name : {"launcher", "outputs", "logs", "user_logs"}) {
+    for (const char* name : {"launcher", "outputs", "logs"}) {
       MUSTER_TRY(make_directories(run.root_ / name));
     }
     for (int rank = 0; rank < world_size; ++rank) {
       MUSTER_TRY(make_directories(run.root_ / attempt_directory(rank, 0)));
-      const fs::path link = run.root_ / "user_logs" / user_log_name(rank, world_size);
-      const std::string target = "../" + attempt_directory(rank, 0) + "/stdout.log";
-      if (::symlink(target.c_str(), link.c_str()) != 0) {
-        return Failure(system_error(ErrorCode::kRunDirectory, "linking " + link.string()));
-      }
     }
     return {};
   };

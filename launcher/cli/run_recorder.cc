@@ -4,6 +4,8 @@
 
 #include "base/files.h"
 #include "base/text.h"
+#include "collector/store/azureml_names.h"
+#include "launcher/report/process_json.h"
 #include "launcher/report/status_text.h"
 
 namespace muster::cli {
@@ -59,12 +61,25 @@ void RunRecorder::log(const std::string& text) {
 }
 
 Result<> RunRecorder::write_run_json(bool durable) {
+  write_process_files();
   return replace_file(run_directory_.run_json(), report::run_json(record_), durable);
+}
+
+// For others' tools; Muster does not read them, so nothing fails for want of them.
+void RunRecorder::write_process_files() const {
+  const auto& outcome = record_.attempts.back().outcome;
+  const auto& ranks = outcome ? outcome->ranks : known_ranks_;
+  static_cast<void>(replace_file(store::process_info(run_directory_),
+                                 report::process_info_json(record_.plan, ranks)));
+  static_cast<void>(replace_file(
+      store::process_status(run_directory_),
+      report::process_status_json(record_.plan, ranks, outcome ? &*outcome : nullptr)));
 }
 
 void RunRecorder::rank_started(const plan::RankOutcome& rank, int running, int world_size) {
   ++started_;
   running_ = running;
+  known_ranks_.push_back(rank);
   if (control_ != nullptr) control_->rank_started(rank);
   event("rank_started",
         {{"rank", rank.rank}, {"pid", rank.training_pid}, {"cpuset", rank.cpuset.to_string()}});
@@ -75,6 +90,7 @@ void RunRecorder::rank_started(const plan::RankOutcome& rank, int running, int w
     log(counted(world_size, "rank") + " running after " +
         format_duration(std::chrono::steady_clock::now() - began_));
     event("all_ranks_started");
+    write_process_files();
     if (all_started_) all_started_();
   }
   show_status();

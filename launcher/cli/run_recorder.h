@@ -53,6 +53,7 @@ class RunRecorder : public exec::RunObserver {
               bool terminal);
   void log(const std::string& text);
   void show_status();
+  void write_process_files() const;
 
   store::RunDirectory run_directory_;
   report::RunRecord record_;
@@ -63,6 +64,7 @@ class RunRecorder : public exec::RunObserver {
   Fd events_;
   Fd log_;
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+  std::vector<plan::RankOutcome> known_ranks_;  // that have started, as they fare
   int started_ = 0;
   int running_ = 0;
   std::string stopping_;

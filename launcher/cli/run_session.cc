@@ -16,6 +16,7 @@
 #include "base/files.h"
 #include "base/signals.h"
 #include "base/text.h"
+#include "collector/store/azureml_names.h"
 #include "launcher/cli/console_setup.h"
 #include "launcher/cli/master_port.h"
 #include "launcher/cli/python_facts.h"
@@ -176,6 +177,8 @@ void RunSession::remove_empty_runs() {
 
 Result<> RunSession::open_records() {
   MUSTER_TRY(directory_->hold_reserve());
+  MUSTER_TRY(store::link_azureml_names(
+      *directory_, {plan_.world_size, plan_.nodes.front().hostname, plan_.mpirun.has_value()}));
   MUSTER_TRY(replace_file(directory_->config_yaml(), run_.config_text));
   MUSTER_TRY(replace_file(directory_->plan_json(), plan::plan_json(plan_)));
   began_ = exec::file_time_now();

@@ -32,6 +32,8 @@ protocol::RankSpec rank_spec(const ExecutionRequest& request, int rank) {
   spec.set_local_rank(placement.local_rank);
   spec.set_world_size(plan.world_size);
   for (const std::string& word : plan.argv) spec.add_argv(word);
+  spec.set_expanded_first(plan.expanded.first);
+  spec.set_expanded_count(plan.expanded.count);
 
   std::map<std::string, std::string> environment = request.rank_environment;
   environment["MUSTER_METRICS"] = request.runtime.metrics_fifo(rank).string();

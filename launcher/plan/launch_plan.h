@@ -62,6 +62,12 @@ struct MpirunCommand {
   std::vector<std::string> argv() const;  // "mpirun" and all words
 };
 
+// Words of an argv: so many from the first on.
+struct WordRange {
+  int first = 0;
+  int count = 0;
+};
+
 struct LaunchPlan {
   config::Backend backend = config::Backend::kNone;
   int world_size = 1;
@@ -72,6 +78,7 @@ struct LaunchPlan {
   std::vector<RankPlacement> ranks;
 
   std::vector<std::string> argv;  // what every rank execs
+  WordRange expanded;             // where each rank replaces $NAME and ${NAME} by its own values
   std::string working_directory;  // absolute, or "<copy of DIR>" text in `muster plan`
   bool in_place = true;           // false: ranks run inside a copy of source_directory
   std::string source_directory;   // absolute; "" when in place

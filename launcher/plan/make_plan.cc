@@ -237,7 +237,7 @@ Result<LaunchPlan> make_plan(const RunConfig& config, const PlanInputs& inputs,
   explain_resources(config, node, plan);
 
   MUSTER_TRY(place_ranks(config, node, process_count, plan));
-  plan.argv = rank_argv(config);
+  choose_argv(config, plan);
   choose_working_directory(config, inputs.current_directory, plan);
   if (plan.backend == Backend::kMpi) MUSTER_TRY(plan_mpirun(config, inputs, plan));
   MUSTER_TRY(plan_environment(config, inputs, start, plan));

@@ -1,6 +1,10 @@
 #include "launcher/plan/run_command.h"
 
+#include <algorithm>
 #include <filesystem>
+#include <iterator>
+
+#include "base/text.h"
 
 namespace muster::plan {
 namespace fs = std::filesystem;
@@ -38,6 +42,23 @@ std::vector<std::string> rank_argv(const config::RunConfig& config) {
   }
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   return argv;
+}
+
+void choose_argv(const config::RunConfig& config, LaunchPlan& plan) {
+  plan.argv = rank_argv(config);
+  if (!std::holds_alternative<config::EntryScript>(config.run.value)) return;
+  const auto of_command_line = static_cast<std::ptrdiff_t>(config.extra_arguments.size());
+  const auto all = static_cast<std::ptrdiff_t>(config::script_arguments(config).size());
+  const auto first = plan.argv.end() - all;
+  const auto end = plan.argv.end() - of_command_line;
+  std::vector<std::string> words;
+  std::copy_if(first, end, std::back_inserter(words),
+               [](const std::string& word) { return word.find('$') != std::string::npos; });
+  if (words.empty()) return;
+  plan.expanded = {static_cast<int>(first - plan.argv.begin()), static_cast<int>(end - first)};
+  plan.reasons.push_back({"arguments", join(words, " "),
+                          "each rank puts in the values of its environment, without a shell; "
+                          "names that are not set stay"});
 }
 
 void choose_working_directory(const config::RunConfig& config, const std::string& current_directory,

@@ -13,6 +13,10 @@ namespace muster::plan {
 // The argv of every rank: the program, the config's parameters, then the extra arguments.
 std::vector<std::string> rank_argv(const config::RunConfig& config);
 
+// Sets argv and which of its words each rank expands: of an entry_script, what the config says;
+// what stood on a command line has been through a shell already.
+void choose_argv(const config::RunConfig& config, LaunchPlan& plan);
+
 // Sets working_directory, in_place and source_directory, and says why.
 void choose_working_directory(const config::RunConfig& config, const std::string& current_directory,
                               LaunchPlan& plan);

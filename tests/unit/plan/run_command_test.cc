@@ -55,6 +55,30 @@ TEST(RankArgv, LeavesAProgramAlone) {
               ElementsAre("python", "-c", "print(1)"));
 }
 
+TEST(ChooseArgv, EachRankExpandsWhatTheConfigSaysAfterAScript) {
+  config::RunConfig config = script_config(1, config::Backend::kNone);
+  config.script_params.push_back({config::ScriptParam{"--gpu", "$LOCAL_RANK"}, {}});
+  config.extra_arguments = {"$HOME"};
+  LaunchPlan plan;
+  choose_argv(config, plan);
+  EXPECT_EQ(plan.argv[static_cast<std::size_t>(plan.expanded.first)], "--regularization");
+  EXPECT_EQ(plan.expanded.count, 4);  // not the words of the command line
+  ASSERT_EQ(plan.reasons.size(), 1U);
+  EXPECT_EQ(plan.reasons[0].subject, "arguments");
+  EXPECT_EQ(plan.reasons[0].value, "$LOCAL_RANK");
+}
+
+TEST(ChooseArgv, ExpandsNothingOfACommandOrAProgramAndSaysNothingWithoutADollar) {
+  for (const config::WhatToRun& what : {config::WhatToRun(config::ShellCommand{"echo $RANK"}),
+                                        config::WhatToRun(config::Program{{"echo", "$RANK"}}),
+                                        config::WhatToRun(config::EntryScript{"$RANK.py"})}) {
+    LaunchPlan plan;
+    choose_argv(config_that_runs(what), plan);
+    EXPECT_EQ(plan.expanded.count, 0);
+    EXPECT_TRUE(plan.reasons.empty());
+  }
+}
+
 TEST(WorkingDirectory, IsTheConfigsWithoutASourceDirectory) {
   const LaunchPlan plan = directory_plan(script_config(1, config::Backend::kNone));
   EXPECT_TRUE(plan.in_place);

@@ -16,16 +16,6 @@ class RunDirectoryTest : public test::ScratchTest {
     EXPECT_TRUE(run) << run.error().message;
     return std::move(*run);
   }
-
-  std::vector<std::string> user_logs() const {
-    std::vector<std::string> names;
-    for (const auto& entry : fs::directory_iterator(scratch() / "runs/r1/user_logs")) {
-      names.push_back(entry.path().filename().string() + " -> " +
-                      fs::read_symlink(entry.path()).string());
-    }
-    std::sort(names.begin(), names.end());
-    return names;
-  }
 };
 
 // Tools and people know these names; a change here breaks them.
@@ -53,35 +43,6 @@ TEST_F(RunDirectoryTest, TheFoldersForWhatARunWritesAreThere) {
         run.rank_stdout(0, 0).parent_path(), run.rank_stderr(1, 0).parent_path()}) {
     EXPECT_TRUE(fs::is_directory(directory)) << directory;
   }
-}
-
-TEST_F(RunDirectoryTest, OneProcessHasAzuresSingleLogName) {
-  create(1);
-  EXPECT_EQ(user_logs(),
-            (std::vector<std::string>{"std_log.txt -> ../ranks/00000/attempt-0/stdout.log"}));
-}
-
-TEST_F(RunDirectoryTest, SeveralProcessesHaveOneNameEach) {
-  create(3);
-  EXPECT_EQ(user_logs(), (std::vector<std::string>{
-                             "std_log_process_0.txt -> ../ranks/00000/attempt-0/stdout.log",
-                             "std_log_process_1.txt -> ../ranks/00001/attempt-0/stdout.log",
-                             "std_log_process_2.txt -> ../ranks/00002/attempt-0/stdout.log"}));
-}
-
-TEST_F(RunDirectoryTest, NumbersAreAsWideAsTheLargest) {
-  create(11);
-  const auto logs = user_logs();
-  ASSERT_EQ(logs.size(), 11U);
-  EXPECT_EQ(logs.front(), "std_log_process_00.txt -> ../ranks/00000/attempt-0/stdout.log");
-  EXPECT_EQ(logs.back(), "std_log_process_10.txt -> ../ranks/00010/attempt-0/stdout.log");
-}
-
-TEST_F(RunDirectoryTest, AUserLogLeadsToTheRanksStdoutWhereverTheRunIsMoved) {
-  const RunDirectory run = create(2);
-  std::ofstream(run.rank_stdout(1, 0)) << "hello";
-  fs::rename(scratch() / "runs", scratch() / "moved");
-  EXPECT_EQ(read(scratch() / "moved/r1/user_logs/std_log_process_1.txt"), "hello");
 }
 
 TEST_F(RunDirectoryTest, ARunIdIsUsedOnce) {
