@@ -40,7 +40,7 @@ inline constexpr std::array kExitCodes = {
     ExitCodeRow{ExitCode::kInternal, "Muster itself, an agent or mpirun broke"},
     ExitCodeRow{ExitCode::kRunDirectory,
                 "the run directory cannot be written, or its disk is full"},
-    ExitCodeRow{ExitCode::kData, "the source cannot be copied"},
+    ExitCodeRow{ExitCode::kData, "source, input or output data: it cannot be read, mounted or stored"},
     ExitCodeRow{ExitCode::kTimeout,
                 "the ranks did not all start in time, or mpirun failed before they had"},
     ExitCodeRow{ExitCode::kPermission, "not permitted"},
@@ -65,6 +65,7 @@ constexpr ExitCode exit_code_for(ErrorCode code) {
     case ErrorCode::kData: return ExitCode::kData;
     case ErrorCode::kTimeout: return ExitCode::kTimeout;
     case ErrorCode::kPermission: return ExitCode::kPermission;
+    case ErrorCode::kStopped: return ExitCode::kTerminated;
   }
   return ExitCode::kInternal;
 }

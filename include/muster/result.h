@@ -23,6 +23,7 @@ enum class ErrorCode {
   kData,          // source, data or mounts
   kTimeout,       // the ranks did not all start in time
   kPermission,    // not permitted, or a wrong token
+  kStopped,       // somebody asked to stop before the ranks had started
 };
 
 // A place in a text that a person wrote.  line and column count from 1; 0 means unknown.

@@ -20,6 +20,7 @@
 #include "launcher/cli/console_setup.h"
 #include "launcher/cli/master_port.h"
 #include "launcher/cli/python_facts.h"
+#include "launcher/cli/run_preparation.h"
 #include "launcher/exec/limits.h"
 #include "launcher/exec/terminal_input.h"
 #include "launcher/exec/working_copy.h"
@@ -104,6 +105,21 @@ plan::RunOutcome failure_of_muster(const Error& error, const std::string& how) {
   return outcome;
 }
 
+plan::RunOutcome cancelled_before_start(const StopAsked& asked, int world_size) {
+  plan::RunOutcome outcome;
+  outcome.status = plan::RunStatus::kCancelled;
+  outcome.exit_code = 128 + asked.signal_number;
+  plan::FirstFailure stopped;
+  stopped.origin = plan::FailureOrigin::kMuster;
+  stopped.how = "stopped";
+  stopped.value = asked.signal_number;
+  stopped.description = "stopped by " + asked.by;
+  outcome.first_failure = stopped;
+  for (int rank = 0; rank < world_size; ++rank) outcome.ranks.push_back({.rank = rank});
+  outcome.started_at = outcome.ended_at = std::chrono::system_clock::now();
+  return outcome;
+}
+
 // A run whose results or record could not be stored has not succeeded, whatever its ranks did.
 void fail_if_successful(plan::RunOutcome& outcome, const Error& error) {
   if (outcome.exit_code != 0) return;
@@ -129,6 +145,10 @@ Result<int> RunSession::run() {
     return Failure(with_place_hint(std::move(opened).error()));
   }
   announce();
+  StopWatch stops(signals, *control_);
+  if (auto prepared = prepare(stops); !prepared) {
+    return conclude_unprepared(std::move(prepared).error(), stops);
+  }
   auto executed = execute(signals);
   if (!executed) return Failure(conclude_without_start(std::move(executed).error()));
   return conclude(std::move(*executed));
@@ -243,6 +263,19 @@ Result<plan::RunOutcome> RunSession::execute(const SignalFd& signals) {
   }
   control_->phase(protocol::RunState::STARTING);
   return exec::execute(request, *recorder_);
+}
+
+Result<> RunSession::prepare(StopWatch& stops) {
+  return prepare_run(
+      {run_, plan_, *directory_, runtime_, *recorder_, *console_, static_cast<StopSource&>(stops)});
+}
+
+// A stop is the end that somebody asked for; the rest is an error.
+Result<int> RunSession::conclude_unprepared(Error error, const StopWatch& stops) {
+  if (error.code != ErrorCode::kStopped || !stops.asked()) {
+    return Failure(conclude_without_start(std::move(error)));
+  }
+  return conclude(cancelled_before_start(*stops.asked(), plan_.world_size));
 }
 
 Error RunSession::conclude_without_start(Error error) {

@@ -13,6 +13,7 @@
 #include "launcher/cli/detach.h"
 #include "launcher/cli/load_run.h"
 #include "launcher/cli/run_recorder.h"
+#include "launcher/cli/stop_watch.h"
 #include "launcher/exec/execution.h"
 #include "launcher/exec/port_lease.h"
 #include "launcher/exec/run_control.h"
@@ -40,8 +41,10 @@ class RunSession {
   Result<> start_control();
   Result<> copy_source();
   void announce();
+  Result<> prepare(StopWatch& stops);
   Result<plan::RunOutcome> execute(const SignalFd& signals);
   Error conclude_without_start(Error error);
+  Result<int> conclude_unprepared(Error error, const StopWatch& stops);
   Result<int> conclude(plan::RunOutcome outcome);
   void collect_outputs(plan::RunOutcome& outcome, report::OutputsSummary& summary);
   report::RunRecord first_record() const;
