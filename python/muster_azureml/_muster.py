@@ -1,0 +1,134 @@
+"""The `muster` program: where it is, and its commands as calls."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from muster_azureml.exceptions import UserErrorException
+
+# Names the program when it is not on PATH.  It is ours, and not handed on: `muster` takes every
+# MUSTER_ variable for an option of its own.
+PROGRAM_VARIABLE = "MUSTER_EXECUTABLE"
+
+
+def find_program() -> str:
+    """$MUSTER_EXECUTABLE, `muster` on PATH, or what was built in the checkout this lies in."""
+    named = os.environ.get(PROGRAM_VARIABLE)
+    if named:
+        return named
+    found = shutil.which("muster")
+    if found:
+        return found
+    built = Path(__file__).resolve().parents[2] / "build/release/bin/muster"
+    if built.exists():
+        return str(built)
+    raise UserErrorException(
+        "cannot find the program muster: it is not on PATH; add its directory to PATH, or name it "
+        f"in {PROGRAM_VARIABLE}")
+
+
+class Answer(NamedTuple):
+    """What a `muster` that has ended said."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Muster:
+    """Calls `muster` for one directory of runs."""
+
+    def __init__(self, runs_dir: Path):
+        self.runs_dir = runs_dir
+        self.program = find_program()
+
+    def environment(self, changes: Optional[Dict[str, str]] = None) -> Dict[str, str]:
+        variables = {name: value for name, value in os.environ.items() if name != PROGRAM_VARIABLE}
+        # Not as flags: then the first line of a run would be about flags that nobody wrote.
+        variables["MUSTER_RUNS_DIR"] = str(self.runs_dir)
+        variables.pop("MUSTER_JSON", None)
+        variables.update(changes or {})
+        return variables
+
+    def call(self, *words: str, changes: Optional[Dict[str, str]] = None) -> Answer:
+        """Runs a short command to its end."""
+        done = subprocess.run([self.program, *words], env=self.environment(changes), check=False,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE)
+        return Answer(done.returncode, done.stdout.decode("utf-8", "replace"),
+                      done.stderr.decode("utf-8", "replace"))
+
+    def start(self, words: List[str], changes: Dict[str, str]) -> Answer:
+        """`muster run --detach`: back when the ranks run, or when they will not.
+
+        What it says meanwhile (downloads, packages) is passed on line by line.
+        """
+        process = subprocess.Popen([self.program, "run", "--detach", *words],
+                                   env=self.environment(changes), stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        said: List[str] = []
+        teller = threading.Thread(target=_pass_on, args=(process.stderr, sys.stderr, said))
+        teller.start()
+        stdout = process.stdout.read().decode("utf-8", "replace")
+        code = process.wait()
+        teller.join()
+        return Answer(code, stdout, "".join(said))
+
+    def status(self, run_id: str) -> Dict[str, Any]:
+        answer = self.call("status", "--json", run_id)
+        if answer.code != 0:
+            raise UserErrorException(answer.stderr.strip())
+        return json.loads(answer.stdout)
+
+    def runs(self) -> List[Dict[str, Any]]:
+        """Every run, newest first."""
+        if not self.runs_dir.is_dir():
+            return []
+        answer = self.call("runs", "--json")
+        if answer.code != 0:
+            raise UserErrorException(answer.stderr.strip())
+        return json.loads(answer.stdout)
+
+    def cancel(self, run_id: str) -> None:
+        answer = self.call("cancel", "--no-wait", run_id)
+        if answer.code != 0:
+            raise UserErrorException(answer.stderr.strip())
+
+    def datastores(self, changes: Dict[str, str]) -> Dict[str, Any]:
+        """What datastores.yaml says: file, default, datastores."""
+        answer = self.call("datastores", "--json", changes=changes)
+        if answer.code != 0:
+            raise UserErrorException(answer.stderr.strip())
+        return json.loads(answer.stdout)
+
+    def follow(self, run_id: str, rank: int) -> None:
+        """Prints what a rank has written and writes, until the run has ended.
+
+        Through sys.stdout, which in a notebook is not this process's descriptor 1.
+        """
+        process = subprocess.Popen(
+            [self.program, "logs", run_id, "--rank", str(rank), "--follow", "--no-prefix"],
+            env=self.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT)
+        try:
+            _pass_on(process.stdout, sys.stdout, [])
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            process.wait()
+            process.stdout.close()
+
+
+def _pass_on(source, target, kept: List[str]) -> None:
+    for line in iter(source.readline, b""):
+        text = line.decode("utf-8", "replace")
+        kept.append(text)
+        target.write(text)
+        target.flush()

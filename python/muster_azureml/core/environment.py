@@ -1,0 +1,149 @@
+"""The environment of the program: interpreter, packages, variables, image."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Dict, List, Optional
+
+from muster_azureml._tell import tell
+from muster_azureml.core.conda_dependencies import CondaDependencies
+from muster_azureml.exceptions import UserErrorException
+
+
+class PythonSection:
+    """environment.python"""
+
+    def __init__(self):
+        self.user_managed_dependencies = False
+        self.interpreter_path = "python"
+        self.conda_dependencies: Optional[CondaDependencies] = CondaDependencies()
+        self.conda_dependencies_file: Optional[str] = None
+        self.base_conda_environment: Optional[str] = None
+
+    def to_document(self) -> Dict[str, Any]:
+        # The Python that submits is the Python that trains, or that a venv is made from: what it
+        # can import is what a user expects the run to import.
+        interpreter = self.interpreter_path
+        if interpreter == "python":
+            interpreter = sys.executable or interpreter
+        document: Dict[str, Any] = {"interpreterPath": interpreter,
+                                    "userManagedDependencies": self.user_managed_dependencies}
+        packages = self.conda_dependencies
+        file = self.conda_dependencies_file
+        if packages and packages.conda_dependencies_file_path:
+            file = packages.conda_dependencies_file_path
+        if self.user_managed_dependencies:
+            return document
+        if file:
+            document["condaDependenciesFile"] = os.path.abspath(file)
+        elif packages and not packages.is_empty():
+            document["condaDependencies"] = packages.as_dict()
+        else:
+            document["userManagedDependencies"] = True  # there is nothing to make
+        return document
+
+
+class DockerSection:
+    """environment.docker"""
+
+    def __init__(self):
+        self.enabled = False
+        self.base_image: Optional[str] = None
+        self.base_dockerfile: Optional[str] = None
+        self.shm_size: Optional[str] = None
+        self.arguments: List[str] = []
+        self.shared_volumes = True
+        self.gpu_support = False
+        self.base_image_registry = ImageRegistry()
+
+    def to_document(self) -> Dict[str, Any]:
+        document: Dict[str, Any] = {"enabled": self.enabled}
+        for name, value in (("baseImage", self.base_image), ("shmSize", self.shm_size),
+                            ("baseDockerfile", self.base_dockerfile),
+                            ("arguments", self.arguments)):
+            if value:
+                document[name] = value
+        return document
+
+
+class ImageRegistry:
+    """Where images come from.  Muster pulls none; its password is never written anywhere."""
+
+    def __init__(self):
+        self.address: Optional[str] = None
+        self.username: Optional[str] = None
+        self.password: Optional[str] = None
+
+
+class Environment:
+    """A named environment; `register` keeps nothing, for names are looked up nowhere."""
+
+    def __init__(self, name: str = "default-environment", **_):
+        self.name = name
+        self.version: Optional[str] = None
+        self.python = PythonSection()
+        self.docker = DockerSection()
+        self.environment_variables: Dict[str, str] = {}
+        self.pip_requirements_file: Optional[str] = None
+        self.inferencing_stack_version: Optional[str] = None
+
+    @staticmethod
+    def from_conda_specification(name: str, file_path: str) -> "Environment":
+        made = Environment(name)
+        made.python.conda_dependencies_file = _existing(file_path)
+        return made
+
+    @staticmethod
+    def from_pip_requirements(name: str, file_path: str) -> "Environment":
+        made = Environment(name)
+        made.pip_requirements_file = _existing(file_path)
+        return made
+
+    @staticmethod
+    def from_docker_image(name: str, image: str, **_) -> "Environment":
+        made = Environment(name)
+        made.docker.enabled = True
+        made.docker.base_image = image
+        return made
+
+    @staticmethod
+    def get(workspace, name: str, version: Optional[str] = None) -> "Environment":
+        """A curated or registered one: only its name is known, so its packages cannot be made."""
+        tell(f"environment {name}: it is kept by the service, so nothing of it is made; the script "
+             f"runs with {sys.executable or 'python'} as it is")
+        made = Environment(name)
+        made.version = version
+        made.python.user_managed_dependencies = True
+        return made
+
+    def register(self, workspace) -> "Environment":
+        return self
+
+    def clone(self, new_name: str) -> "Environment":
+        import copy
+
+        made = copy.deepcopy(self)
+        made.name = new_name
+        return made
+
+    def settings(self) -> Dict[str, str]:
+        """What Muster's own keys say better than the run configuration's."""
+        if not self.pip_requirements_file or self.python.user_managed_dependencies:
+            return {}
+        return {"environment.python.pip_requirements_file":
+                os.path.abspath(self.pip_requirements_file)}
+
+    def to_document(self) -> Dict[str, Any]:
+        python = self.python.to_document()
+        if self.settings():
+            python["userManagedDependencies"] = False
+        return {"name": self.name, "python": python, "docker": self.docker.to_document(),
+                "environmentVariables": {name: str(value) for name, value
+                                         in self.environment_variables.items()}}
+
+
+def _existing(path: str) -> str:
+    if not os.path.isfile(path):
+        raise UserErrorException(f"there is no file {path}")
+    return os.path.abspath(path)

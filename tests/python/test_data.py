@@ -1,0 +1,73 @@
+"""Handles of data: names, modes, and what is refused."""
+
+import unittest
+
+from muster_azureml.core import Dataset
+from muster_azureml.data import DataReference, OutputFileDatasetConfig
+from muster_azureml.data._bindings import Bindings
+from muster_azureml.data._names import data_name_of
+from muster_azureml.exceptions import UserErrorException
+
+
+class References(unittest.TestCase):
+    def test_names_say_what_they_point_to(self):
+        self.assertEqual(DataReference("blob", path_on_datastore="/a-b/c.d").data_reference_name,
+                         "blob_a_b_c_d")
+        self.assertEqual(data_name_of("2020", "x"), "data_2020_x")
+        with self.assertRaisesRegex(UserErrorException, "cannot name an input or output"):
+            DataReference("blob", "my data")
+
+    def test_modes(self):
+        reference = DataReference("blob", "d", "p")
+        self.assertEqual(reference.as_mount().to_entry()["mode"], "mount")
+        self.assertEqual(reference.as_download("/x").to_entry(), {
+            "dataStoreName": "blob", "pathOnDataStore": "p", "mode": "download",
+            "overwrite": False, "pathOnCompute": "/x"})
+        self.assertTrue(reference.as_upload(overwrite=True).to_entry()["overwrite"])
+        self.assertEqual(reference.path("q/r").path_on_datastore, "p/q/r")
+        self.assertEqual(f"{reference}/x.csv", "$AZUREML_DATAREFERENCE_d/x.csv")
+        with self.assertRaisesRegex(UserErrorException, 'mode "link"'):
+            DataReference("blob", "d", mode="link")
+
+    def test_one_name_is_one_thing(self):
+        bindings = Bindings("r")
+        bindings.add(DataReference("blob", "d", "p"))
+        bindings.add(DataReference("blob", "d", "p"))
+        with self.assertRaisesRegex(UserErrorException, 'are named "d"'):
+            bindings.add(DataReference("blob", "d", "q"))
+        with self.assertRaisesRegex(UserErrorException, 'are named "d"'):
+            bindings.add(Dataset.File.from_files(("blob", "p")).as_named_input("d"))
+        self.assertFalse(bindings.add("text"))
+
+
+class Datasets(unittest.TestCase):
+    def test_locations(self):
+        location = Dataset.File.from_files(DataReference("blob", "d", "x/y")).to_location()
+        self.assertEqual(location, {"dataPath": {"datastoreName": "blob", "relativePath": "x/y"}})
+        location = Dataset.File.from_files(["https://host/f.csv"]).to_location()
+        self.assertEqual(location, {"uri": {"path": "https://host/f.csv", "isFile": False}})
+        location = Dataset.get_by_name(None, "digits", 3).to_location()
+        self.assertEqual(location, {"dataset": {"name": "digits", "version": "3"}})
+
+    def test_what_an_input_cannot_be(self):
+        with self.assertRaisesRegex(UserErrorException, "has wildcards"):
+            Dataset.File.from_files(("blob", "x/*.csv"))
+        with self.assertRaisesRegex(UserErrorException, "a dataset of 2 paths"):
+            Dataset.File.from_files([("blob", "x"), ("blob", "y")])
+        with self.assertRaisesRegex(UserErrorException, "tabular datasets are not read here"):
+            Dataset.Tabular.from_delimited_files(("blob", "x.csv"))
+        with self.assertRaisesRegex(UserErrorException, '"digits:1": datastore://blob/x'):
+            Dataset.File.from_files(("blob", "x")).register(None, "digits")
+
+
+class Outputs(unittest.TestCase):
+    def test_without_a_destination_it_stays_in_the_run(self):
+        self.assertNotIn("outputLocation", OutputFileDatasetConfig("o").to_entry("r"))
+
+    def test_placeholders(self):
+        entry = OutputFileDatasetConfig("o", ("blob", "x/{run-id}/{output-name}")).to_entry("r7")
+        self.assertEqual(entry["outputLocation"]["dataPath"]["relativePath"], "x/r7/o")
+
+
+if __name__ == "__main__":
+    unittest.main()
