@@ -68,6 +68,19 @@ Result<std::string> read_config_file(const std::string& name) {
   return Failure(std::move(error));
 }
 
+config::Reading reading_of(const CommandLine& line, const fs::path& directory,
+                           const fs::path& here) {
+  config::Reading reading;
+  reading.check = [here](const config::RunConfig& found) {
+    return config::check_paths(found, here.string());
+  };
+  reading.read_beside = [directory](const std::string& path) {
+    return read_file((directory / path).string(), kLargestConfig);
+  };
+  if (const auto word = line.text("dialect")) reading.dialect = config::dialect_of_word(*word);
+  return reading;
+}
+
 bool backend_is_open(const config::RunConfig& config) {
   const auto count = config.process_count_per_node.value;
   return std::holds_alternative<config::Program>(config.run.value) &&
@@ -214,9 +227,8 @@ tl::expected<config::RunConfig, Problems> load_config(const CommandLine& line,
     if (!text) return one_problem(std::move(text).error());
     config_text = *text;
     const fs::path directory = fs::absolute(name).lexically_normal().parent_path();
-    auto read = config::read_config(
-        *text, name, directory.string(), *overrides,
-        [&](const config::RunConfig& found) { return config::check_paths(found, here.string()); });
+    auto read = config::read_config(*text, name, directory.string(), *overrides,
+                                    reading_of(line, directory, here));
     if (read && line.after_dashes) read->extra_arguments = *line.after_dashes;
     return read;
   }();

@@ -5,6 +5,13 @@ namespace {
 
 void check_what_to_run(Draft& draft) {
   const auto& given = draft.what_to_run;
+  if (given.empty() && !draft.config.dialect.empty()) {
+    draft.problems.push_back({ErrorCode::kConfig,
+                              "the config names neither a script nor a command to run",
+                              "add one, or say --set entry_script=train.py",
+                              Location{draft.config.file_name, 0, 0, ""}});
+    return;
+  }
   if (given.empty()) {
     draft.problems.push_back({ErrorCode::kConfig, "neither entry_script nor command is given",
                               "add \"entry_script: train.py\" or \"command: python3 train.py\"",

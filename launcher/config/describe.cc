@@ -1,5 +1,6 @@
 // Shows a config: every setting, its value, and where the value came from.
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <type_traits>
@@ -57,6 +58,27 @@ std::string origin_cell(const Origin& origin) {
   return on_one_line(hidden.empty() ? origin.text : origin.text + "  (" + join(hidden, ", ") + ")");
 }
 
+struct KindWords {
+  const char* word;     // in JSON
+  const char* heading;  // in a text
+};
+
+const std::map<Remark::Kind, KindWords> kRemarkKinds{
+    {Remark::Kind::kWarning, {"warning", "warnings"}},
+    {Remark::Kind::kElsewhere, {"elsewhere", "not done here"}},
+    {Remark::Kind::kIgnored, {"ignored", "keys that are not known, and not used"}}};
+
+// "" when there are none of this kind.
+std::string remarks_text(const RunConfig& config, Remark::Kind kind, const char* heading) {
+  std::string text;
+  for (const Remark& remark : config.remarks) {
+    if (remark.kind != kind) continue;
+    if (text.empty()) text = std::string("\n") + heading + "\n";
+    text += "  " + on_one_line(remark.origin.text) + "  " + on_one_line(remark.text) + "\n";
+  }
+  return text;
+}
+
 nlohmann::ordered_json json_value(const Shown& shown) {
   return std::visit(
       [](const auto& value) -> nlohmann::ordered_json {
@@ -72,11 +94,17 @@ nlohmann::ordered_json json_value(const Shown& shown) {
 }  // namespace
 
 std::string describe_text(const RunConfig& config) {
+  std::string text;
+  if (!config.dialect.empty()) {
+    text = config.dialect + " (" + config.dialect_reason + ")\n\n";
+  }
   TextTable table({{"key"}, {"value"}, {"origin"}});
   for (const Row& row : all_rows(config)) {
     table.add_row({on_one_line(row.key), cell(row), origin_cell(row.origin)});
   }
-  return table.to_string();
+  text += table.to_string();
+  for (const auto& [kind, words] : kRemarkKinds) text += remarks_text(config, kind, words.heading);
+  return text;
 }
 
 std::string describe_json(const RunConfig& config) {
@@ -92,7 +120,19 @@ std::string describe_json(const RunConfig& config) {
   nlohmann::ordered_json json;
   json["file"] = nullptr;
   if (!config.file_name.empty()) json["file"] = config.file_name;
+  if (!config.dialect.empty()) {
+    json["dialect"] = config.dialect;
+    json["recognised_by"] = config.dialect_reason;
+  }
   json["settings"] = std::move(settings);
+  if (!config.dialect.empty()) {
+    json["remarks"] = nlohmann::ordered_json::array();
+    for (const Remark& remark : config.remarks) {
+      json["remarks"].push_back({{"kind", kRemarkKinds.at(remark.kind).word},
+                                 {"text", remark.text},
+                                 {"origin", remark.origin.text}});
+    }
+  }
   // Bytes of a config need not be UTF-8; JSON must be.
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }

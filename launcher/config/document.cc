@@ -80,7 +80,9 @@ class TreeBuilder : public YAML::EventHandler {
                                 "leave the \\0 out", source_.location(place_of(mark))});
     }
     plain_ = tag == "?";
-    finish(mark, anchor, Node{Node::Kind::kScalar, value});
+    Node node{Node::Kind::kScalar, value};
+    node.plain = plain_;
+    finish(mark, anchor, std::move(node));
   }
 
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
@@ -227,8 +229,12 @@ class TreeBuilder : public YAML::EventHandler {
     }
     // The mark of "key:" without a value is that of whatever comes next.
     const bool nothing = node->kind == Node::Kind::kNull && !same_line(place_of(mark), key.place);
-    parent.node.entries.push_back(Entry{std::move(key.text), key.place,
-                                        nothing ? key.place : place_of(mark), std::move(node)});
+    parent.node.entries.push_back(Entry{std::move(key.text),
+                                        key.place,
+                                        nothing ? key.place : place_of(mark),
+                                        std::move(node),
+                                        {},
+                                        {}});
   }
 
   void merge(Open& parent, Place place, const Node& node) {
@@ -350,6 +356,16 @@ Origin SourceText::origin(Place place) const {
   return {Origin::Kind::kFile,
           file_name_ + ":" + std::to_string(place.line) + ":" + std::to_string(place.column),
           location(place)};
+}
+
+Origin SourceText::origin(const Entry& entry) const {
+  const std::string& note = entry.value->note;
+  if (entry.value_place.line == 0) {
+    return {Origin::Kind::kDerived, "derived: " + note, std::nullopt};
+  }
+  Origin origin = (entry.source ? *entry.source : *this).origin(entry.value_place);
+  if (!note.empty()) origin.text += " (" + note + ")";
+  return origin;
 }
 
 Document read_document(const SourceText& source) {

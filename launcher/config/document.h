@@ -16,13 +16,16 @@ struct Place {
 };
 
 struct Node;
+class SourceText;
 using NodePtr = std::shared_ptr<const Node>;  // an alias shares the node of its anchor
 
 struct Entry {
   std::string key;
   Place key_place;
-  Place value_place;
+  Place value_place;  // line 0: nobody wrote it, and the value's note says where it is from
   NodePtr value;
+  std::string written_as = {};  // the key in the file's dialect, "mpi.processCountPerNode"; or ""
+  std::shared_ptr<const SourceText> source = {};  // null: the config itself
 };
 
 struct Node {
@@ -32,6 +35,8 @@ struct Node {
   std::string text = {};            // kScalar: as written, without its quotes
   std::vector<NodePtr> items = {};  // kList
   std::vector<Entry> entries = {};  // kMapping: in file order, each key once
+  bool plain = false;               // kScalar: without quotes
+  std::string note = {};            // how a value came about that is not in the file as it stands
 };
 
 // The text of one file, able to show any place of it.
@@ -44,6 +49,7 @@ class SourceText {
   std::string_view line(int number) const;  // without its line end; "" when there is none
   Location location(Place place) const;
   Origin origin(Place place) const;
+  Origin origin(const Entry& entry) const;  // of its value: its own source, its note
 
  private:
   std::string_view text_;

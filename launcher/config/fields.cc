@@ -43,7 +43,8 @@ std::optional<std::string_view> scalar_text(const Value& value, Draft& draft) {
 
 void refuse_name(const Value& value, Draft& draft, std::string_view path, std::string_view why,
                  std::string hint) {
-  draft.problems.push_back(problem_at(value.key_origin, path, why, std::move(hint)));
+  const std::string_view shown = path == value.path ? value.shown_path() : path;
+  draft.problems.push_back(problem_at(value.key_origin, shown, why, std::move(hint)));
 }
 
 // In the words by which the value was given: a flag's, a variable's or the config's.

@@ -493,18 +493,20 @@ std::vector<std::string> keys_below(std::string_view group) {
 }
 
 void Draft::refuse(const Value& value, std::string_view why, std::string hint) {
-  problems.push_back(problem_at(value.origin, value.path, why, std::move(hint)));
+  problems.push_back(problem_at(value.origin, value.shown_path(), why, std::move(hint)));
 }
 
 Value value_of(const Entry& entry, const Key* key, const std::string& path, Draft& draft) {
+  Origin origin = draft.source->origin(entry);
   if (const auto flag = draft.flags.find(path); flag != draft.flags.end()) {
     flag->second.used = true;
-    flag->second.origin.replaced.push_back(
-        {draft.source->origin(entry.value_place).text, in_short(*entry.value)});
+    flag->second.origin.replaced.push_back({std::move(origin.text), in_short(*entry.value)});
     return {key, path, &flag->second.node, flag->second.origin, flag->second.origin};
   }
-  return {key, path, entry.value.get(), draft.source->origin(entry.value_place),
-          draft.source->origin(entry.key_place)};
+  const bool written = entry.value_place.line != 0;
+  Origin key_origin =
+      written ? (entry.source ? *entry.source : *draft.source).origin(entry.key_place) : origin;
+  return {key, path, entry.value.get(), std::move(origin), std::move(key_origin), entry.written_as};
 }
 
 }  // namespace muster::config

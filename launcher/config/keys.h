@@ -26,8 +26,11 @@ struct Value {
   const Key* key = nullptr;
   std::string path;  // "script_params.--lr" for an entry of the key "script_params"
   const Node* node = nullptr;
-  Origin origin;      // of the value
-  Origin key_origin;  // of the word before the colon; the same as `origin` for a flag
+  Origin origin;                // of the value
+  Origin key_origin;            // of the word before the colon; the same as `origin` for a flag
+  std::string written_as = {};  // how a file of another dialect calls it; "" when as the path says
+
+  const std::string& shown_path() const { return written_as.empty() ? path : written_as; }
 };
 
 struct FlagValue {

@@ -1,4 +1,4 @@
-// Reads a run config: document → keys → flags → what must hold between keys.
+// Reads a run config: document → native form → keys → flags → what must hold between keys.
 //
 // Nothing stops at the first problem but a text that is no YAML mapping.  A flag takes the place of
 // the file's value before that is looked at, so `--set node_count=1` rescues a file that asks for
@@ -11,6 +11,7 @@
 
 #include "base/text.h"
 #include "launcher/config/cross_checks.h"
+#include "launcher/config/dialects/translators.h"
 #include "launcher/config/document.h"
 #include "launcher/config/keys.h"
 
@@ -161,6 +162,22 @@ NodePtr read_top_level(const SourceText& source, Draft& draft) {
   return document.root;
 }
 
+// The tree itself when it is native, else what its dialect's translator makes of it.
+NodePtr in_native_form(NodePtr root, const Reading& reading, Draft& draft) {
+  const Recognised recognised =
+      reading.dialect ? forced(*reading.dialect, *root) : recognise(*root);
+  if (recognised.dialect == Dialect::kNative) return root;
+  RunConfig& config = draft.config;
+  config.dialect = recognised.name;
+  config.dialect_reason = recognised.why;
+  Translation translation(*draft.source, config.config_directory, reading.read_beside);
+  translate(recognised.dialect, root, translation);
+  for (Error& problem : translation.take_problems()) draft.problems.push_back(std::move(problem));
+  config.remarks = translation.take_remarks();
+  config.config_directory = translation.paths_from();
+  return translation.native();
+}
+
 tl::expected<RunConfig, Problems> finished(Draft draft) {
   if (draft.problems.empty()) return std::move(draft.config);
   sort_and_limit(draft.problems);
@@ -185,21 +202,22 @@ Result<Override> parse_set(std::string_view text, std::string_view by) {
 tl::expected<RunConfig, Problems> read_config(std::string_view text, const std::string& file_name,
                                               const std::string& config_directory,
                                               std::span<const Override> overrides,
-                                              const FurtherCheck& check) {
+                                              const Reading& reading) {
   const SourceText source(text, file_name);
   Draft draft;
   draft.source = &source;
   draft.config.file_name = file_name;
   draft.config.config_directory = config_directory;
 
-  const NodePtr root = read_top_level(source, draft);
+  NodePtr root = read_top_level(source, draft);
   take_flags(overrides, draft);
   if (root == nullptr) return finished(std::move(draft));
+  root = in_native_form(std::move(root), reading, draft);
   read_mapping(*root, "", draft);
   read_unused_flags(overrides, draft);
   check_together(draft);
-  if (check) {
-    for (Error& problem : check(draft.config)) draft.problems.push_back(std::move(problem));
+  if (reading.check) {
+    for (Error& problem : reading.check(draft.config)) draft.problems.push_back(std::move(problem));
   }
   return finished(std::move(draft));
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,6 +12,8 @@
 
 #include <tl/expected.hpp>
 
+#include "launcher/config/dialects/dialect.h"
+#include "launcher/config/dialects/translation.h"
 #include "launcher/config/problems.h"
 #include "launcher/config/run_config.h"
 #include "muster/result.h"
@@ -28,14 +31,22 @@ struct Override {
 // "key.path=value" → an Override whose origin is that --set, or the variable that `by` names.
 Result<Override> parse_set(std::string_view text, std::string_view by = "--set");
 
-// Native YAML.  file_name is the name for messages, as the user gave it; config_directory is
-// absolute.  Problems are in file order, then those of overrides.
-// `check` sees what could be read, also beside problems, and its problems are told with the others.
-using FurtherCheck = std::function<Problems(const RunConfig&)>;
+// How read_config() reads.
+struct Reading {
+  // Sees what could be read, also beside problems; its problems are told with the others.
+  std::function<Problems(const RunConfig&)> check = {};
+  // For dialects whose configs name others: the text of a file whose path counts from the
+  // directory of the config.
+  ReadBeside read_beside = {};
+  std::optional<Dialect> dialect = {};  // nullopt: recognised from the content
+};
+
+// A config in any dialect.  file_name is the name for messages, as the user gave it;
+// config_directory is absolute.  Problems are in file order, then those of overrides.
 tl::expected<RunConfig, Problems> read_config(std::string_view text, const std::string& file_name,
                                               const std::string& config_directory,
                                               std::span<const Override> overrides,
-                                              const FurtherCheck& check = {});
+                                              const Reading& reading = {});
 
 // The form without a file.  More than one process without a backend passes here: whoever knows
 // whether there is an mpirun chooses, when distributed_backend still has the origin kDefault.

@@ -50,6 +50,19 @@ enum class DataType { kFolder, kFile };
 // index.
 enum class CondaBy { kConda, kPip };
 
+// What a reader of another dialect has to say beside the settings.
+struct Remark {
+  enum class Kind {
+    kIgnored,    // an unknown key: kept in the copy of the config, and not used
+    kElsewhere,  // what Muster does not do here: a compute target, a priority
+    kWarning,    // two numbers that disagree, a request that is not honoured; `run` prints these
+  };
+
+  Kind kind = Kind::kIgnored;
+  std::string text;  // "target: …"
+  Origin origin{};
+};
+
 // What a rank runs: exactly one of three forms.
 struct EntryScript {
   std::string path;  // relative to source_directory, or to the working directory without one
@@ -160,6 +173,10 @@ struct RunConfig {
 
   Resources resources;
   Limits limits;
+
+  std::string dialect;  // "Azure ML v1 run configuration (2019 to 2020)"; "" for the native form
+  std::string dialect_reason;   // "it has script and framework"; "" for the native form
+  std::vector<Remark> remarks;  // in file order
 
   std::string file_name;         // as the user gave it; "" for the form without a file
   std::string config_directory;  // absolute; relative paths in the config start here

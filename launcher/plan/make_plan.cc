@@ -229,6 +229,10 @@ Result<LaunchPlan> make_plan(const RunConfig& config, const PlanInputs& inputs,
   plan.world_size = process_count.value * config.node_count.value;
   plan.limits = config.limits;
   resolve_stop_budget(inputs, plan.limits);
+  for (const config::Remark& remark : config.remarks) {
+    if (remark.kind != config::Remark::Kind::kWarning) continue;
+    plan.warnings.push_back(remark.origin.text + ": " + remark.text);
+  }
   plan.reasons.push_back({"node_count", "1", config.node_count.origin.text});
   plan.reasons.push_back(
       {"process_count_per_node", std::to_string(process_count.value), process_count.origin.text});

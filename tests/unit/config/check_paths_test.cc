@@ -111,10 +111,10 @@ TEST_F(CheckPaths, HasNothingToLookAtForACommand) {
 }
 
 TEST_F(CheckPaths, MissingFilesAreToldWithAllOtherProblems) {
-  const auto config =
-      read_config("source_directory: src\nentry_script: trian.py\nlimits: {join_timeout: x}\n",
-                  "run.yaml", (root_ / "configs").string(), {},
-                  [&](const RunConfig& found) { return check_paths(found, root_.string()); });
+  const auto config = read_config(
+      "source_directory: src\nentry_script: trian.py\nlimits: {join_timeout: x}\n", "run.yaml",
+      (root_ / "configs").string(), {},
+      {.check = [&](const RunConfig& found) { return check_paths(found, root_.string()); }});
   ASSERT_FALSE(config);
   ASSERT_EQ(config.error().size(), 2U);
   EXPECT_THAT(config.error()[0].message, testing::HasSubstr("trian.py does not exist"));
@@ -122,9 +122,9 @@ TEST_F(CheckPaths, MissingFilesAreToldWithAllOtherProblems) {
 }
 
 TEST_F(CheckPaths, ASettingThatCouldNotBeReadIsNotLookedFor) {
-  const auto config =
-      read_config("entry_script: [a, b]\n", "run.yaml", (root_ / "configs").string(), {},
-                  [&](const RunConfig& found) { return check_paths(found, root_.string()); });
+  const auto config = read_config(
+      "entry_script: [a, b]\n", "run.yaml", (root_ / "configs").string(), {},
+      {.check = [&](const RunConfig& found) { return check_paths(found, root_.string()); }});
   ASSERT_FALSE(config);
   EXPECT_EQ(config.error().size(), 1U) << text_of(config.error());
 }
