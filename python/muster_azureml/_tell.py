@@ -28,3 +28,33 @@ def tell_unused(where: str, given: Dict[str, object], reasons: Dict[str, str],
         words.append(f"{name} (unknown{f', did you mean {close[0]}?' if close else ''})")
     if words:
         tell(f"{where}: not used here: {', '.join(words)}")
+
+
+class Told:
+    """Fields that __init__ does not set, or that UNUSED names, are told when someone sets them.
+
+    `rc.node_cuont = 2` is Python that works, and would change nothing.
+    """
+
+    UNUSED: Dict[str, str] = {}
+    _complete = False
+
+    def _fields_are_complete(self) -> None:
+        self.__dict__["_complete"] = True
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if self._complete and (name in self.UNUSED or name not in self.__dict__):
+            tell_unused(type(self).__name__, {name: value}, self.UNUSED,
+                        [each for each in self.__dict__ if not each.startswith("_")])
+        super().__setattr__(name, value)
+
+
+class Unused:
+    """A part of the SDK's objects that means nothing here: what is set in it is told."""
+
+    def __init__(self, where: str, reason: str):
+        self.__dict__.update(_where=where, _reason=reason)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        tell_unused(self._where, {name: value}, {name: self._reason})
+        self.__dict__[name] = value

@@ -78,6 +78,26 @@ def is_field(owner, name):
     return code is not None and name in code.co_names
 
 
+class Installed(unittest.TestCase):
+    def test_ranks_find_the_package_and_not_what_is_installed_beside_it(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            site = Path(scratch, "site-packages")
+            shutil.copytree(PACKAGE, site / "muster_azureml",
+                            ignore=shutil.ignore_patterns("__pycache__"))
+            (site / "other-1.dist-info").mkdir()
+            (site / "other.py").write_text("")
+            code = "from muster_azureml.core.experiment import package_path; print(package_path())"
+            for _ in range(2):  # the second finds what the first made
+                done = subprocess.run(
+                    [sys.executable, "-B", "-c", code], capture_output=True, text=True, check=True,
+                    env={"PYTHONPATH": str(site), "MUSTER_CACHE_DIR": f"{scratch}/cache"})
+                place = Path(done.stdout.strip())
+                self.assertEqual([each.name for each in place.iterdir()], ["muster_azureml"])
+                self.assertTrue((place / "muster_azureml/core/run.py").is_file())
+            subprocess.run([sys.executable, "-B", "-c", "import muster_azureml.core"], check=True,
+                           env={"PYTHONPATH": str(place)})
+
+
 class Wheel(unittest.TestCase):
     def test_a_wheel_has_every_module(self):
         if importlib.util.find_spec("pip") is None or importlib.util.find_spec("wheel") is None:

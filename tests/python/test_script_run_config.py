@@ -1,5 +1,7 @@
 """ScriptRunConfig and RunConfiguration: the document that they become."""
 
+import contextlib
+import io
 import json
 import os
 import sys
@@ -161,6 +163,25 @@ class Refusals(unittest.TestCase):
             document()
         with self.assertRaisesRegex(RunConfigurationException, "is a notebook"):
             document(script="t.ipynb")
+
+    def test_fields_that_mean_nothing_here_are_told(self):
+        config = RunConfiguration()
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            config.node_cuont = 2
+            config.amlcompute.vm_size = "STANDARD_D2_V2"
+            config.environment.docker.gpu_support = True
+            config.environment.python.user_manged_dependencies = True
+            config.node_count = 1
+            config.environment.docker.base_image = None
+        self.assertEqual(said.getvalue().splitlines(), [
+            "muster_azureml: RunConfiguration: not used here: node_cuont (unknown, did you mean "
+            "node_count?)",
+            "muster_azureml: RunConfiguration.amlcompute: not used here: vm_size (runs are on this "
+            "machine)",
+            "muster_azureml: DockerSection: not used here: gpu_support (every rank sees the GPUs of "
+            "this machine)",
+            "muster_azureml: PythonSection: not used here: user_manged_dependencies (unknown, did "
+            "you mean user_managed_dependencies?)"])
 
 
 if __name__ == "__main__":

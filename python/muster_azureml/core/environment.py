@@ -6,12 +6,12 @@ import os
 import sys
 from typing import Any, Dict, List, Optional
 
-from muster_azureml._tell import tell
+from muster_azureml._tell import Told, Unused, tell
 from muster_azureml.core.conda_dependencies import CondaDependencies
 from muster_azureml.exceptions import UserErrorException
 
 
-class PythonSection:
+class PythonSection(Told):
     """environment.python"""
 
     def __init__(self):
@@ -20,6 +20,7 @@ class PythonSection:
         self.conda_dependencies: Optional[CondaDependencies] = CondaDependencies()
         self.conda_dependencies_file: Optional[str] = None
         self.base_conda_environment: Optional[str] = None
+        self._fields_are_complete()
 
     def to_document(self) -> Dict[str, Any]:
         # The Python that submits is the Python that trains, or that a venv is made from: what it
@@ -29,6 +30,8 @@ class PythonSection:
             interpreter = sys.executable or interpreter
         document: Dict[str, Any] = {"interpreterPath": interpreter,
                                     "userManagedDependencies": self.user_managed_dependencies}
+        if self.base_conda_environment:
+            document["baseCondaEnvironment"] = self.base_conda_environment
         packages = self.conda_dependencies
         file = self.conda_dependencies_file
         if packages and packages.conda_dependencies_file_path:
@@ -44,8 +47,11 @@ class PythonSection:
         return document
 
 
-class DockerSection:
+class DockerSection(Told):
     """environment.docker"""
+
+    UNUSED = {"gpu_support": "every rank sees the GPUs of this machine",
+              "shared_volumes": "Muster starts no containers"}
 
     def __init__(self):
         self.enabled = False
@@ -53,9 +59,9 @@ class DockerSection:
         self.base_dockerfile: Optional[str] = None
         self.shm_size: Optional[str] = None
         self.arguments: List[str] = []
-        self.shared_volumes = True
-        self.gpu_support = False
-        self.base_image_registry = ImageRegistry()
+        self.base_image_registry = Unused("DockerSection.base_image_registry",
+                                          "Muster pulls no images")
+        self._fields_are_complete()
 
     def to_document(self) -> Dict[str, Any]:
         document: Dict[str, Any] = {"enabled": self.enabled}
@@ -67,26 +73,20 @@ class DockerSection:
         return document
 
 
-class ImageRegistry:
-    """Where images come from.  Muster pulls none; its password is never written anywhere."""
-
-    def __init__(self):
-        self.address: Optional[str] = None
-        self.username: Optional[str] = None
-        self.password: Optional[str] = None
-
-
-class Environment:
+class Environment(Told):
     """A named environment; `register` keeps nothing, for names are looked up nowhere."""
 
-    def __init__(self, name: str = "default-environment", **_):
+    UNUSED = {"inferencing_stack_version": "models are not deployed here"}
+
+    def __init__(self, name: str = "default-environment"):
         self.name = name
         self.version: Optional[str] = None
         self.python = PythonSection()
         self.docker = DockerSection()
         self.environment_variables: Dict[str, str] = {}
         self.pip_requirements_file: Optional[str] = None
-        self.inferencing_stack_version: Optional[str] = None
+        self.spark = Unused("Environment.spark", "no Spark is run here")
+        self._fields_are_complete()
 
     @staticmethod
     def from_conda_specification(name: str, file_path: str) -> "Environment":

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
+from muster_azureml._tell import Told, Unused
 from muster_azureml.core.conda_dependencies import CondaDependencies
 from muster_azureml.core.environment import Environment
 from muster_azureml.data._bindings import Bindings
@@ -132,8 +133,14 @@ class DataReferenceConfiguration:
                 "pathOnCompute": self.path_on_compute}
 
 
-class RunConfiguration:
+class RunConfiguration(Told):
     """A run's numbers, environment and data; ScriptRunConfig adds what is run."""
+
+    UNUSED = {"auto_prepare_environment": "environments are always made",
+              "prepare_environment": "environments are always made",
+              "priority": "there is no queue", "source_directory_data_store":
+              "the source is copied into the run directory",
+              "credential_passthrough": "credentials are those of the datastores"}
 
     def __init__(self, script: Optional[str] = None, arguments: Optional[List[Any]] = None,
                  framework: Optional[str] = None, communicator: Optional[str] = None,
@@ -158,6 +165,12 @@ class RunConfiguration:
         self.data_references: Dict[str, Any] = {}
         self.data: Dict[str, Any] = {}
         self.output_data: Dict[str, Any] = {}
+        for name, reason in (("amlcompute", "runs are on this machine"),
+                             ("hdi", "runs are on this machine"),
+                             ("spark", "no Spark is run here"),
+                             ("history", "outputs and logs are always kept")):
+            setattr(self, name, Unused(f"RunConfiguration.{name}", reason))
+        self._fields_are_complete()
 
     @staticmethod
     def load(path: str, name: Optional[str] = None) -> "LoadedRunConfiguration":
