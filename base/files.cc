@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/mounts.h"
 #include "base/text.h"
 
 namespace muster {
@@ -62,7 +63,24 @@ Result<> make_directories(const fs::path& path) {
   return {};
 }
 
+namespace {
+
+// A removal that goes on into a mount would delete the user's data.
+Result<> refuse_mounts(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_directory(fs::symlink_status(path, error))) return {};
+  const auto mounts = mounts_below(mount_table(), path_in_table(path));
+  if (mounts.empty()) return {};
+  return fail(ErrorCode::kInternal,
+              "removing " + path.string() + ": " + mounts.front().point.string() +
+                  " is still mounted (" + mounts.front().type + "), so nothing there was removed",
+              "unmount it: umount -l " + shell_quoted(mounts.front().point.string()));
+}
+
+}  // namespace
+
 Result<> remove_tree(const fs::path& path) {
+  MUSTER_TRY(refuse_mounts(path));
   std::error_code error;
   fs::remove_all(path, error);
   if (error && error.value() != ENOENT) {

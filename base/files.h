@@ -21,7 +21,8 @@ Result<> replace_file(const std::filesystem::path& path, std::string_view text,
 
 Result<> make_directories(const std::filesystem::path& path);
 
-// Removes what is there, without following links out of the tree; absent is fine.
+// Removes what is there, without following links out of the tree; absent is fine.  Where anything is
+// mounted at the path or below, nothing is removed.
 Result<> remove_tree(const std::filesystem::path& path);
 
 // A directory of our own under `parent`, mode 0700, removed with all its content by the destructor.

@@ -13,6 +13,7 @@
 #include <array>
 
 #include "base/files.h"
+#include "base/mounts.h"
 #include "base/text.h"
 #include "base/unix_socket.h"
 #include "launcher/exec/shared_memory.h"
@@ -126,7 +127,10 @@ std::vector<std::string> LockedDirectory::remove_stale(const fs::path& parent) {
     }
     const Fd lock = open_directory(entry.path());
     const bool stale = lock && ::flock(lock.get(), LOCK_EX | LOCK_NB) == 0;
-    if (stale && remove_tree(entry.path())) removed.push_back(entry.path().string());
+    if (!stale) continue;
+    // Its launcher was killed before it could unmount the inputs; that they are ours the lock says.
+    detach_mounts_below(entry.path());
+    if (remove_tree(entry.path())) removed.push_back(entry.path().string());
   }
   return removed;
 }

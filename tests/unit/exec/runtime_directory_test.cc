@@ -53,6 +53,29 @@ class RuntimeDirectoryTest : public test::ScratchTest {
   }
 };
 
+// The mounts of an input, of a launcher that was killed.
+TEST_F(RuntimeDirectoryTest, UnmountsWhatADeadLauncherLeftAndKeepsTheData) {
+  const fs::path parent = folder("rt");
+  fs::create_directories(scratch() / "data");
+  std::ofstream(scratch() / "data/precious") << "x";
+  MUSTER_EXPECT_IN_FORK([&]() -> std::string {
+    if (::unshare(CLONE_NEWNS) != 0 ||
+        ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
+      return test::kSkip + "no mount namespace allowed";
+    }
+    const fs::path stale = leave_stale_directory(parent);
+    fs::create_directories(stale / "data/digits");
+    if (::mount((scratch() / "data").c_str(), (stale / "data/digits").c_str(), nullptr, MS_BIND,
+                nullptr) != 0) {
+      return test::kSkip + "no bind mount allowed";
+    }
+    const auto removed = LockedDirectory::remove_stale(parent);
+    if (removed.size() != 1) return "it was not removed";
+    return fs::exists(stale) ? "it is still there" : "";
+  });
+  EXPECT_TRUE(fs::exists(scratch() / "data/precious"));
+}
+
 TEST_F(RuntimeDirectoryTest, TakesTheFirstThatIsNamed) {
   const std::string a = folder("a").string();
   const std::string b = folder("b").string();
