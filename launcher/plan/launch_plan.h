@@ -9,6 +9,7 @@
 
 #include "base/cpu_set.h"
 #include "launcher/config/run_config.h"
+#include "launcher/plan/data_plan.h"
 #include "launcher/topology/node_inventory.h"
 
 namespace muster::plan {
@@ -89,6 +90,8 @@ struct LaunchPlan {
   std::vector<std::vector<EnvironmentVariable>> rank_environment;  // [rank]
   std::vector<std::string> dropped_from_ranks;   // caller's variables that ranks do not inherit
   std::vector<std::string> dropped_from_mpirun;  // caller's variables that mpirun does not inherit
+
+  DataPlan data;  // inputs and outputs
 
   config::Limits limits;
   std::vector<Reason> reasons;

@@ -51,14 +51,25 @@ Result<> check_nodes(const RunConfig& config, const PlanInputs& inputs) {
   return {};
 }
 
+// Until they are brought about.
+Result<> check_data(const DataPlan& data) {
+  for (const DataItem& item : data.items) {
+    if (item.means == DataMeans::kLiteral || item.means == DataMeans::kDirect) continue;
+    return refuse(
+        ErrorCode::kConfig,
+        "inputs and outputs with mode mount, download or upload are not available in this "
+        "version of muster",
+        "leave it out", item.origin);
+  }
+  return {};
+}
+
 // What a config may say, and this version does not do yet: refused rather than ignored.
 Result<> check_available(const RunConfig& config) {
   const auto lacks = [](const std::string& what, const Origin& origin) {
     return refuse(ErrorCode::kConfig, what + " not available in this version of muster",
                   "leave it out", origin);
   };
-  if (!config.inputs.empty()) return lacks("inputs are", config.inputs[0].origin);
-  if (!config.outputs.empty()) return lacks("outputs are", config.outputs[0].origin);
   if (config.tensorflow)
     return lacks("tensorflow roles are", config.tensorflow->worker_count.origin);
   const auto& python = config.python;
@@ -244,6 +255,9 @@ Result<LaunchPlan> make_plan(const RunConfig& config, const PlanInputs& inputs,
   choose_argv(config, plan);
   choose_working_directory(config, inputs.current_directory, plan);
   if (plan.backend == Backend::kMpi) MUSTER_TRY(plan_mpirun(config, inputs, plan));
+  MUSTER_TRY_ASSIGN(plan.data, plan_data(config, inputs.datastores, inputs.data));
+  MUSTER_TRY(check_data(plan.data));
+  plan.warnings.insert(plan.warnings.end(), plan.data.warnings.begin(), plan.data.warnings.end());
   MUSTER_TRY(plan_environment(config, inputs, start, plan));
   if (inputs.python) explain_python(*inputs.python, plan);
   explain_limits(plan.limits, plan);

@@ -40,6 +40,8 @@ struct PlanInputs {
   std::string current_directory;      // absolute
   std::optional<PythonFacts> python;  // nullopt: the run has none that is known
   std::vector<Reason> command_line;   // words of other launchers, and what they are here
+  config::Datastores datastores;      // where named data is
+  DataFacts data;                     // what this machine has for inputs and outputs
 };
 
 // Values that only a start can know; `muster plan` passes the text "<set at start>".
@@ -48,6 +50,7 @@ struct StartValues {
   std::string master_port = "<set at start>";
   std::string working_directory = {};             // of the copy; "" when in place or not yet known
   std::string data_directory = "<set at start>";  // of inputs and outputs: data_paths.h
+  std::string run_directory = "<run directory>";  // absolute
 };
 
 Result<LaunchPlan> make_plan(const config::RunConfig& config, const PlanInputs& inputs,

@@ -88,6 +88,37 @@ Json limits_json(const config::Limits& limits) {
           {"stop_budget_ms", budget ? Json(budget->count()) : Json(nullptr)}};
 }
 
+Json data_item_json(const DataItem& item) {
+  Json helpers = Json::array();
+  for (const HelperCommand& helper : item.helpers) helpers.push_back(helper.argv);
+  Json json = {{"name", item.name},
+               {"direction", item.is_output ? "output" : "input"},
+               {"mode", to_string(item.mode)},
+               {"means", to_string(item.means)},
+               {"written", item.written},
+               {"location", item.place ? Json(item.place->location) : Json(nullptr)},
+               {"datastore", item.place ? Json(item.place->datastore) : Json(nullptr)},
+               {"type", item.type == config::DataType::kFile ? "file" : "folder"},
+               {"read_only", item.read_only},
+               {"value", item.value},
+               {"mount_point", item.mount_point},
+               {"link_target", item.link_target},
+               {"path_on_compute", item.path_on_compute},
+               {"variables", item.variables},
+               {"commands", helpers},
+               {"unmount", item.unmount},
+               {"bytes", item.bytes ? Json(*item.bytes) : Json(nullptr)},
+               {"origin", item.origin.text},
+               {"why", item.why}};
+  return json;
+}
+
+Json data_json(const LaunchPlan& plan) {
+  Json items = Json::array();
+  for (const DataItem& item : plan.data.items) items.push_back(data_item_json(item));
+  return items;
+}
+
 Json reasons_json(const LaunchPlan& plan) {
   Json reasons = Json::array();
   for (const Reason& reason : plan.reasons) {
@@ -113,6 +144,7 @@ std::string plan_json(const LaunchPlan& plan) {
   json["mpirun_argv"] = plan.mpirun ? plan.mpirun->argv() : std::vector<std::string>{};
   json["mpirun"] = mpirun_json(plan);
   json["environment"] = environment_json(plan);
+  json["data"] = data_json(plan);
   json["limits"] = limits_json(plan.limits);
   json["reasons"] = reasons_json(plan);
   json["warnings"] = plan.warnings;

@@ -88,6 +88,24 @@ std::string environment_table(const LaunchPlan& plan) {
   return table.to_string("  ");
 }
 
+std::string data_table(const DataPlan& data) {
+  TextTable table({{"name"}, {"mode"}, {"by"}, {"from or to"}, {"ranks see"}, {"why"}});
+  for (const DataItem& item : data.items) {
+    const bool moved = item.means != DataMeans::kLiteral;
+    table.add_row({(item.is_output ? "output " : "input ") + item.name,
+                   moved ? to_string(item.mode) : "-", to_string(item.means),
+                   item.place && moved ? item.place->location : item.written, item.value,
+                   item.why});
+  }
+  std::string text = table.to_string("  ");
+  for (const DataItem& item : data.items) {
+    for (const HelperCommand& helper : item.helpers) {
+      text += "  " + item.name + ": " + shell_quoted(helper.argv) + "\n";
+    }
+  }
+  return text;
+}
+
 std::string dropped(const std::vector<std::string>& names, std::string_view from) {
   if (names.empty()) return "";
   return fmt::format("  not passed to {}: {}\n", from, join(names, ", "));
@@ -114,6 +132,7 @@ std::string plan_text(const LaunchPlan& plan) {
     for (const std::string& warning : plan.warnings) text += "  " + warning + "\n";
   }
   text += "\nreasons\n" + reasons_table(plan);
+  if (!plan.data.empty()) text += "\ndata\n" + data_table(plan.data);
   text += "\nenvironment\n" + environment_table(plan);
   text += dropped(plan.dropped_from_ranks, "ranks");
   text += dropped(plan.dropped_from_mpirun, "mpirun");

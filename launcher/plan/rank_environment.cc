@@ -159,6 +159,17 @@ Variables variables_of_rank(const LaunchPlan& plan, const RankPlacement& rank,
   return variables;
 }
 
+// Inputs before outputs: where both have a name, the older variables are the input's.
+void add_data_variables(LaunchPlan& plan) {
+  for (const DataItem& item : plan.data.items) {
+    for (const std::string& name : item.variables) {
+      if (find(plan.common_environment, name) == nullptr) {
+        add(plan.common_environment, name, item.value);
+      }
+    }
+  }
+}
+
 // The config's variables replace ours where they are, so that each name stands once.
 void add_config_variables(const config::RunConfig& config, LaunchPlan& plan) {
   for (const auto& [name, setting] : config.environment_variables) {
@@ -280,6 +291,7 @@ Result<> plan_environment(const config::RunConfig& config, const PlanInputs& inp
   for (const RankPlacement& rank : plan.ranks) {
     plan.rank_environment.push_back(variables_of_rank(plan, rank, inputs, defaults));
   }
+  add_data_variables(plan);
   add_config_variables(config, plan);
   repeat_master(plan);
   explain_threads(config, inputs, plan);
@@ -294,6 +306,10 @@ void set_start_values(LaunchPlan& plan, const StartValues& start) {
     set_own(plan, name, start.run_id);
   }
   set_own(plan, "MASTER_PORT", start.master_port);
+  set_data_places(plan.data, start.data_directory, start.run_directory);
+  for (const DataItem& item : plan.data.items) {
+    for (const std::string& name : item.variables) set_own(plan, name.c_str(), item.value);
+  }
   repeat_master(plan);
   if (!plan.in_place && !start.working_directory.empty()) {
     plan.working_directory = start.working_directory;
