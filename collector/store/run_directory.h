@@ -45,6 +45,9 @@ class RunDirectory {
   std::filesystem::path incoming() const { return root_ / ".incoming"; }
   void remove_incoming() const;
   std::filesystem::path scratch() const { return root_ / "scratch"; }
+  // What variables of Azure Batch promise ranks on their node; gone with the run.
+  std::filesystem::path node_files() const { return root_ / ".node"; }
+  std::filesystem::path streams() const { return root_ / "ranks"; }
 
   // "ranks/00003/attempt-0", relative to root().
   static std::string attempt_directory(int rank, int attempt);

@@ -18,10 +18,10 @@
 #include "base/text.h"
 #include "collector/store/azureml_names.h"
 #include "launcher/cli/console_setup.h"
-#include "launcher/cli/master_port.h"
 #include "launcher/cli/python_facts.h"
 #include "launcher/cli/run_preparation.h"
 #include "launcher/exec/limits.h"
+#include "launcher/exec/node_files.h"
 #include "launcher/exec/terminal_input.h"
 #include "launcher/exec/working_copy.h"
 #include "launcher/plan/plan_json.h"
@@ -162,8 +162,8 @@ Result<store::RunDirectory> RunSession::create_run_directory(const std::string& 
 
 Result<> RunSession::make_directories() {
   const std::string& runs = line_.runs_dir;
-  MUSTER_TRY_ASSIGN(master_port_, lease_master_port(run_.config, plan_.world_size));
-  start_.master_port = std::to_string(master_port_.port());
+  MUSTER_TRY_ASSIGN(ports_, lease_ports(run_.config, plan_));
+  ports_.tell(start_);
   const int mpi_ranks = plan_.mpirun ? plan_.world_size : 0;
   const int open_mpi_major = run_.inputs.mpirun ? run_.inputs.mpirun->major : 0;
   MUSTER_TRY_ASSIGN(runtime_, exec::make_runtime_directories(run_.inputs.caller_environment,
@@ -186,6 +186,9 @@ Result<> RunSession::make_directories() {
     const fs::path name = fs::path(plan_.source_directory).lexically_normal().filename();
     start_.working_directory = (directory_->scratch() / (name.empty() ? "source" : name)).string();
   }
+  start_.node_directory = directory_->node_files().string();
+  start_.streams_directory = directory_->streams().string();
+  start_.data_directory = (runtime_.runtime.path() / "data").string();
   plan::set_start_values(plan_, start_);
   return {};
 }
@@ -209,6 +212,7 @@ Result<> RunSession::open_records() {
   recorder_.emplace(std::move(recorder));
   MUSTER_TRY(start_control());
   MUSTER_TRY(recorder_->write_run_json(false));
+  MUSTER_TRY(exec::make_node_files(start_, plan_));
   return copy_source();
 }
 
@@ -281,6 +285,7 @@ Result<int> RunSession::conclude_unprepared(Error error, const StopWatch& stops)
 Error RunSession::conclude_without_start(Error error) {
   static_cast<void>(console_->finish(kConsolePatience));
   directory_->release_reserve();
+  static_cast<void>(remove_tree(directory_->node_files()));
   if (error.code == ErrorCode::kRunDirectory) {
     static_cast<void>(remove_tree(directory_->root()));
     remove_empty_runs();
@@ -354,6 +359,7 @@ void RunSession::collect_outputs(plan::RunOutcome& outcome, report::OutputsSumma
 // Last: they may be large, and whoever stopped us may lose patience.
 void RunSession::remove_leftovers() {
   directory_->remove_incoming();
+  static_cast<void>(remove_tree(directory_->node_files()));
   if (!plan_.in_place && results_taken_) static_cast<void>(remove_tree(directory_->scratch()));
 }
 

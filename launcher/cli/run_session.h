@@ -12,10 +12,10 @@
 #include "launcher/cli/command_line.h"
 #include "launcher/cli/detach.h"
 #include "launcher/cli/load_run.h"
+#include "launcher/cli/run_ports.h"
 #include "launcher/cli/run_recorder.h"
 #include "launcher/cli/stop_watch.h"
 #include "launcher/exec/execution.h"
-#include "launcher/exec/port_lease.h"
 #include "launcher/exec/run_control.h"
 #include "launcher/exec/runtime_directory.h"
 #include "launcher/report/console.h"
@@ -65,7 +65,7 @@ class RunSession {
   std::optional<store::RunDirectory> directory_;
   Fd run_lock_;  // tells everybody that we live
   exec::RuntimeDirectories runtime_;
-  exec::PortLease master_port_;
+  RunPorts ports_;
   std::optional<report::Console> console_;
   std::optional<RunRecorder> recorder_;
   std::unique_ptr<exec::RunControl> control_;  // before the recorder goes, which it tells things

@@ -169,6 +169,10 @@ void read_backend(const Value& value, Draft& draft) {
   read_into(draft.config.distributed_backend, value, draft, parse_backend);
 }
 
+void read_mpi_identity(const Value& value, Draft& draft) {
+  read_into(draft.config.mpi_identity, value, draft, parse_mpi_identity);
+}
+
 void read_interpreter(const Value& value, Draft& draft) {
   read_into(draft.config.python_interpreter, value, draft, parse_text);
 }
@@ -241,6 +245,10 @@ Shown shown(Oversubscribe oversubscribe) {
 
 Shown shown(CondaBy by) {
   return shown_name(by, kCondaByNames);
+}
+
+Shown shown(MpiIdentity identity) {
+  return shown_name(identity, kMpiIdentityNames);
 }
 
 template <auto kMember>
@@ -386,6 +394,8 @@ constexpr std::array kKeys{
     Key{"distributed_backend",
         "write mpi (Open MPI), direct (torch-style, no MPI) or none (one process)", read_backend,
         nullptr, show_setting<&RunConfig::distributed_backend>},
+    Key{"mpi_identity", "write mpirun or emulate", read_mpi_identity, nullptr,
+        show_setting<&RunConfig::mpi_identity>},
     Key{"environment.variables", "write names with values, for example {OMP_NUM_THREADS: 4}",
         read_entries, read_variable, show_variables},
     Key{"environment.python.interpreter", "write a Python, for example python3 or /usr/bin/python3",

@@ -49,6 +49,7 @@ enum class DataType { kFolder, kFile };
 // Who provides conda packages: micromamba, mamba or conda; or pip, by the same names from its
 // index.
 enum class CondaBy { kConda, kPip };
+enum class MpiIdentity { kMpirun, kEmulate };  // who gives ranks OMPI_COMM_WORLD_*: mpirun alone?
 
 // What a reader of another dialect has to say beside the settings.
 struct Remark {
@@ -161,6 +162,7 @@ struct RunConfig {
   Setting<int> node_count{1, {}};
   Setting<std::optional<int>> process_count_per_node{1, {}};  // nullopt: auto
   Setting<Backend> distributed_backend{Backend::kNone, {}};
+  Setting<MpiIdentity> mpi_identity{MpiIdentity::kMpirun, {}};
 
   std::vector<std::pair<std::string, Setting<std::string>>> environment_variables;  // in file order
   Setting<std::string> python_interpreter{"python3", {}};

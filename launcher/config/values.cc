@@ -190,6 +190,10 @@ Parsed<Oversubscribe> parse_oversubscribe(std::string_view text) {
   return parse_name(text, kOversubscribeNames);
 }
 
+Parsed<MpiIdentity> parse_mpi_identity(std::string_view text) {
+  return parse_name(text, kMpiIdentityNames);
+}
+
 Unfit check_variable_name(std::string_view name) {
   const bool well_formed =
       !name.empty() && !is_digit(name.front()) && std::all_of(name.begin(), name.end(), [](char c) {

@@ -38,6 +38,8 @@ inline constexpr std::array<std::pair<std::string_view, DataType>, 2> kDataTypeN
     {{"folder", DataType::kFolder}, {"file", DataType::kFile}}};
 inline constexpr std::array<std::pair<std::string_view, CondaBy>, 2> kCondaByNames{
     {{"conda", CondaBy::kConda}, {"pip", CondaBy::kPip}}};
+inline constexpr std::array<std::pair<std::string_view, MpiIdentity>, 2> kMpiIdentityNames{
+    {{"mpirun", MpiIdentity::kMpirun}, {"emulate", MpiIdentity::kEmulate}}};
 
 Parsed<std::string> parse_text(std::string_view text);  // anything but nothing
 Parsed<int> parse_whole(std::string_view text, int least, int most);
@@ -55,6 +57,7 @@ Parsed<Oversubscribe> parse_oversubscribe(std::string_view text);
 Parsed<DataMode> parse_data_mode(std::string_view text);
 Parsed<DataType> parse_data_type(std::string_view text);
 Parsed<CondaBy> parse_conda_by(std::string_view text);
+Parsed<MpiIdentity> parse_mpi_identity(std::string_view text);
 
 // Why an environment variable of this name cannot be in a config; "" when it can.
 Unfit check_variable_name(std::string_view name);

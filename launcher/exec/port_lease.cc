@@ -17,6 +17,8 @@ namespace {
 
 constexpr int kLastPort = 65535;
 constexpr PortRange kKubernetesNodePorts{30000, 32767};  // redirected without being bound
+// What scripts bind without asking: torch's own defaults, and those of helper scripts of Azure ML.
+constexpr int kPortsOfScripts[] = {6105, 12355, 23456, 29400, 29500, 54965};
 
 struct PortGroup {
   PortRange range;
@@ -132,7 +134,9 @@ std::vector<int> ports_of_group(const PortRules& rules, int group) {
   for (int port = std::max(rules.first_unprivileged, range.first); port <= range.last; ++port) {
     const bool reserved = std::any_of(rules.reserved.begin(), rules.reserved.end(),
                                       [&](const PortRange& each) { return each.contains(port); });
-    if (!reserved && !kKubernetesNodePorts.contains(port) &&
+    const bool of_scripts = std::find(std::begin(kPortsOfScripts), std::end(kPortsOfScripts),
+                                      port) != std::end(kPortsOfScripts);
+    if (!reserved && !of_scripts && !kKubernetesNodePorts.contains(port) &&
         rules.ephemeral.contains(port) == ephemeral) {
       ports.push_back(port);
     }

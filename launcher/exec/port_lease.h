@@ -1,4 +1,5 @@
-// A TCP port of this node that is one run's for as long as its launcher lives: MASTER_PORT.
+// A TCP port of this node that is one run's for as long as its launcher lives: MASTER_PORT, and
+// whatever else its ranks are told.
 //
 // Rank 0's program binds the port itself, seconds after the start (it imports torch first) and
 // perhaps more than once, so two things must hold until then: no other run is told the same port,

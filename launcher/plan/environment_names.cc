@@ -39,6 +39,7 @@ constexpr std::string_view kIdentity[] = {
     "MUSTER_NODE_SOCKET",
     "AZUREML_CR_NODE_RANK",
     "AZUREML_PROCESS_NAME",
+    "AZ_BATCHAI_TASK_INDEX",
 };
 
 constexpr std::string_view kDroppedFromRanks[] = {
@@ -78,6 +79,10 @@ constexpr std::string_view kDroppedFromRanks[] = {
     "I_MPI_HYDRA_",
     "AZUREML_CR_NODE_RANK",
     "AZUREML_PROCESS_NAME",
+    "AZ_BATCHAI_TASK_INDEX",
+    "AZ_BATCHAI_PS_HOSTS",
+    "AZ_BATCHAI_WORKER_HOSTS",
+    "TF_CONFIG",
 };
 
 constexpr std::string_view kDroppedFromMpirun[] = {

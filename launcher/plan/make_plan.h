@@ -51,6 +51,9 @@ struct StartValues {
   std::string working_directory = {};             // of the copy; "" when in place or not yet known
   std::string data_directory = "<set at start>";  // of inputs and outputs: data_paths.h
   std::string run_directory = "<run directory>";  // absolute
+  std::string service_port = "<set at start>";    // AZ_BATCH_MASTER_NODE's
+  std::string node_directory = "<set at start>";  // of what ranks leave there: batch_directories.h
+  std::string streams_directory = "<set at start>";  // what ranks write is stored below it
 };
 
 Result<LaunchPlan> make_plan(const config::RunConfig& config, const PlanInputs& inputs,

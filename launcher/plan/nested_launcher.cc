@@ -160,4 +160,10 @@ NestedLaunch find_nested_launch(const Words& argv) {
   return first;
 }
 
+bool joins_by_variables(const NestedLaunch& nested) {
+  const bool takes_variables = nested.launcher == NestedLauncher::kTorchrun ||
+                               nested.launcher == NestedLauncher::kAccelerate;
+  return takes_variables && nested.joins_others;
+}
+
 }  // namespace muster::plan

@@ -30,4 +30,7 @@ struct NestedLaunch {
 // that starts torchrun, is not seen.
 NestedLaunch find_nested_launch(const std::vector<std::string>& argv);
 
+// Whether it is one of as many nodes as there are ranks once PET_* tell it so.
+bool joins_by_variables(const NestedLaunch& nested);
+
 }  // namespace muster::plan

@@ -1,4 +1,4 @@
-"""MASTER_PORT: free when rank 0 binds it, and never the same in two runs at once."""
+"""MASTER_PORT, and the port beside it: free when rank 0 binds it, and no other run's."""
 
 import ctypes
 import fcntl
@@ -27,6 +27,11 @@ def meeting(*args):
             program("meets_at_master_port"), *args]
 
 
+def service_port_of(run):
+    plan = json.loads((run / "plan.json").read_text("utf-8"))
+    return int(plan["environment"]["common"]["AZ_BATCH_MASTER_NODE"].rpartition(":")[2])
+
+
 def system_call(name, *args):
     if getattr(LIBC, name)(*args) != 0:
         raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}")
@@ -41,6 +46,7 @@ class PortTest(MusterTest):
             self.assertEqual(running.process.returncode, 0, running.output().decode())
         runs = set(self.run_directories()) - before
         self.assertEqual(len(runs), count)
+        self.service_ports = [service_port_of(run) for run in runs]
         return [int((run / "ranks/00000/attempt-0/stdout.log").read_text("ascii")) for run in runs]
 
 
@@ -48,7 +54,7 @@ class OrdinaryNode(PortTest):
     def test_two_runs_together_have_two_ports(self):
         for _ in range(ROUNDS):
             ports = self.meet_together(2, "--hold", "0.05")
-            self.assertEqual(len(set(ports)), 2)
+            self.assertEqual(len({*ports, *self.service_ports}), 4)
 
     def test_a_port_is_none_that_the_kernel_gives_away(self):
         first, last = map(int, (PORT_SETTINGS / "ip_local_port_range").read_text().split())
@@ -143,18 +149,19 @@ class NarrowNode(PortTest):
     def kernel_gives_away(self, first, last):
         (PORT_SETTINGS / "ip_local_port_range").write_text(f"{first} {last}")
 
-    def test_two_runs_share_two_ports(self):
+    def test_two_runs_share_four_ports(self):
         for _ in range(ROUNDS):
             self.enter_new_namespace()
-            self.kernel_gives_away(1024, 65533)
-            self.assertEqual(sorted(self.meet_together(2, "--hold", "0.05")), [65534, 65535])
+            self.kernel_gives_away(1024, 65531)
+            ports = self.meet_together(2, "--hold", "0.05")
+            self.assertEqual(sorted(ports + self.service_ports), list(range(65532, 65536)))
 
-    def test_eight_runs_share_eight_ports(self):
+    def test_eight_runs_share_sixteen_ports(self):
         for _ in range(max(1, ROUNDS // 5)):
             self.enter_new_namespace()
-            self.kernel_gives_away(1024, 65527)
+            self.kernel_gives_away(1024, 65519)
             ports = self.meet_together(8, "--import", "0.3")
-            self.assertEqual(sorted(ports), list(range(65528, 65536)))
+            self.assertEqual(sorted(ports + self.service_ports), list(range(65520, 65536)))
 
     def test_a_program_that_takes_every_port_it_is_given_takes_no_runs_port(self):
         self.kernel_gives_away(40000, 40063)

@@ -52,7 +52,10 @@ class RankEnvironment:
                 "MASTER_ADDR": "127.0.0.1", "MUSTER_RUN_ID": run_id,
                 "AZUREML_RUN_ID": run_id, "AZUREML_CR_NODE_RANK": "0",
                 "AZUREML_PROCESS_NAME": f"rank_{rank}",
-                "AZ_BATCH_MASTER_NODE": f"127.0.0.1:{seen['MASTER_PORT']}",
+                "AZ_BATCHAI_PYTORCH_INIT_METHOD": f"tcp://127.0.0.1:{seen['MASTER_PORT']}",
+                "AZ_BATCHAI_IS_CURRENT_NODE_MASTER": "true", "AZ_BATCH_NODE_IS_DEDICATED": "true",
+                "AZ_BATCH_JOB_ID": run_id, "AZ_BATCH_TASK_ID": run_id,
+                "AZ_BATCH_NODE_ID": socket.gethostname(),
                 "AZ_BATCH_HOST_LIST": "127.0.0.1", "AZ_BATCH_NODE_LIST": "127.0.0.1",
                 "AZ_BATCH_IS_CURRENT_NODE_MASTER": "true", "AZ_BATCHAI_TASK_INDEX": str(rank),
                 "AZ_BATCHAI_JOB_MASTER_NODE_IP": "127.0.0.1", "AZ_BATCHAI_MPI_MASTER_NODE":
@@ -66,9 +69,13 @@ class RankEnvironment:
             self.assertIn("NCCL_DEBUG", seen)
             self.assertTrue(seen["TORCHELASTIC_ERROR_FILE"].startswith(str(result.run_directory)))
             self.assertTrue(seen["MUSTER_METRICS"].endswith(f".{rank}"))
-            ports.add(seen["MASTER_PORT"])
-        self.assertEqual(len(ports), 1)
-        self.assertTrue(1024 <= int(ports.pop()) < 65536)
+            address, _, service_port = seen["AZ_BATCH_MASTER_NODE"].partition(":")
+            self.assertEqual(address, "127.0.0.1")
+            ports.add((seen["MASTER_PORT"], service_port))
+        self.assertEqual(len(ports), 1)  # all ranks are told the same
+        self.assertEqual(len(set(*ports)), 2)
+        for port in ports.pop():
+            self.assertTrue(1024 <= int(port) < 65536)
 
     def test_the_environment_is_the_planned_one(self):
         result, probes = self.run_probe()
@@ -127,7 +134,8 @@ class RankEnvironment:
         for probe in probes:
             seen = probe["environment"]
             wanted = {"OMP_NUM_THREADS": "3", "NCCL_DEBUG": "INFO", "MASTER_PORT": port,
-                      "AZ_BATCH_MASTER_NODE": f"127.0.0.1:{port}", "FROM_CALLER": "config",
+                      "AZ_BATCHAI_PYTORCH_INIT_METHOD": f"tcp://127.0.0.1:{port}",
+                      "FROM_CALLER": "config",
                       "OWN": "a b"}
             self.assertEqual({name: seen.get(name) for name in wanted}, wanted)
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "launcher/plan/batch_directories.h"
 #include "launcher/plan/environment_names.h"
 #include "tests/support/plan_samples.h"
 
@@ -16,6 +17,19 @@ using ::testing::IsSupersetOf;
 using ::testing::Key;
 using ::testing::Not;
 using ::testing::Pair;
+
+StartValues start_values() {
+  StartValues start;
+  start.run_id = "digits-1";
+  start.master_port = "29400";
+  start.service_port = "29401";
+  start.data_directory = "/run/data";
+  start.node_directory = "/runs/1/.node";
+  start.streams_directory = "/runs/1/ranks";
+  return start;
+}
+
+const StartValues kStart = start_values();
 
 class RankEnvironment : public ::testing::Test {
  protected:
@@ -32,7 +46,7 @@ class RankEnvironment : public ::testing::Test {
     inputs_.caller_environment[name] = value;
   }
   LaunchPlan plan() {
-    auto plan = make_plan(config_, inputs_, {"digits-1", "29400", ""});
+    auto plan = make_plan(config_, inputs_, kStart);
     EXPECT_TRUE(plan) << plan.error().message;
     return plan ? *plan : LaunchPlan{};
   }
@@ -58,12 +72,65 @@ TEST_F(RankEnvironment, SaysWhereTheOthersAreInEveryFamily) {
   use("server-2x16", 2);
   EXPECT_THAT(
       of_rank(1),
-      IsSupersetOf(
-          {Pair("MASTER_ADDR", "127.0.0.1"), Pair("MASTER_PORT", "29400"),
-           Pair("AZ_BATCH_MASTER_NODE", "127.0.0.1:29400"), Pair("AZ_BATCH_HOST_LIST", "127.0.0.1"),
-           Pair("AZ_BATCH_NODE_LIST", "127.0.0.1"), Pair("AZ_BATCHAI_MPI_MASTER_NODE", "localhost"),
-           Pair("AZ_BATCHAI_JOB_MASTER_NODE_IP", "127.0.0.1"), Pair("NCCL_SOCKET_IFNAME", "lo"),
-           Pair("GLOO_SOCKET_IFNAME", "lo")}));
+      IsSupersetOf({Pair("MASTER_ADDR", "127.0.0.1"), Pair("MASTER_PORT", "29400"),
+                    Pair("AZ_BATCH_MASTER_NODE", "127.0.0.1:29401"),
+                    Pair("AZ_BATCH_HOST_LIST", "127.0.0.1"), Pair("CCP_NODES", "1 127.0.0.1 32"),
+                    Pair("AZ_BATCHAI_PYTORCH_INIT_METHOD", "tcp://127.0.0.1:29400"),
+                    Pair("AZ_BATCH_NODE_LIST", "127.0.0.1"),
+                    Pair("AZ_BATCHAI_MPI_MASTER_NODE", "localhost"),
+                    Pair("AZ_BATCHAI_JOB_MASTER_NODE_IP", "127.0.0.1"),
+                    Pair("NCCL_SOCKET_IFNAME", "lo"), Pair("GLOO_SOCKET_IFNAME", "lo")}));
+}
+
+// Older copies of a helper script take it for MASTER_PORT, so it is a port of the run's own; in
+// Azure it belongs to a service, and whoever listens on MASTER_PORT is never in its way.
+TEST_F(RankEnvironment, TheServicePortIsNotMasterPort) {
+  use("server-2x16", 2);
+  config_sets("MASTER_PORT", "6105");
+  config_sets("MASTER_ADDR", "192.0.2.7");
+  EXPECT_THAT(of_rank(0), IsSupersetOf({Pair("AZ_BATCH_MASTER_NODE", "192.0.2.7:29401"),
+                                        Pair("AZ_BATCH_HOST_LIST", "127.0.0.1")}));
+  config_sets("AZ_BATCH_MASTER_NODE", "192.0.2.8:6000");
+  EXPECT_THAT(of_rank(0), Contains(Pair("AZ_BATCH_MASTER_NODE", "192.0.2.8:6000")));
+}
+
+TEST_F(RankEnvironment, NamesDirectoriesThatTheStartMakes) {
+  use("server-2x16", 2);
+  const BatchDirectories made(kStart.node_directory);
+  std::vector<std::string> known = made.all();
+  known.insert(known.end(), {made.host_file, kStart.data_directory, kStart.streams_directory,
+                             plan().working_directory});
+  int named = 0;
+  for (const auto& [name, value] : of_rank(1)) {
+    if (!value.starts_with("/") || name == "PATH") continue;
+    EXPECT_THAT(known, Contains(value)) << name;
+    ++named;
+  }
+  EXPECT_EQ(named, 15);
+  EXPECT_EQ(host_file_text(plan()), "127.0.0.1 slots=2\n");
+}
+
+TEST_F(RankEnvironment, WorkingDirectoriesAreTheRanksOwn) {
+  use("laptop-4c8t", 2);
+  config_.source_directory = {"src", {}};
+  auto early = make_plan(config_, inputs_);
+  ASSERT_TRUE(early);
+  StartValues start = kStart;
+  start.working_directory = "/runs/1/scratch/src";
+  set_start_values(*early, start);
+  EXPECT_THAT(complete_rank_environment(*early, inputs_, 0),
+              IsSupersetOf({Pair("AZ_BATCH_TASK_WORKING_DIR", "/runs/1/scratch/src"),
+                            Pair("AZ_BATCHAI_JOB_WORK_DIR", "/runs/1/scratch/src")}));
+}
+
+// A token or a workspace that does not exist would make scripts talk to a service, and fail.
+TEST_F(RankEnvironment, InventsNothingOfAzures) {
+  use("server-2x16", 2);
+  for (const auto& [name, value] : of_rank(0)) {
+    for (const char* part : {"TOKEN", "ARM_", "SUBSCRIPTION", "MLFLOW", "EXPERIMENT"}) {
+      EXPECT_THAT(name, Not(HasSubstr(part)));
+    }
+  }
 }
 
 TEST_F(RankEnvironment, NamesTheRun) {
@@ -95,7 +162,7 @@ TEST_F(RankEnvironment, MakesATorchrunOfARankOneNodeOfItsWorld) {
   EXPECT_THAT(of_rank(3), Contains(Pair("PET_MASTER_PORT", "6105")));
   auto early = make_plan(config_, inputs_);
   ASSERT_TRUE(early);
-  set_start_values(*early, {"digits-1", "29400", ""});
+  set_start_values(*early, kStart);
   EXPECT_EQ(complete_rank_environment(*early, inputs_, 3), of_rank(3));
 }
 
@@ -134,6 +201,23 @@ TEST_F(RankEnvironment, InventsNoMpiIdentity) {
   }
 }
 
+TEST_F(RankEnvironment, EmulatesOpenMpisNamesWhenAsked) {
+  use("server-2x16", 4, config::Backend::kDirect);
+  config_.mpi_identity.value = config::MpiIdentity::kEmulate;
+  EXPECT_THAT(of_rank(3),
+              IsSupersetOf(
+                  {Pair("OMPI_COMM_WORLD_RANK", "3"), Pair("OMPI_COMM_WORLD_SIZE", "4"),
+                   Pair("OMPI_COMM_WORLD_LOCAL_RANK", "3"), Pair("OMPI_COMM_WORLD_LOCAL_SIZE", "4"),
+                   Pair("OMPI_COMM_WORLD_NODE_RANK", "3"), Pair("OMPI_UNIVERSE_SIZE", "4")}));
+  EXPECT_THAT(of_rank(0), Not(Contains(Key("PMIX_RANK"))));
+}
+
+TEST_F(RankEnvironment, LeavesMpirunsNamesToMpirun) {
+  use("server-2x16", 4);
+  config_.mpi_identity.value = config::MpiIdentity::kEmulate;
+  EXPECT_THAT(of_rank(3), Not(Contains(Key("OMPI_COMM_WORLD_RANK"))));
+}
+
 TEST_F(RankEnvironment, CountsThreadsAsWholeCores) {
   use("laptop-4c8t", 2);
   EXPECT_EQ(of_rank(0)["OMP_NUM_THREADS"], "2");
@@ -170,9 +254,10 @@ TEST_F(RankEnvironment, ConfigWinsOverMusterAndTheCaller) {
   config_sets("OMP_NUM_THREADS", "3");
   config_sets("COLOUR", "blue");
   config_sets("MASTER_PORT", "6105");
-  EXPECT_THAT(of_rank(1), IsSupersetOf({Pair("OMP_NUM_THREADS", "3"), Pair("COLOUR", "blue"),
-                                        Pair("MASTER_PORT", "6105"),
-                                        Pair("AZ_BATCH_MASTER_NODE", "127.0.0.1:6105")}));
+  EXPECT_THAT(of_rank(1),
+              IsSupersetOf({Pair("OMP_NUM_THREADS", "3"), Pair("COLOUR", "blue"),
+                            Pair("MASTER_PORT", "6105"),
+                            Pair("AZ_BATCHAI_PYTORCH_INIT_METHOD", "tcp://127.0.0.1:6105")}));
 }
 
 TEST_F(RankEnvironment, HoldsNothingOfTheCallersInThePlan) {
@@ -188,7 +273,7 @@ TEST_F(RankEnvironment, DropsStaleIdentityAndKeepsTheSchedulers) {
   use("laptop-4c8t", 2);
   for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_SIZE", "LOCAL_SIZE",
                            "ROLE_RANK", "TORCHELASTIC_USE_AGENT_STORE", "MUSTER_NODE_SOCKET",
-                           "RANK", "PET_NNODES", "PET_RDZV_ENDPOINT"}) {
+                           "RANK", "PET_NNODES", "PET_RDZV_ENDPOINT", "TF_CONFIG"}) {
     caller_has(name, "stale");
   }
   caller_has("SLURM_JOB_ID", "17");
@@ -202,7 +287,7 @@ TEST_F(RankEnvironment, DropsStaleIdentityAndKeepsTheSchedulers) {
   EXPECT_THAT(plan().dropped_from_ranks,
               ElementsAre("LOCAL_SIZE", "MUSTER_NODE_SOCKET", "OMPI_COMM_WORLD_RANK", "PET_NNODES",
                           "PET_RDZV_ENDPOINT", "PMIX_RANK", "PMI_SIZE", "RANK", "ROLE_RANK",
-                          "TORCHELASTIC_USE_AGENT_STORE"));
+                          "TF_CONFIG", "TORCHELASTIC_USE_AGENT_STORE"));
 }
 
 TEST_F(RankEnvironment, RefusesAConfigThatSetsIdentity) {
@@ -221,7 +306,7 @@ TEST_F(RankEnvironment, StartValuesReachAPlanThatWasMadeWithoutThem) {
   auto early = make_plan(config_, inputs_);
   ASSERT_TRUE(early);
   EXPECT_EQ(complete_rank_environment(*early, inputs_, 0)["MASTER_PORT"], "<set at start>");
-  set_start_values(*early, {"digits-1", "29400", ""});
+  set_start_values(*early, kStart);
   EXPECT_EQ(complete_rank_environment(*early, inputs_, 0), of_rank(0));
 }
 
@@ -231,10 +316,10 @@ TEST_F(RankEnvironment, StartValuesLeaveWhatTheConfigSet) {
   config_sets("AZUREML_RUN_ID", "mine");
   auto early = make_plan(config_, inputs_);
   ASSERT_TRUE(early);
-  set_start_values(*early, {"digits-1", "29400", ""});
+  set_start_values(*early, kStart);
   EXPECT_THAT(complete_rank_environment(*early, inputs_, 0),
               IsSupersetOf({Pair("MASTER_PORT", "6105"), Pair("AZUREML_RUN_ID", "mine"),
-                            Pair("AZ_BATCH_MASTER_NODE", "127.0.0.1:6105")}));
+                            Pair("AZ_BATCHAI_PYTORCH_INIT_METHOD", "tcp://127.0.0.1:6105")}));
 }
 
 TEST_F(RankEnvironment, MpirunGetsNothingOfASurroundingJob) {

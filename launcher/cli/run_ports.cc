@@ -1,4 +1,4 @@
-#include "launcher/cli/master_port.h"
+#include "launcher/cli/run_ports.h"
 
 #include <algorithm>
 #include <climits>
@@ -36,8 +36,7 @@ bool is_bound_by_rank_0(const config::RunConfig& config, int world_size) {
   return world_size > 1 && is_here && !stored_elsewhere;
 }
 
-}  // namespace
-
+// The port that the config names, or a free one.
 Result<exec::PortLease> lease_master_port(const config::RunConfig& config, int world_size) {
   const auto* wanted = variable(config, "MASTER_PORT");
   if (wanted == nullptr) return exec::PortLease::take_any(exec::read_port_rules());
@@ -57,6 +56,20 @@ Result<exec::PortLease> lease_master_port(const config::RunConfig& config, int w
   error.hint = "leave it out: each run gets a free port of its own; or choose another";
   error.location = wanted->origin.location;
   return Failure(std::move(error));
+}
+
+}  // namespace
+
+void RunPorts::tell(plan::StartValues& start) const {
+  start.master_port = std::to_string(master.port());
+  start.service_port = std::to_string(service.port());
+}
+
+Result<RunPorts> lease_ports(const config::RunConfig& config, const plan::LaunchPlan& plan) {
+  RunPorts ports;
+  MUSTER_TRY_ASSIGN(ports.master, lease_master_port(config, plan.world_size));
+  MUSTER_TRY_ASSIGN(ports.service, exec::PortLease::take_any(exec::read_port_rules()));
+  return ports;
 }
 
 }  // namespace muster::cli

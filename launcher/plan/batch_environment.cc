@@ -1,0 +1,108 @@
+// AZ_BATCH_* and AZ_BATCHAI_*: what Azure Batch and Batch AI tell a task, and what is still read by
+// scripts that are used elsewhere.
+//
+// AZ_BATCH_MASTER_NODE is "address:port".  In Azure the port is a service's own and must not be
+// used; older copies of a widely pasted helper use it all the same, as MASTER_PORT.  Here it is
+// leased for the run as MASTER_PORT is, and is another one: who follows either name meets the other
+// ranks, and a program that listens on MASTER_PORT is not in the way of one that follows this name.
+#include "base/text.h"
+#include "launcher/plan/batch_directories.h"
+#include "launcher/plan/environment_families.h"
+
+namespace muster::plan {
+namespace {
+
+std::vector<std::string> node_addresses(const LaunchPlan& plan) {
+  return std::vector<std::string>(plan.nodes.size(), kNodeAddress);
+}
+
+// "2 10.0.0.4 16 10.0.0.5 16": the nodes and the cores of each.
+std::string nodes_and_cores(const FamilyFacts& facts) {
+  std::string text = std::to_string(facts.plan.nodes.size());
+  const std::vector<std::string> addresses = node_addresses(facts.plan);
+  for (std::size_t node = 0; node < addresses.size(); ++node) {
+    text += " " + addresses[node] + " " + std::to_string(facts.inputs.nodes[node].cores.size());
+  }
+  return text;
+}
+
+}  // namespace
+
+BatchDirectories::BatchDirectories(const std::string& node_directory)
+    : root(node_directory),
+      task(root + "/task"),
+      temp(root + "/temp"),
+      shared(root + "/shared"),
+      host_file(root + "/hostfile") {}
+
+std::string host_file_text(const LaunchPlan& plan) {
+  std::string text;
+  for (const std::string& address : node_addresses(plan)) {
+    text += address + " slots=" + std::to_string(plan.process_count_per_node) + "\n";
+  }
+  return text;
+}
+
+void add_batch_names(const FamilyFacts& facts, Variables& variables) {
+  const std::vector<std::string> addresses = node_addresses(facts.plan);
+  add(variables, "AZ_BATCH_MASTER_NODE", "");
+  add(variables, "AZ_BATCH_HOST_LIST", join(addresses, ","));
+  add(variables, "AZ_BATCH_NODE_LIST", join(addresses, ";"));
+  add(variables, "CCP_NODES", nodes_and_cores(facts));
+  for (const char* name :
+       {"AZ_BATCH_JOB_ID", "AZ_BATCH_TASK_ID", "AZ_BATCH_NODE_ROOT_DIR", "AZ_BATCH_NODE_SHARED_DIR",
+        "AZ_BATCH_NODE_MOUNTS_DIR", "AZ_BATCH_TASK_DIR", "AZ_BATCH_TASK_WORKING_DIR",
+        "AZ_BATCH_TASK_SHARED_DIR"}) {
+    add(variables, name, "");
+  }
+  add(variables, "AZ_BATCH_POOL_ID", "muster");
+  add(variables, "AZ_BATCH_NODE_IS_DEDICATED", "true");
+  add(variables, "AZ_BATCHAI_MPI_MASTER_NODE",
+      facts.plan.nodes.size() == 1 ? "localhost" : kNodeAddress);
+  add(variables, "AZ_BATCHAI_JOB_MASTER_NODE_IP", kNodeAddress);
+  for (const char* name :
+       {"AZ_BATCHAI_PYTORCH_INIT_METHOD", "AZ_BATCHAI_MPI_HOST_FILE", "AZ_BATCHAI_ROOT",
+        "AZ_BATCHAI_MOUNT_ROOT", "AZ_BATCHAI_JOB_MOUNT_ROOT", "AZ_BATCHAI_JOB_WORK_DIR",
+        "AZ_BATCHAI_JOB_TEMP_DIR", "AZ_BATCHAI_JOB_TEMP", "AZ_BATCHAI_SHARED_JOB_TEMP",
+        "AZ_BATCHAI_STDOUTERR_DIR"}) {
+    add(variables, name, "");
+  }
+}
+
+void add_batch_names(const FamilyFacts& facts, const RankPlacement& rank, Variables& variables) {
+  const std::string is_master = rank.node_rank == 0 ? "true" : "false";
+  add(variables, "AZ_BATCH_NODE_ID", facts.node_of(rank).hostname);
+  add(variables, "AZ_BATCH_IS_CURRENT_NODE_MASTER", is_master);
+  add(variables, "AZ_BATCHAI_IS_CURRENT_NODE_MASTER", is_master);
+  add(variables, "AZ_BATCHAI_TASK_INDEX", std::to_string(rank.rank));
+  add(variables, "AZ_BATCHAI_NUM_GPUS", std::to_string(facts.node_of(rank).gpus.size()));
+}
+
+void fill_batch_names(const StartValues& start, LaunchPlan& plan) {
+  const std::string address = common_value(plan, "MASTER_ADDR");
+  set_own(plan, "AZ_BATCH_MASTER_NODE", address + ":" + start.service_port);
+  set_own(plan, "AZ_BATCHAI_PYTORCH_INIT_METHOD",
+          "tcp://" + address + ":" + common_value(plan, "MASTER_PORT"));
+  set_own(plan, "AZ_BATCH_JOB_ID", start.run_id);
+  set_own(plan, "AZ_BATCH_TASK_ID", start.run_id);
+
+  const BatchDirectories directories(start.node_directory);
+  set_own(plan, "AZ_BATCH_NODE_ROOT_DIR", directories.root);
+  set_own(plan, "AZ_BATCH_NODE_SHARED_DIR", directories.shared);
+  set_own(plan, "AZ_BATCH_TASK_DIR", directories.task);
+  set_own(plan, "AZ_BATCH_TASK_SHARED_DIR", directories.shared);
+  set_own(plan, "AZ_BATCH_TASK_WORKING_DIR", plan.working_directory);
+  set_own(plan, "AZ_BATCHAI_ROOT", directories.root);
+  set_own(plan, "AZ_BATCHAI_MPI_HOST_FILE", directories.host_file);
+  set_own(plan, "AZ_BATCHAI_JOB_WORK_DIR", plan.working_directory);
+  set_own(plan, "AZ_BATCHAI_JOB_TEMP_DIR", directories.root);
+  set_own(plan, "AZ_BATCHAI_JOB_TEMP", directories.temp);
+  set_own(plan, "AZ_BATCHAI_SHARED_JOB_TEMP", directories.shared);
+  set_own(plan, "AZ_BATCHAI_STDOUTERR_DIR", start.streams_directory);
+  for (const char* name :
+       {"AZ_BATCH_NODE_MOUNTS_DIR", "AZ_BATCHAI_MOUNT_ROOT", "AZ_BATCHAI_JOB_MOUNT_ROOT"}) {
+    set_own(plan, name, start.data_directory);
+  }
+}
+
+}  // namespace muster::plan

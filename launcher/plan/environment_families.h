@@ -1,0 +1,58 @@
+// The families of names that training scripts look at, each in a file of its own; rank_environment
+// puts them together.
+//
+// add_… gives the names, for all ranks or for one, with what is known when the plan is made.
+// fill_… gives the values that depend on the start, or on what the config made of others; it is
+// called again when the start is known, and leaves what the config has set.
+#pragma once
+
+#include "launcher/config/run_config.h"
+#include "launcher/plan/environment_variables.h"
+#include "launcher/plan/launch_plan.h"
+#include "launcher/plan/make_plan.h"
+
+namespace muster::plan {
+
+inline constexpr const char* kNodeAddress = "127.0.0.1";  // one node: nothing leaves it
+
+struct FamilyFacts {
+  const config::RunConfig& config;
+  const PlanInputs& inputs;
+  const LaunchPlan& plan;  // with its nodes and ranks
+  const Defaults& defaults;
+
+  const topology::NodeInventory& node_of(const RankPlacement& rank) const {
+    return inputs.nodes[static_cast<std::size_t>(rank.node_rank)];
+  }
+};
+
+// torchrun's, NCCL's and gloo's; also a torchrun's that each rank starts (PET_*).
+void add_torch_names(const FamilyFacts& facts, Variables& variables);
+void add_torch_names(const FamilyFacts& facts, const RankPlacement& rank, Variables& variables);
+void fill_torch_names(const StartValues& start, LaunchPlan& plan);
+// Of a launcher inside of each rank: that it is told of the others, or that they do not meet.
+void explain_nested_launch(LaunchPlan& plan);
+
+// AZUREML_*
+void add_azureml_names(const FamilyFacts& facts, Variables& variables);
+void add_azureml_names(const FamilyFacts& facts, const RankPlacement& rank, Variables& variables);
+void fill_azureml_names(const StartValues& start, LaunchPlan& plan);
+
+// AZ_BATCH_*, AZ_BATCHAI_*, CCP_NODES
+void add_batch_names(const FamilyFacts& facts, Variables& variables);
+void add_batch_names(const FamilyFacts& facts, const RankPlacement& rank, Variables& variables);
+void fill_batch_names(const StartValues& start, LaunchPlan& plan);
+
+// AZUREML_DATAREFERENCE_*, AZURE_ML_INPUT_* and the like
+void add_data_names(const FamilyFacts& facts, Variables& variables);
+void fill_data_names(const StartValues& start, LaunchPlan& plan);
+
+// OMPI_COMM_WORLD_*, only where the config wants them without an mpirun.
+void add_emulated_mpi_names(const FamilyFacts& facts, const RankPlacement& rank,
+                            Variables& variables);
+
+// OMP_NUM_THREADS
+void add_thread_count(const FamilyFacts& facts, const RankPlacement& rank, Variables& variables);
+void explain_threads(const FamilyFacts& facts, LaunchPlan& plan);
+
+}  // namespace muster::plan
