@@ -168,6 +168,7 @@ Result<> look_at_node(const CommandLine& line, LoadedRun& run) {
   ensure_home(run.inputs.caller_environment);
   ensure_absolute_runs_dir(run.inputs.caller_environment);
   run.inputs.running_as_root = ::geteuid() == 0;
+  run.inputs.one_node = line.has("one-node");
   run.inputs.is_first_process = ::getpid() == 1;
   run.inputs.current_directory = fs::current_path().string();
   run.inputs.python = find_python(run.config, run.inputs.caller_environment);

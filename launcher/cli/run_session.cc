@@ -59,6 +59,10 @@ std::string summary_line(const LoadedRun& run, const plan::LaunchPlan& plan,
                      plan.nodes.front().hostname + ", " + starter + ", run directory " +
                      run_directory;
   std::vector<std::string> notes;
+  if (plan.asked_node_count > 1) {
+    notes.push_back("--one-node: all ranks of " + counted(plan.asked_node_count, "node") +
+                    " are on this one");
+  }
   if (!run.backend_note.empty()) notes.push_back("backend " + run.backend_note);
   for (const plan::Reason& each : run.inputs.command_line) {
     notes.push_back(each.subject + " is " + each.value);
@@ -189,7 +193,7 @@ Result<> RunSession::make_directories() {
   start_.node_directory = directory_->node_files().string();
   start_.streams_directory = directory_->streams().string();
   start_.data_directory = (runtime_.runtime.path() / "data").string();
-  plan::set_start_values(plan_, start_);
+  plan::set_start_values(plan_, run_.config, start_);
   return {};
 }
 

@@ -1,5 +1,7 @@
 #include "launcher/config/cross_checks.h"
 
+#include "launcher/config/check_references.h"
+
 namespace muster::config {
 namespace {
 
@@ -73,6 +75,7 @@ void check_together(Draft& draft) {
   check_script_params(draft);
   check_arguments(draft);
   check_backend(draft);
+  check_references(draft);
 }
 
 }  // namespace muster::config

@@ -31,9 +31,10 @@ struct Field {
 template <auto kMember>
 void read_text_field(const Value& value, Direction, DataBinding& binding, Draft& draft) {
   if (value.node->kind == Node::Kind::kNull) return;
-  if (auto text = parsed(value, draft, parse_text)) {
-    binding.*kMember = {std::move(*text), value.origin};
-  }
+  auto text = parsed(value, draft, parse_text);
+  if (!text) return;
+  if (refuse_expression(value, draft, *text)) return;
+  binding.*kMember = {std::move(*text), value.origin};
 }
 
 template <auto kMember, auto kParse>
@@ -148,6 +149,7 @@ void read_binding(const Value& value, const std::string& rest, Direction directi
     case Node::Kind::kMapping: read_fields(value, direction, binding, draft); return;
     case Node::Kind::kScalar:
       if (direction == Direction::kIn) {
+        if (refuse_expression(value, draft, value.node->text)) return;
         binding.literal = Setting<std::string>{value.node->text, value.origin};
         return;
       }

@@ -1,5 +1,7 @@
 #include "launcher/config/fields.h"
 
+#include "launcher/config/expressions.h"
+
 namespace muster::config {
 namespace {
 
@@ -56,6 +58,23 @@ std::string way_to_set(const Value& value, const std::string& key, const std::st
     return "write " + given + "=" + wanted;
   }
   return "set " + key + " to " + wanted;
+}
+
+void note_references(const Value& value, Draft& draft, std::string_view text) {
+  if (!has_expression(text)) return;
+  draft.references.push_back({value.shown_path(), std::string(text), value.origin});
+}
+
+bool refuse_expression(const Value& value, Draft& draft, std::string_view text) {
+  if (!has_expression(text)) return false;
+  const auto parts = parse_expressions(text);
+  if (parts) {
+    draft.refuse(value, "${{…}} is filled in only in commands, arguments and variables",
+                 "write the value itself");
+  } else {
+    draft.refuse(value, parts.error().why, parts.error().hint);
+  }
+  return true;
 }
 
 void read_gpus_per_process(const Value& value, Draft& draft) {

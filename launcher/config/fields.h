@@ -53,6 +53,12 @@ void read_gpus_per_process(const Value& value, Draft& draft);
 void read_max_restarts(const Value& value, Draft& draft);
 void read_patterns(const Value& value, Draft& draft);
 
+// Remembers a text that may hold ${{inputs.NAME}}, for check_references().
+void note_references(const Value& value, Draft& draft, std::string_view text);
+
+// Refuses a text with ${{…}} where nothing fills it in; true when it did.
+bool refuse_expression(const Value& value, Draft& draft, std::string_view text);
+
 // The words of a list; a single value is a list of one.
 std::optional<std::vector<Setting<std::string>>> word_list(const Value& value, Draft& draft);
 

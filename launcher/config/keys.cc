@@ -59,6 +59,7 @@ void read_command(const Value& value, Draft& draft) {
   draft.what_to_run.emplace_back(value.path, value.origin);
   auto text = parsed(value, draft, parse_text);
   if (!text) return;
+  note_references(value, draft, *text);
   draft.config.run = {ShellCommand{std::move(*text)}, value.origin};
 }
 
@@ -80,6 +81,7 @@ std::optional<std::vector<std::string>> script_param_words(const Value& value, D
 void read_script_param(const Value& value, Draft& draft) {
   auto words = script_param_words(value, draft);
   if (!words) return;
+  for (const std::string& word : *words) note_references(value, draft, word);
   ScriptParam param{entry_name(value), std::nullopt};
   if (!words->empty()) {
     param.value = std::move(words->front());
@@ -98,13 +100,17 @@ void read_variable(const Value& value, Draft& draft) {
   if (value.node->kind != Node::Kind::kNull) {
     const auto written = scalar_text(value, draft);
     if (!written) return;
+    note_references(value, draft, *written);
     text = *written;
   }
   draft.config.environment_variables.emplace_back(name, Setting<std::string>{text, value.origin});
 }
 
 void read_arguments(const Value& value, Draft& draft) {
-  if (auto words = word_list(value, draft)) draft.config.arguments = std::move(*words);
+  auto words = word_list(value, draft);
+  if (!words) return;
+  for (const auto& word : *words) note_references(value, draft, word.value);
+  draft.config.arguments = std::move(*words);
 }
 
 void read_node_count(const Value& value, Draft& draft) {

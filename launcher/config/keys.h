@@ -39,6 +39,13 @@ struct FlagValue {
   bool used = false;
 };
 
+// A text with ${{…}} in it.
+struct TextWithReferences {
+  std::string path;  // of its key, as messages show it
+  std::string text;
+  Origin origin;
+};
+
 // The config while it is being read.
 struct Draft {
   RunConfig config = {};
@@ -47,7 +54,8 @@ struct Draft {
   std::map<std::string, FlagValue> flags = {};  // by key path; they replace what the file says
   // entry_script, command or the program, in the order of their appearance.
   std::vector<std::pair<std::string, Origin>> what_to_run = {};
-  bool backend_given = false;  // also when its value was refused
+  bool backend_given = false;                       // also when its value was refused
+  std::vector<TextWithReferences> references = {};  // checked when all inputs and outputs are known
 
   void refuse(const Value& value, std::string_view why, std::string hint = {});
 };

@@ -73,6 +73,7 @@ struct LaunchPlan {
   config::Backend backend = config::Backend::kNone;
   int world_size = 1;
   int process_count_per_node = 1;
+  int asked_node_count = 1;     // by the config; above 1: their processes are all on this node
   bool oversubscribed = false;  // more ranks than cores on some node
 
   std::vector<NodePlan> nodes;

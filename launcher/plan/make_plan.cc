@@ -4,14 +4,14 @@
 // config beside it.
 #include "launcher/plan/make_plan.h"
 
-#include <set>
-
 #include <fmt/format.h>
 
 #include "base/text.h"
 #include "launcher/plan/mpirun_command.h"
 #include "launcher/plan/placement.h"
+#include "launcher/plan/process_count.h"
 #include "launcher/plan/rank_environment.h"
+#include "launcher/plan/references.h"
 #include "launcher/plan/run_command.h"
 
 namespace muster::plan {
@@ -33,24 +33,6 @@ std::string processes(int count) {
   return fmt::format("{} {}", count, count == 1 ? "process" : "processes");
 }
 
-Result<> check_nodes(const RunConfig& config, const PlanInputs& inputs) {
-  const int count = config.node_count.value;
-  if (count < 1) {
-    return refuse(ErrorCode::kConfig, fmt::format("node_count is {}: a run needs a node", count),
-                  "set it to 1", config.node_count.origin);
-  }
-  if (count > 1) {
-    return refuse(ErrorCode::kResources,
-                  fmt::format("cannot run on {} nodes: this version runs on one", count),
-                  "set node_count to 1", config.node_count.origin);
-  }
-  if (inputs.nodes.size() != 1) {
-    return fail(ErrorCode::kInternal,
-                fmt::format("planning for 1 node with {} inventories", inputs.nodes.size()));
-  }
-  return {};
-}
-
 // Until they are brought about.
 Result<> check_data(const DataPlan& data) {
   for (const DataItem& item : data.items) {
@@ -70,8 +52,6 @@ Result<> check_available(const RunConfig& config) {
     return refuse(ErrorCode::kConfig, what + " not available in this version of muster",
                   "leave it out", origin);
   };
-  if (config.tensorflow)
-    return lacks("tensorflow roles are", config.tensorflow->worker_count.origin);
   const auto& python = config.python;
   for (const auto* words : {&python.pip_packages, &python.conda_packages, &python.pip_options,
                             &python.conda_channels}) {
@@ -86,46 +66,6 @@ Result<> check_available(const RunConfig& config) {
   }
   if (config.in_place.value) return lacks("in_place is", config.in_place.origin);
   return {};
-}
-
-int numa_nodes_with_cores(const NodeInventory& node) {
-  std::set<int> nodes;
-  for (const topology::Core& core : node.cores) nodes.insert(core.numa_node);
-  return static_cast<int>(nodes.size());
-}
-
-// auto: one process per GPU, else per NUMA node.
-Setting<int> resolved_process_count(const RunConfig& config, const NodeInventory& node) {
-  const auto& setting = config.process_count_per_node;
-  if (setting.value) return {*setting.value, setting.origin};
-  Origin origin = setting.origin;
-  origin.kind = Origin::Kind::kDerived;
-  if (!node.gpus.empty()) {
-    const auto gpus = static_cast<int>(node.gpus.size());
-    origin.text = fmt::format("auto ({}): one per GPU, {} visible", setting.origin.text, gpus);
-    return {gpus, origin};
-  }
-  const int nodes = numa_nodes_with_cores(node);
-  origin.text = fmt::format("auto ({}): no GPU known, so one per NUMA node with allowed cores",
-                            setting.origin.text);
-  return {nodes, origin};
-}
-
-Result<> check_process_count(const RunConfig& config, const Setting<int>& count) {
-  if (count.value < 1) {
-    return refuse(ErrorCode::kConfig,
-                  fmt::format("process_count_per_node is {}: a run needs a process", count.value),
-                  "set it to 1 or more, or to auto", count.origin);
-  }
-  if (count.value == 1 || config.distributed_backend.value != Backend::kNone) return {};
-  const bool automatic = !config.process_count_per_node.value.has_value();
-  return refuse(
-      ErrorCode::kConfig,
-      fmt::format("process_count_per_node is {}{} and distributed_backend is none",
-                  automatic ? "auto, here " : "", count.value),
-      "set distributed_backend to mpi (MPI programs) or direct (PyTorch-style, no MPI), or "
-      "process_count_per_node to 1",
-      count.origin);
 }
 
 // This version places no GPUs: none is fine, one or more is refused rather than ignored.
@@ -225,38 +165,38 @@ void resolve_stop_budget(const PlanInputs& inputs, config::Limits& limits) {
 
 }  // namespace
 
-Result<LaunchPlan> make_plan(const RunConfig& config, const PlanInputs& inputs,
+Result<LaunchPlan> make_plan(const RunConfig& as_written, const PlanInputs& inputs,
                              const StartValues& start) {
-  MUSTER_TRY(check_nodes(config, inputs));
-  MUSTER_TRY(check_available(config));
-  const NodeInventory& node = inputs.nodes.front();
-  const Setting<int> process_count = resolved_process_count(config, node);
-  MUSTER_TRY(check_process_count(config, process_count));
-  MUSTER_TRY(check_gpus(config, node, process_count.value));
-
+  MUSTER_TRY_ASSIGN(const ProcessCounts counts, count_processes(as_written, inputs));
+  MUSTER_TRY(check_available(as_written));
   LaunchPlan plan;
+  MUSTER_TRY_ASSIGN(plan.data, plan_data(as_written, inputs.datastores, inputs.data));
+  MUSTER_TRY(check_data(plan.data));
+  set_data_places(plan.data, start.data_directory, start.run_directory);
+  MUSTER_TRY_ASSIGN(const RunConfig config,
+                    with_references(as_written, reference_values(as_written, plan.data)));
+  const NodeInventory& node = inputs.nodes.front();
+  MUSTER_TRY(check_gpus(config, node, counts.on_node.value));
+
   plan.backend = config.distributed_backend.value;
-  plan.process_count_per_node = process_count.value;
-  plan.world_size = process_count.value * config.node_count.value;
+  plan.process_count_per_node = counts.on_node.value;
+  plan.world_size = counts.on_node.value * counts.node_count;
+  plan.asked_node_count = config.node_count.value;
   plan.limits = config.limits;
   resolve_stop_budget(inputs, plan.limits);
   for (const config::Remark& remark : config.remarks) {
     if (remark.kind != config::Remark::Kind::kWarning) continue;
     plan.warnings.push_back(remark.origin.text + ": " + remark.text);
   }
-  plan.reasons.push_back({"node_count", "1", config.node_count.origin.text});
-  plan.reasons.push_back(
-      {"process_count_per_node", std::to_string(process_count.value), process_count.origin.text});
+  plan.reasons = counts.reasons;
   plan.reasons.push_back({"distributed_backend", config::to_string(plan.backend),
                           config.distributed_backend.origin.text});
   explain_resources(config, node, plan);
 
-  MUSTER_TRY(place_ranks(config, node, process_count, plan));
+  MUSTER_TRY(place_ranks(config, node, counts.on_node, plan));
   choose_argv(config, plan);
   choose_working_directory(config, inputs.current_directory, plan);
   if (plan.backend == Backend::kMpi) MUSTER_TRY(plan_mpirun(config, inputs, plan));
-  MUSTER_TRY_ASSIGN(plan.data, plan_data(config, inputs.datastores, inputs.data));
-  MUSTER_TRY(check_data(plan.data));
   plan.warnings.insert(plan.warnings.end(), plan.data.warnings.begin(), plan.data.warnings.end());
   MUSTER_TRY(plan_environment(config, inputs, start, plan));
   if (inputs.python) explain_python(*inputs.python, plan);

@@ -35,6 +35,7 @@ struct PlanInputs {
   std::optional<MpirunIdentity> mpirun;        // needed with backend mpi
   std::string agent_executable;                // full path of muster-agent
   bool running_as_root = false;
+  bool one_node = false;          // the processes of all nodes go on this one
   bool is_first_process = false;  // PID 1: of a container, or of a PID namespace
   std::map<std::string, std::string> caller_environment;
   std::string current_directory;      // absolute
@@ -49,7 +50,7 @@ struct StartValues {
   std::string run_id = "<set at start>";
   std::string master_port = "<set at start>";
   std::string working_directory = {};             // of the copy; "" when in place or not yet known
-  std::string data_directory = "<set at start>";  // of inputs and outputs: data_paths.h
+  std::string data_directory = "<set at start>";  // of inputs and outputs
   std::string run_directory = "<run directory>";  // absolute
   std::string service_port = "<set at start>";    // AZ_BATCH_MASTER_NODE's
   std::string node_directory = "<set at start>";  // of what ranks leave there: batch_directories.h
@@ -59,7 +60,8 @@ struct StartValues {
 Result<LaunchPlan> make_plan(const config::RunConfig& config, const PlanInputs& inputs,
                              const StartValues& start = {});
 
-// Fills the start's values into a plan that was made without them; changes nothing else.
-void set_start_values(LaunchPlan& plan, const StartValues& start);
+// Fills the start's values into a plan that was made of this config without them; changes nothing
+// else.
+void set_start_values(LaunchPlan& plan, const config::RunConfig& config, const StartValues& start);
 
 }  // namespace muster::plan

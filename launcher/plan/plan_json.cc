@@ -134,6 +134,7 @@ std::string plan_json(const LaunchPlan& plan) {
   json["distributed_backend"] = config::to_string(plan.backend);
   json["world_size"] = plan.world_size;
   json["process_count_per_node"] = plan.process_count_per_node;
+  json["asked_node_count"] = plan.asked_node_count;
   json["oversubscribed"] = plan.oversubscribed;
   json["nodes"] = nodes_json(plan);
   json["ranks"] = ranks_json(plan);

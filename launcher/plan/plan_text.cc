@@ -16,6 +16,9 @@ std::string header(const LaunchPlan& plan) {
   const auto nodes = static_cast<std::int64_t>(plan.nodes.size());
   std::string started = config::to_string(plan.backend);
   if (plan.mpirun) started += ", Open MPI " + plan.mpirun->version;
+  if (plan.asked_node_count > 1) {
+    started += fmt::format("; --one-node, instead of {} nodes", plan.asked_node_count);
+  }
   return fmt::format("plan: {} on {} ({})\n\n  run  {}\n  in   {}{}\n",
                      counted(plan.world_size, "rank"), counted(nodes, "node"), started,
                      shell_quoted(plan.argv), plan.working_directory,

@@ -12,6 +12,8 @@
 #include "launcher/plan/environment_families.h"
 #include "launcher/plan/environment_names.h"
 #include "launcher/plan/environment_variables.h"
+#include "launcher/plan/references.h"
+#include "launcher/plan/run_command.h"
 
 namespace muster::plan {
 namespace {
@@ -115,7 +117,14 @@ Result<> plan_environment(const config::RunConfig& config, const PlanInputs& inp
   return {};
 }
 
-void set_start_values(LaunchPlan& plan, const StartValues& start) {
+void set_start_values(LaunchPlan& plan, const config::RunConfig& as_written,
+                      const StartValues& start) {
+  set_data_places(plan.data, start.data_directory, start.run_directory);
+  // It succeeded when the plan was made.
+  if (const auto config = with_references(as_written, reference_values(as_written, plan.data))) {
+    plan.argv = rank_argv(*config);
+    add_config_variables(*config, plan);
+  }
   if (!plan.in_place && !start.working_directory.empty()) {
     plan.working_directory = start.working_directory;
   }

@@ -162,7 +162,7 @@ TEST_F(RankEnvironment, MakesATorchrunOfARankOneNodeOfItsWorld) {
   EXPECT_THAT(of_rank(3), Contains(Pair("PET_MASTER_PORT", "6105")));
   auto early = make_plan(config_, inputs_);
   ASSERT_TRUE(early);
-  set_start_values(*early, kStart);
+  set_start_values(*early, config_, kStart);
   EXPECT_EQ(complete_rank_environment(*early, inputs_, 3), of_rank(3));
 }
 
@@ -306,7 +306,7 @@ TEST_F(RankEnvironment, StartValuesReachAPlanThatWasMadeWithoutThem) {
   auto early = make_plan(config_, inputs_);
   ASSERT_TRUE(early);
   EXPECT_EQ(complete_rank_environment(*early, inputs_, 0)["MASTER_PORT"], "<set at start>");
-  set_start_values(*early, kStart);
+  set_start_values(*early, config_, kStart);
   EXPECT_EQ(complete_rank_environment(*early, inputs_, 0), of_rank(0));
 }
 
@@ -316,7 +316,7 @@ TEST_F(RankEnvironment, StartValuesLeaveWhatTheConfigSet) {
   config_sets("AZUREML_RUN_ID", "mine");
   auto early = make_plan(config_, inputs_);
   ASSERT_TRUE(early);
-  set_start_values(*early, kStart);
+  set_start_values(*early, config_, kStart);
   EXPECT_THAT(complete_rank_environment(*early, inputs_, 0),
               IsSupersetOf({Pair("MASTER_PORT", "6105"), Pair("AZUREML_RUN_ID", "mine"),
                             Pair("AZ_BATCHAI_PYTORCH_INIT_METHOD", "tcp://127.0.0.1:6105")}));
