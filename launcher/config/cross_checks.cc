@@ -7,6 +7,7 @@ namespace {
 
 void check_what_to_run(Draft& draft) {
   const auto& given = draft.what_to_run;
+  if (given.empty() && draft.what_to_run_refused) return;
   if (given.empty() && !draft.config.dialect.empty()) {
     draft.problems.push_back({ErrorCode::kConfig,
                               "the config names neither a script nor a command to run",

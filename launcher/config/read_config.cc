@@ -174,6 +174,7 @@ NodePtr in_native_form(NodePtr root, const Reading& reading, Draft& draft) {
   translate(recognised.dialect, root, translation);
   for (Error& problem : translation.take_problems()) draft.problems.push_back(std::move(problem));
   config.remarks = translation.take_remarks();
+  draft.what_to_run_refused = translation.has_said_what_to_run();
   config.config_directory = translation.paths_from();
   return translation.native();
 }

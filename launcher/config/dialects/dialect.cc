@@ -261,6 +261,35 @@ Recognised recognise(const Node& root) {
   return {};
 }
 
+bool is_run_config(const Node& root) {
+  const auto has_word = [&](std::string_view key, std::string_view word) {
+    const Entry* entry = entry_of(root, key);
+    return entry != nullptr && lower(entry->value->text) == word;
+  };
+  const std::string schema = schema_of(root);
+  if (schema.find("azureml") != std::string::npos || schema.find("batchai") != std::string::npos) {
+    return true;
+  }
+  switch (recognise(root).dialect) {
+    case Dialect::kNative: {
+      const auto marks = marks_of(root, kNativeMarks, true);
+      return has(root, "entryscript") || (has(root, "command") && !marks.empty());
+    }
+    case Dialect::kRunConfiguration:
+      return below(root, "configuration") != nullptr
+                 ? !marks_of(*below(root, "configuration"), kRunConfigurationMarks).empty()
+                 : (has(root, "script") || has(root, "command")) &&
+                       (has(root, "environment") ||
+                        marks_of(root, kRunConfigurationMarks).size() > 1);
+    case Dialect::kWorkbench:
+    case Dialect::kBatchAi: return true;
+    case Dialect::kCommandJob:
+      return has_word("type", "command") || has_word("type", "pipeline") ||
+             (has(root, "command") && !marks_of(root, kCommandJobMarks).empty());
+  }
+  return false;
+}
+
 Recognised forced(Dialect dialect, const Node& root) {
   if (dialect == Dialect::kNative) return {};
   return found(dialect, root, "--dialect says so");

@@ -27,6 +27,10 @@ struct Recognised {
 // Of a mapping; whatever nothing speaks for is native.
 Recognised recognise(const Node& root);
 
+// Whether a mapping that was met by chance, in a directory of files, is a run config at all: more
+// is asked of it than of a file that somebody named.
+bool is_run_config(const Node& root);
+
 // The same for a dialect that somebody named.
 Recognised forced(Dialect dialect, const Node& root);
 

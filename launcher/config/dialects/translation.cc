@@ -137,13 +137,31 @@ Translation::Branch& Translation::branch(const NativeKey& key) {
 }
 
 void Translation::put(const NativeKey& key, const Given& from, NodePtr node) {
+  NativeKey group = key;
+  group.words.pop_back();
+  place(group, from, false);
   Branch& leaf = branch(key);
   leaf.clear();
-  leaf.entry.key_place = from.key_place;
-  leaf.entry.value_place = from.value_place;
   leaf.entry.value = std::move(node);
-  leaf.entry.written_as = from.path;
-  leaf.entry.source = from.source;
+  place(key, from, true);
+}
+
+// Groups on the way stand where the first of their values does, unless begin() said where.
+void Translation::place(const NativeKey& key, const Given& from, bool replace) {
+  Branch* at = root_.get();
+  for (std::size_t i = 0; i < key.words.size(); ++i) {
+    Branch* next = at->child(key.words[i]);
+    at = next == nullptr ? &at->add(key.words[i]) : next;
+    if (at->entry.key_place.line != 0 && !(replace && i + 1 == key.words.size())) continue;
+    at->entry.key_place = from.key_place;
+    at->entry.value_place = from.value_place;
+    at->entry.written_as = from.path;
+    at->entry.source = from.source;
+  }
+}
+
+void Translation::begin(const NativeKey& key, const Given& from) {
+  place(key, from, true);
 }
 
 void Translation::set(const NativeKey& key, const Given& from) {
@@ -252,7 +270,7 @@ Result<std::string> Translation::read_beside(const std::string& path) const {
 std::optional<Given> Translation::mapping_beside(const Given& named, const std::string& path) {
   auto text = read_beside(path);
   if (!text) {
-    refuse(named, text.error().message, text.error().hint);
+    refuse(named, printable(path) + " cannot be read: " + text.error().message, text.error().hint);
     return std::nullopt;
   }
   auto file =

@@ -77,6 +77,8 @@ class Translation {
   void set_node(const NativeKey& key, const Given& from, Node node);
   // What no line of the file says; `why` is its origin.
   void derive(const NativeKey& key, std::string text, std::string why);
+  // An entry that others go below, "inputs.NAME", begins where the user wrote its name.
+  void begin(const NativeKey& key, const Given& from);
   // One more item of a list.
   void append(const NativeKey& key, const Given& from, std::string text);
   bool has(const NativeKey& key) const;
@@ -85,6 +87,9 @@ class Translation {
   void ignored(const Given& at);  // an unknown key
   void elsewhere(const Given& at, std::string text);
   void warn(const Given& at, std::string text);
+  // What would be run was refused, so that nobody need ask for it.
+  void says_what_to_run() { says_what_to_run_ = true; }
+  bool has_said_what_to_run() const { return says_what_to_run_; }
   // "<path>: <why>", at the value.
   void refuse(const Given& at, std::string_view why, std::string hint = {});
   // The same at the word before the colon.
@@ -113,6 +118,7 @@ class Translation {
   Branch& branch(const NativeKey& key);
   const std::string& name_of(const Given& at) const;
   void put(const NativeKey& key, const Given& from, NodePtr node);
+  void place(const NativeKey& key, const Given& from, bool replace);
 
   const SourceText& source_;
   std::string config_directory_;
@@ -120,6 +126,7 @@ class Translation {
   ReadBeside read_beside_;
   std::unique_ptr<Branch> root_;
   Problems problems_;
+  bool says_what_to_run_ = false;
   std::vector<std::pair<Place, Remark>> remarks_;
 };
 

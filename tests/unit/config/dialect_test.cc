@@ -153,7 +153,7 @@ TEST_F(TranslationTest, ValuesOfAnotherFileKnowThatTheyStandThere) {
   EXPECT_EQ(to_->origin_of(beside->entries()[0]).text, "there.yml:1:4");
   EXPECT_FALSE(to_->mapping_beside(root.entries()[0], "gone.yml"));
   EXPECT_THAT(text_of(to_->take_problems()),
-              HasSubstr("file: gone.yml is not there\n  x.json:1:7"));
+              HasSubstr("file: gone.yml cannot be read: gone.yml is not there\n  x.json:1:7"));
 }
 
 }  // namespace
