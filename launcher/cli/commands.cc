@@ -42,9 +42,21 @@ constexpr CommandRow kCommands[] = {
      .summary = "check a config: every error at once, or the resolved settings",
      .function = validate_command,
      .words = Words::kConfig,
+     .usage = "[options] CONFIG|DIRECTORY",
+     .details = "Prints every setting with its value and where it came from, what a config of "
+                "Azure ML or Batch AI asks for and Muster does not do, or every error with its "
+                "place. Of a directory: one line for each run config below it (.runconfig, and "
+                "each .yml, .yaml and .json that is one), and a table; 65 when one is refused.",
+     .examples = "muster validate .azureml/train.runconfig\n"
+                 "muster validate ~/jobs --json | jq '.files[] | select(.resolved | not)'"},
+    {.name = "convert",
+     .summary = "write a config of Azure ML or Batch AI in Muster's own form",
+     .function = convert_command,
+     .words = Words::kConfig,
      .usage = "[options] CONFIG",
-     .details = "Prints every setting with its value and where it came from, or every error with "
-                "its place."},
+     .details = "What it writes reads back to the same settings. How a number came about, and what "
+                "the config asks for and Muster does not do, are comments in it.",
+     .examples = "muster convert .azureml/train.runconfig --output run.yaml"},
     {.name = "topo",
      .summary = "show what this node has, as far as this process may use it",
      .function = topo_command,

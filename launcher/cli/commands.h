@@ -42,6 +42,7 @@ std::vector<std::string> command_names();               // those that are not hi
 CommandResult run_command(const CommandLine& line);
 CommandResult plan_command(const CommandLine& line);
 CommandResult validate_command(const CommandLine& line);
+CommandResult convert_command(const CommandLine& line);
 CommandResult topo_command(const CommandLine& line);
 CommandResult logs_command(const CommandLine& line);
 CommandResult runs_command(const CommandLine& line);

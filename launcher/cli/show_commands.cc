@@ -1,6 +1,9 @@
 // The commands that show and change nothing: plan, validate, topo.
 
+#include <filesystem>
+
 #include "launcher/cli/commands.h"
+#include "launcher/cli/validate_tree.h"
 #include "launcher/plan/plan_json.h"
 #include "launcher/plan/plan_text.h"
 #include "launcher/topology/hwloc_source.h"
@@ -29,6 +32,10 @@ CommandResult plan_command(const CommandLine& line) {
 }
 
 CommandResult validate_command(const CommandLine& line) {
+  std::error_code error;
+  if (line.words.size() == 1 && std::filesystem::is_directory(line.words.front(), error)) {
+    return validate_tree(line, line.words.front());
+  }
   std::string text;
   auto config = load_config(line, text);
   if (!config) return tl::unexpected<Problems>(std::move(config).error());

@@ -186,7 +186,9 @@ RunConfig relocated(RunConfig config, const std::string& directory) {
   if (from == fs::path(directory)) return config;
   const auto move = [&](std::optional<std::string>& path) {
     if (!path || !is_relative(*path)) return;
-    path = (from / *path).lexically_normal().lexically_relative(directory).string();
+    std::string moved = (from / *path).lexically_normal().lexically_relative(directory).string();
+    if (moved.size() > 1 && moved.ends_with('/')) moved.pop_back();  // of "project/."
+    path = std::move(moved);
   };
   move(config.source_directory.value);
   move(config.python.conda_file.value);

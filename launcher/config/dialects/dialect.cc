@@ -290,6 +290,13 @@ bool is_run_config(const Node& root) {
   return false;
 }
 
+FirstLook look_at(std::string_view text) {
+  const SourceText source(text, "");
+  const Document document = read_document(source);
+  if (document.root == nullptr || document.root->kind != Node::Kind::kMapping) return {};
+  return {is_run_config(*document.root), recognise(*document.root).name};
+}
+
 Recognised forced(Dialect dialect, const Node& root) {
   if (dialect == Dialect::kNative) return {};
   return found(dialect, root, "--dialect says so");

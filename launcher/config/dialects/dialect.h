@@ -31,6 +31,13 @@ Recognised recognise(const Node& root);
 // is asked of it than of a file that somebody named.
 bool is_run_config(const Node& root);
 
+// A text by itself: whether it is such a mapping, and its dialect's name.
+struct FirstLook {
+  bool is_run_config = false;
+  std::string name = {};  // "" for native, and for what is none
+};
+FirstLook look_at(std::string_view text);
+
 // The same for a dialect that somebody named.
 Recognised forced(Dialect dialect, const Node& root);
 
