@@ -188,6 +188,16 @@ Result<> look_at_node(const CommandLine& line, LoadedRun& run) {
   return {};
 }
 
+// Before anything is made: what is not to be copied is refused by the plan.
+Result<> look_at_source(const CommandLine& line, LoadedRun& run) {
+  if (!run.config.source_directory.value || run.config.in_place.value) return {};
+  const std::string directory =
+      config::source_directory_path(run.config, run.inputs.current_directory);
+  MUSTER_TRY_ASSIGN(run.source, exec::look_at_source(directory, fs::absolute(line.runs_dir)));
+  run.inputs.source = run.source->facts;
+  return {};
+}
+
 }  // namespace
 
 bool is_program_here(const std::string& word) {
@@ -249,6 +259,9 @@ tl::expected<LoadedRun, Problems> load_run(const CommandLine& line) {
   if (!config) return tl::unexpected<Problems>(std::move(config).error());
   run.config = std::move(*config);
   if (auto looked = look_at_node(line, run); !looked) return one_problem(std::move(looked).error());
+  if (auto looked = look_at_source(line, run); !looked) {
+    return one_problem(std::move(looked).error());
+  }
   return run;
 }
 

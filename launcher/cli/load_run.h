@@ -10,6 +10,7 @@
 
 #include "launcher/cli/command_line.h"
 #include "launcher/config/read_config.h"
+#include "launcher/exec/source_tree.h"
 #include "launcher/plan/make_plan.h"
 
 namespace muster::cli {
@@ -20,7 +21,8 @@ struct LoadedRun {
   config::RunConfig config;
   std::string config_text;  // the file as given, or the settings of the form without a file
   plan::PlanInputs inputs;
-  std::string backend_note;  // why this backend, when nobody chose one; may be empty
+  std::optional<exec::SourceTree> source;  // what will be copied
+  std::string backend_note;                // why this backend, when nobody chose one; may be empty
 };
 
 // All problems at once, as the config library finds them.

@@ -1,9 +1,12 @@
 #include "launcher/cli/run_preparation.h"
 
+#include "launcher/cli/source_preparation.h"
+
 namespace muster::cli {
 
 Result<> prepare_run(const PreparationContext& context) {
-  return Preparation(context.stops).check_stop();
+  MUSTER_TRY(Preparation(context.stops).check_stop());
+  return prepare_source(context);
 }
 
 }  // namespace muster::cli

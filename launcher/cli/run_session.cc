@@ -216,8 +216,7 @@ Result<> RunSession::open_records() {
   recorder_.emplace(std::move(recorder));
   MUSTER_TRY(start_control());
   MUSTER_TRY(recorder_->write_run_json(false));
-  MUSTER_TRY(exec::make_node_files(start_, plan_));
-  return copy_source();
+  return exec::make_node_files(start_, plan_);
 }
 
 Result<> RunSession::start_control() {
@@ -232,16 +231,6 @@ Result<> RunSession::start_control() {
     });
   }
   return {};
-}
-
-Result<> RunSession::copy_source() {
-  if (plan_.in_place) return {};
-  // Runs that lie in the source are not source; with --runs-dir . that is this run alone.
-  std::error_code ignored;
-  const fs::path runs = directory_->root().parent_path();
-  const bool same = fs::equivalent(runs, plan_.source_directory, ignored);
-  return exec::copy_source(plan_.source_directory, plan_.working_directory,
-                           same ? directory_->root() : runs);
 }
 
 void RunSession::announce() {
@@ -290,6 +279,7 @@ Error RunSession::conclude_without_start(Error error) {
   static_cast<void>(console_->finish(kConsolePatience));
   directory_->release_reserve();
   static_cast<void>(remove_tree(directory_->node_files()));
+  static_cast<void>(remove_tree(directory_->scratch()));
   if (error.code == ErrorCode::kRunDirectory) {
     static_cast<void>(remove_tree(directory_->root()));
     remove_empty_runs();

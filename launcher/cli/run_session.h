@@ -39,7 +39,6 @@ class RunSession {
   void remove_empty_runs();
   Result<> open_records();
   Result<> start_control();
-  Result<> copy_source();
   void announce();
   Result<> prepare(StopWatch& stops);
   Result<plan::RunOutcome> execute(const SignalFd& signals);

@@ -120,10 +120,11 @@ struct TensorflowRoles {
   Setting<int> parameter_server_count{0, {}};
 };
 
-// What may be copied of source_directory.
+// What may be copied of source_directory.  Azure ML took 300 MB and 2000 files; a copy on the same
+// node may be larger, but beyond these a data set or an environment was forgotten in it.
 struct SourceLimits {
-  Setting<std::int64_t> limit_bytes{std::int64_t{300} << 20, {}};
-  Setting<int> limit_files{2000, {}};
+  Setting<std::int64_t> limit_bytes{std::int64_t{2} << 30, {}};
+  Setting<int> limit_files{20'000, {}};
 };
 
 using Milliseconds = std::chrono::milliseconds;

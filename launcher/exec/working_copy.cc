@@ -146,27 +146,6 @@ void count_files(const fs::path& path, CollectedFiles& collected) {
 
 }  // namespace
 
-Result<> copy_source(const fs::path& source, const fs::path& copy, const fs::path& excluded) {
-  CollectedFiles collected;
-  CopyOptions options;
-  options.excluded = {excluded, copy};
-  options.empty_folders = true;
-  auto copied = copy_tree(source, copy, options, collected);
-  for (const char* name : {"outputs", "logs"}) {
-    // A link that the source has there stays what it is, wherever it leads.
-    std::error_code ignored;
-    if (copied && !fs::is_symlink(copy / name, ignored)) copied = make_directories(copy / name);
-  }
-  if (!copied) {
-    Error error = std::move(copied).error();
-    error.code = ErrorCode::kData;
-    error.hint =
-        "every file of source_directory is copied: it must be readable, and there must be room";
-    return Failure(std::move(error).with_context("copying source_directory"));
-  }
-  return {};
-}
-
 timespec file_time_now() {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME_COARSE, &now);  // what the kernel stamps files with

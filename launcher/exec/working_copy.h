@@ -1,5 +1,5 @@
-// Where ranks run: a copy of source_directory, or in place; and how ./outputs and ./logs get from
-// there into the run directory.
+// How ./outputs and ./logs get from where ranks ran, a copy of source_directory or in place, into
+// the run directory.
 #pragma once
 
 #include <chrono>
@@ -11,12 +11,6 @@
 #include "muster/result.h"
 
 namespace muster::exec {
-
-// Copies the tree (links as links; modes kept, and the times of files) to `copy`, without
-// `excluded` (a runs directory).  Both may lie inside it.  Makes ./outputs and ./logs in the copy.
-// Errors: kData.
-Result<> copy_source(const std::filesystem::path& source, const std::filesystem::path& copy,
-                     const std::filesystem::path& excluded);
 
 struct CollectedFiles {
   std::uint64_t files = 0;

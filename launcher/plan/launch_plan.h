@@ -10,6 +10,7 @@
 #include "base/cpu_set.h"
 #include "launcher/config/run_config.h"
 #include "launcher/plan/data_plan.h"
+#include "launcher/plan/source_plan.h"
 #include "launcher/topology/node_inventory.h"
 
 namespace muster::plan {
@@ -79,11 +80,12 @@ struct LaunchPlan {
   std::vector<NodePlan> nodes;
   std::vector<RankPlacement> ranks;
 
-  std::vector<std::string> argv;  // what every rank execs
-  WordRange expanded;             // where each rank replaces $NAME and ${NAME} by its own values
-  std::string working_directory;  // absolute, or "<copy of DIR>" text in `muster plan`
-  bool in_place = true;           // false: ranks run inside a copy of source_directory
-  std::string source_directory;   // absolute; "" when in place
+  std::vector<std::string> argv;     // what every rank execs
+  WordRange expanded;                // where each rank replaces $NAME and ${NAME} by its own values
+  std::string working_directory;     // absolute, or "<copy of DIR>" text in `muster plan`
+  bool in_place = true;              // false: ranks run inside a copy of source_directory
+  std::string source_directory;      // absolute; "" when in place
+  std::optional<SourcePlan> source;  // of the copy, once somebody has looked at the directory
 
   std::optional<MpirunCommand> mpirun;  // with backend mpi
 

@@ -64,7 +64,6 @@ Result<> check_available(const RunConfig& config) {
   if (config.resources.shm_size.value) {
     return lacks("looking at the size of /dev/shm is", config.resources.shm_size.origin);
   }
-  if (config.in_place.value) return lacks("in_place is", config.in_place.origin);
   return {};
 }
 
@@ -196,6 +195,10 @@ Result<LaunchPlan> make_plan(const RunConfig& as_written, const PlanInputs& inpu
   MUSTER_TRY(place_ranks(config, node, counts.on_node, plan));
   choose_argv(config, plan);
   choose_working_directory(config, inputs.current_directory, plan);
+  if (!plan.in_place && inputs.source) {
+    MUSTER_TRY_ASSIGN(plan.source, plan_source(config, plan.source_directory, *inputs.source));
+    explain_source(*plan.source, plan.reasons);
+  }
   if (plan.backend == Backend::kMpi) MUSTER_TRY(plan_mpirun(config, inputs, plan));
   plan.warnings.insert(plan.warnings.end(), plan.data.warnings.begin(), plan.data.warnings.end());
   MUSTER_TRY(plan_environment(config, inputs, start, plan));

@@ -40,6 +40,7 @@ struct PlanInputs {
   std::map<std::string, std::string> caller_environment;
   std::string current_directory;      // absolute
   std::optional<PythonFacts> python;  // nullopt: the run has none that is known
+  std::optional<SourceFacts> source;  // of a source_directory that will be copied
   std::vector<Reason> command_line;   // words of other launchers, and what they are here
   config::Datastores datastores;      // where named data is
   DataFacts data;                     // what this machine has for inputs and outputs

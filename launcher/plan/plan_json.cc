@@ -127,6 +127,17 @@ Json reasons_json(const LaunchPlan& plan) {
   return reasons;
 }
 
+Json source_json(const LaunchPlan& plan) {
+  if (!plan.source) return nullptr;
+  const SourceFacts& facts = plan.source->facts;
+  return {{"ignore_file", facts.ignore_file.empty() ? Json(nullptr) : Json(facts.ignore_file)},
+          {"files", facts.files},
+          {"bytes", facts.bytes},
+          {"left_out", facts.left_out},
+          {"limit_files", plan.source->limit_files},
+          {"limit_bytes", plan.source->limit_bytes}};
+}
+
 }  // namespace
 
 std::string plan_json(const LaunchPlan& plan) {
@@ -142,6 +153,7 @@ std::string plan_json(const LaunchPlan& plan) {
   json["working_directory"] = plan.working_directory;
   json["in_place"] = plan.in_place;
   json["source_directory"] = plan.source_directory;
+  json["source"] = source_json(plan);
   json["mpirun_argv"] = plan.mpirun ? plan.mpirun->argv() : std::vector<std::string>{};
   json["mpirun"] = mpirun_json(plan);
   json["environment"] = environment_json(plan);

@@ -65,10 +65,18 @@ void choose_working_directory(const config::RunConfig& config, const std::string
                               LaunchPlan& plan) {
   const auto& source = config.source_directory;
   if (source.value) {
-    plan.in_place = false;
-    plan.source_directory =
+    const std::string directory =
         absolute_from(config.config_directory.empty() ? current_directory : config.config_directory,
                       *source.value);
+    plan.in_place = config.in_place.value;
+    if (plan.in_place) {
+      plan.working_directory = directory;
+      plan.reasons.push_back({"working_directory", directory,
+                              "in place (" + config.in_place.origin.text +
+                                  "): source_directory itself (" + source.origin.text + ")"});
+      return;
+    }
+    plan.source_directory = directory;
     plan.working_directory = "<copy of " + plan.source_directory + ">";
     plan.reasons.push_back(
         {"working_directory", plan.working_directory,
@@ -81,6 +89,19 @@ void choose_working_directory(const config::RunConfig& config, const std::string
   plan.reasons.push_back({"working_directory", plan.working_directory,
                           from_file ? "in place: where the config is, without a source_directory"
                                     : "in place: the current directory"});
+}
+
+void explain_source(const SourcePlan& source, std::vector<Reason>& reasons) {
+  const SourceFacts& facts = source.facts;
+  std::string why = "at most " + counted(source.limit_files, "file") + " and " +
+                    format_bytes(static_cast<std::uint64_t>(source.limit_bytes));
+  if (facts.ignore_file.empty()) {
+    why += "; no .amlignore or .gitignore there";
+  } else {
+    why += "; " + facts.ignore_file + " leaves " +
+           (facts.left_out == 0 ? "nothing" : std::to_string(facts.left_out)) + " out";
+  }
+  reasons.push_back({"source", source_size(facts), why});
 }
 
 void explain_python(const PythonFacts& python, LaunchPlan& plan) {

@@ -21,6 +21,9 @@ void choose_argv(const config::RunConfig& config, LaunchPlan& plan);
 void choose_working_directory(const config::RunConfig& config, const std::string& current_directory,
                               LaunchPlan& plan);
 
+// Says what will be copied, and what bounds it.
+void explain_source(const SourcePlan& source, std::vector<Reason>& reasons);
+
 // Says which Python the ranks run and where it comes from; warns when another environment is
 // active.
 void explain_python(const PythonFacts& python, LaunchPlan& plan);

@@ -175,6 +175,27 @@ Json plan_json(const PlanSummary& plan) {
   return json;
 }
 
+Json git_json(const std::optional<plan::GitState>& git) {
+  if (!git) return nullptr;
+  return {{"commit", text_or_null(git->commit)},
+          {"branch", text_or_null(git->branch)},
+          {"remote", text_or_null(git->remote)},
+          {"dirty", git->dirty ? Json(*git->dirty) : Json(nullptr)},
+          {"problem", text_or_null(git->problem)}};
+}
+
+Json source_json(const std::optional<plan::SourceRecord>& source) {
+  if (!source) return nullptr;
+  const bool copied = !source->in_place;
+  return {{"directory", source->directory},
+          {"in_place", source->in_place},
+          {"ignore_file", text_or_null(source->ignore_file)},
+          {"files", copied ? Json(source->files) : Json(nullptr)},
+          {"bytes", copied ? Json(source->bytes) : Json(nullptr)},
+          {"hash", text_or_null(source->hash)},
+          {"git", git_json(source->git)}};
+}
+
 // What tells this launcher from any other process; host and pid stand beside it.
 Json launcher_json(const LauncherMark& launcher) {
   return {{"start_time", launcher.start_time},
@@ -186,14 +207,10 @@ Json launcher_json(const LauncherMark& launcher) {
 // Relative to the run directory; taken from the one place that knows the names.
 Json files_json() {
   const store::RunDirectory here{std::filesystem::path()};
-  return {{"plan", here.plan_json().string()},
-          {"config", here.config_yaml().string()},
-          {"events", here.events_jsonl().string()},
-          {"mpirun_log", here.mpirun_log().string()},
-          {"report", here.report_txt().string()},
-          {"ranks", "ranks"},
-          {"outputs", here.outputs().string()},
-          {"logs", here.logs().string()}};
+  return {{"plan", here.plan_json().string()},      {"config", here.config_yaml().string()},
+          {"events", here.events_jsonl().string()}, {"mpirun_log", here.mpirun_log().string()},
+          {"report", here.report_txt().string()},   {"ranks", "ranks"},
+          {"outputs", here.outputs().string()},     {"logs", here.logs().string()}};
 }
 
 }  // namespace
@@ -240,6 +257,7 @@ std::string run_json(const RunRecord& record) {
   json["command_line"] = record.command_line;
   json["run_directory"] = record.run_directory;
   json["plan"] = plan_json(record.plan);
+  json["source"] = source_json(record.source);
   json["attempts"] = Json::array();
   json["gaps"] = Json::array();
   json["warnings"] = record.plan.warnings;

@@ -7,6 +7,7 @@
 
 #include "launcher/plan/launch_plan.h"
 #include "launcher/plan/run_outcome.h"
+#include "launcher/plan/source_plan.h"
 #include "launcher/report/launcher_mark.h"
 
 namespace muster::report {
@@ -43,8 +44,9 @@ struct RunRecord {
   std::vector<std::string> command_line;
   std::string run_directory;  // absolute
   PlanSummary plan;
-  std::string stopping;                 // why, once the ranks are asked to end; "" before
-  std::vector<AttemptRecord> attempts;  // the last one's outcome is the run's
+  std::optional<plan::SourceRecord> source;  // what the ranks work with; not known from the start
+  std::string stopping;                      // why, once the ranks are asked to end; "" before
+  std::vector<AttemptRecord> attempts;       // the last one's outcome is the run's
 };
 
 // The text of the file.  Never throws because of what the strings hold: bytes that are not UTF-8

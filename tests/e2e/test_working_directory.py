@@ -67,7 +67,7 @@ class Copies(WorkingDirectoryTest):
         self.write("src/lib/deep/data.txt", "data\n")
         (self.work_dir / "src/empty").mkdir()
         (self.work_dir / "src/link").symlink_to("lib/deep/data.txt")
-        (self.work_dir / "src/dangling").symlink_to("/nowhere/at/all")
+        (self.work_dir / "src/dangling").symlink_to("nowhere/at/all")
         (self.work_dir / "src/folder").symlink_to("lib")
         os.mkfifo(self.work_dir / "src/fifo")  # no data, and nothing may wait for its writer
         os.utime(self.work_dir / "src/train.py", ns=(1_600_000_000_000_000_000,) * 2)
@@ -110,7 +110,7 @@ class Copies(WorkingDirectoryTest):
             set -e
             [ "$(cat lib/deep/data.txt)" = data ] && [ -d empty ] && [ "$(./tool)" = tool ]
             [ "$(readlink link)" = lib/deep/data.txt ] && [ "$(cat link)" = data ]
-            [ "$(readlink dangling)" = /nowhere/at/all ] && [ "$(readlink folder)" = lib ]
+            [ "$(readlink dangling)" = nowhere/at/all ] && [ "$(readlink folder)" = lib ]
             [ "$(stat -c %a secret)" = 600 ] && [ "$(stat -c %a tool)" = 755 ]
             [ "$(stat -c %Y train.py)" = 1600000000 ]
             [ ! -e fifo ] && [ -d outputs ] && [ -d logs ]
@@ -186,7 +186,9 @@ class Copies(WorkingDirectoryTest):
         self.assertIn("copying source_directory", result.stderr)
         self.assertIn(str(source / "secret"), result.stderr)
         self.assertIn("Permission denied", result.stderr)
-        self.assertEqual(self.run_directories(), [])  # nothing had run
+        self.assertEqual(result.run_json["status"], "failed")
+        self.assertEqual(result.run_json["origin"], "muster")
+        self.assertFalse((result.run_directory / "scratch").exists())
         self.assert_nothing_left()
         self.assert_runtime_empty()
 

@@ -16,9 +16,6 @@ namespace fs = std::filesystem;
 
 class WorkingCopyTest : public test::ScratchTest {
  protected:
-  fs::path source() const { return scratch() / "src"; }
-  fs::path copy() const { return scratch() / "copy"; }
-
   // Every file and link below, as "name" or "name -> target"; folders end in a slash.
   static std::vector<std::string> tree(const fs::path& root) {
     std::vector<std::string> names;
@@ -46,92 +43,6 @@ class WorkingCopyTest : public test::ScratchTest {
     ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), times, AT_SYMLINK_NOFOLLOW), 0);
   }
 };
-
-TEST_F(WorkingCopyTest, CopiesFilesFoldersAndEmptyFolders) {
-  write("src/train.py", "print(1)");
-  write("src/lib/a/b.py", "x");
-  fs::create_directories(source() / "empty");
-  const auto copied = copy_source(source(), copy(), {});
-  ASSERT_TRUE(copied) << copied.error().message;
-  EXPECT_EQ(tree(copy()), (std::vector<std::string>{"empty/", "lib/", "lib/a/", "lib/a/b.py",
-                                                    "logs/", "outputs/", "train.py"}));
-  EXPECT_EQ(read(copy() / "train.py"), "print(1)");
-}
-
-TEST_F(WorkingCopyTest, KeepsModesAndTimesOfFiles) {
-  write("src/run.sh", "x", 0755);
-  write("src/secret", "x", 0600);
-  write("src/readonly", "x", 0444);
-  set_time(source() / "run.sh", 1'000'000);
-  ASSERT_TRUE(copy_source(source(), copy(), {}));
-  EXPECT_EQ(mode_of(copy() / "run.sh"), 0755U);
-  EXPECT_EQ(mode_of(copy() / "secret"), 0600U);
-  EXPECT_EQ(mode_of(copy() / "readonly"), 0444U);
-  struct stat info {};
-  ::stat((copy() / "run.sh").c_str(), &info);
-  EXPECT_EQ(info.st_mtim.tv_sec, 1'000'000);
-  EXPECT_EQ(info.st_mtim.tv_nsec, 500);
-}
-
-TEST_F(WorkingCopyTest, APrivateFolderStaysPrivateAndAReadOnlyOneCanBeRemovedAgain) {
-  write("src/private/key", "x");
-  write("src/readonly/data", "x");
-  ::chmod((source() / "private").c_str(), 0700);
-  ::chmod((source() / "readonly").c_str(), 0555);
-  ASSERT_TRUE(copy_source(source(), copy(), {}));
-  EXPECT_EQ(mode_of(copy() / "private"), 0700U);
-  EXPECT_EQ(mode_of(copy() / "readonly"), 0755U);
-  EXPECT_TRUE(remove_tree(copy()));
-  ::chmod((source() / "readonly").c_str(), 0755);
-}
-
-TEST_F(WorkingCopyTest, ALinkStaysALink) {
-  write("outside/data", "big");
-  write("src/real", "x");
-  fs::create_symlink("real", source() / "relative");
-  fs::create_directory_symlink(scratch() / "outside", source() / "absolute");
-  fs::create_symlink("/nowhere", source() / "dangling");
-  ASSERT_TRUE(copy_source(source(), copy(), {}));
-  EXPECT_EQ(tree(copy()),
-            (std::vector<std::string>{"absolute -> " + (scratch() / "outside").string(),
-                                      "dangling -> /nowhere", "logs/", "outputs/", "real",
-                                      "relative -> real"}));
-}
-
-TEST_F(WorkingCopyTest, WhatIsNoDataIsLeftOut) {
-  write("src/file", "x");
-  ASSERT_EQ(::mkfifo((source() / "fifo").c_str(), 0600), 0);
-  ASSERT_TRUE(copy_source(source(), copy(), {}));
-  EXPECT_FALSE(fs::exists(copy() / "fifo"));
-  EXPECT_TRUE(fs::exists(copy() / "file"));
-}
-
-TEST_F(WorkingCopyTest, ARunsDirectoryInsideTheSourceIsNotCopiedIntoItself) {
-  write("src/train.py", "x");
-  write("src/runs/old/run.json", "x");
-  const fs::path target = source() / "runs/new/scratch/src";
-  fs::create_directories(target.parent_path());
-  const auto copied = copy_source(source(), target, source() / "runs");
-  ASSERT_TRUE(copied) << copied.error().message;
-  EXPECT_EQ(tree(target), (std::vector<std::string>{"logs/", "outputs/", "train.py"}));
-}
-
-TEST_F(WorkingCopyTest, ASourceThatIsTheRunsDirectoryIsNotCopiedIntoItself) {
-  write("src/train.py", "x");
-  const fs::path target = source() / "new/scratch/src";
-  fs::create_directories(target.parent_path());
-  const auto copied = copy_source(source(), target, source());
-  ASSERT_TRUE(copied) << copied.error().message.substr(0, 300);
-  EXPECT_EQ(read(target / "train.py"), "x");
-  EXPECT_FALSE(fs::exists(target / "new/scratch/src"));
-}
-
-TEST_F(WorkingCopyTest, AMissingSourceIsADataError) {
-  const auto copied = copy_source(scratch() / "none", copy(), {});
-  ASSERT_FALSE(copied);
-  EXPECT_EQ(copied.error().code, ErrorCode::kData);
-  EXPECT_EQ(copied.error().message.find("copying source_directory: "), 0U);
-}
 
 TEST_F(WorkingCopyTest, MovesFilesAndCountsThem) {
   write("work/outputs/model.bin", "12345");
