@@ -49,7 +49,8 @@ Result<> link_azureml_names(const RunDirectory& run, const AzuremlNames& names) 
   MUSTER_TRY(make_directories(run.root() / kUserLogs));
   MUSTER_TRY(make_directories(run.root() / kAzuremlLogs));
   for (int rank = 0; rank < names.world_size; ++rank) {
-    const fs::path log = fs::path(RunDirectory::attempt_directory(rank, 0)) / "stdout.log";
+    const fs::path log = fs::path(RunDirectory::attempt_directory(rank, 0)) /
+                         (names.has_driver_logs ? "driver.log" : "stdout.log");
     MUSTER_TRY(link_in(run, user_log(rank, names.world_size), log));
     MUSTER_TRY(link_in(run, driver_log(rank, names.world_size), log));
   }

@@ -11,8 +11,9 @@ namespace muster::store {
 
 struct AzuremlNames {
   int world_size = 1;
-  std::string node;          // whose launcher's log it is
-  bool has_mpi_log = false;  // there is an mpirun.log
+  std::string node;              // whose launcher's log it is
+  bool has_mpi_log = false;      // there is an mpirun.log
+  bool has_driver_logs = false;  // ranks' driver.log are what they lead to, else stdout.log
 };
 
 // Makes user_logs/ (the names since 2021) and azureml-logs/ (those before).  Links are relative, so

@@ -90,6 +90,10 @@ fs::path RunDirectory::rank_stderr(int rank, int attempt) const {
   return root_ / attempt_directory(rank, attempt) / "stderr.log";
 }
 
+fs::path RunDirectory::rank_driver_log(int rank, int attempt) const {
+  return root_ / attempt_directory(rank, attempt) / "driver.log";
+}
+
 fs::path RunDirectory::rank_metrics(int rank, int attempt) const {
   return root_ / attempt_directory(rank, attempt) / "metrics.jsonl";
 }

@@ -53,6 +53,7 @@ class RunDirectory {
   static std::string attempt_directory(int rank, int attempt);
   std::filesystem::path rank_stdout(int rank, int attempt) const;
   std::filesystem::path rank_stderr(int rank, int attempt) const;
+  std::filesystem::path rank_driver_log(int rank, int attempt) const;
   std::filesystem::path rank_metrics(int rank, int attempt) const;
 
  private:

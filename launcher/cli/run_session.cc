@@ -205,7 +205,8 @@ void RunSession::remove_empty_runs() {
 Result<> RunSession::open_records() {
   MUSTER_TRY(directory_->hold_reserve());
   MUSTER_TRY(store::link_azureml_names(
-      *directory_, {plan_.world_size, plan_.nodes.front().hostname, plan_.mpirun.has_value()}));
+      *directory_, {plan_.world_size, plan_.nodes.front().hostname, plan_.mpirun.has_value(),
+                    plan_.driver_sentences != plan::DriverSentences::kNone}));
   MUSTER_TRY(replace_file(directory_->config_yaml(), run_.config_text));
   MUSTER_TRY(replace_file(directory_->plan_json(), plan::plan_json(plan_)));
   began_ = exec::file_time_now();

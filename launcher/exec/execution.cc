@@ -30,6 +30,7 @@
 #include "launcher/exec/pipe_budget.h"
 #include "launcher/exec/rank_streams.h"
 #include "launcher/exec/supervision.h"
+#include "launcher/plan/driver_banner.h"
 
 namespace muster::exec {
 namespace {
@@ -72,6 +73,8 @@ class Execution : public AgentHandler {
   void agent_said(int rank, const protocol::AgentMessage& message) override;
   void agent_gone(int rank) override;
   void training_ended(int rank, const protocol::TrainingEnded& ended);
+  void begin_driver_log(int rank, const protocol::TrainingStarted& started);
+  void end_driver_logs(plan::RunOutcome& outcome);
 
   void read_signals();
   void suspend();
@@ -153,6 +156,7 @@ Result<plan::RunOutcome> Execution::run() {
   }
   explain_failures(request_.run_directory, request_.attempt, evidence_, outcome);
   outcome.warnings = find_separate_worlds(request_.plan, outcome.ranks);
+  end_driver_logs(outcome);
   outcome.started_at = started_at;
   outcome.ended_at = std::chrono::system_clock::now();
   return outcome;
@@ -180,6 +184,9 @@ Result<> Execution::create_streams() {
         auto streams,
         RankStreams::create(loop_, request_.run_directory, rank, request_.attempt,
                             request_.runtime.metrics_fifo(rank).string(), pipe_size, callbacks_));
+    if (request_.plan.driver_sentences != plan::DriverSentences::kNone) {
+      streams->keep_driver_log(request_.run_directory.rank_driver_log(rank, request_.attempt));
+    }
     streams_.push_back(std::move(streams));
   }
   return {};
@@ -238,6 +245,7 @@ void Execution::agent_said(int rank, const protocol::AgentMessage& message) {
     case AgentMessage::kStarted: {
       const RankOutcome outcome = with_start(supervision_.rank(rank), message.started(),
                                              request_.plan.ranks[static_cast<std::size_t>(rank)]);
+      begin_driver_log(rank, message.started());
       const Actions actions = supervision_.rank_started(outcome, Clock::now());
       observer_.rank_started(outcome, supervision_.running_count(), world_size());
       apply(actions);
@@ -263,6 +271,22 @@ void Execution::agent_said(int rank, const protocol::AgentMessage& message) {
     case AgentMessage::kEvidence: evidence_[rank] = message.evidence(); break;
     case AgentMessage::kParentGone: await_end_of_starter(); break;
     default: break;
+  }
+}
+
+void Execution::begin_driver_log(int rank, const protocol::TrainingStarted& started) {
+  store::DriverLog* log = streams(rank).driver_log();
+  if (log == nullptr) return;
+  const std::vector<std::string> expanded(started.argv().begin(), started.argv().end());
+  log->begin(plan::driver_banner(request_.plan, expanded.empty() ? request_.plan.argv : expanded));
+}
+
+void Execution::end_driver_logs(plan::RunOutcome& outcome) {
+  for (const RankOutcome& rank : outcome.ranks) {
+    store::DriverLog* log = streams(rank.rank).driver_log();
+    if (log == nullptr) continue;
+    log->end(plan::driver_epilogue(request_.plan.driver_sentences, rank));
+    if (!log->problem().empty()) outcome.warnings.push_back(log->problem());
   }
 }
 

@@ -39,7 +39,9 @@ bool StreamPump::read_once() {
   std::string& buffer = read_buffer();
   const ssize_t got = ::read(source_.get(), buffer.data(), buffer.size());
   if (got > 0) {
-    const auto appended = file_.append({buffer.data(), static_cast<std::size_t>(got)});
+    const std::string_view bytes(buffer.data(), static_cast<std::size_t>(got));
+    const auto appended = file_.append(bytes);
+    if (driver_log_ != nullptr) driver_log_->append(driver_stream_, bytes);
     if (!appended) {
       write_error_ = appended.error().message;
       callbacks_.write_failed(appended.error());
@@ -117,6 +119,12 @@ Result<std::unique_ptr<RankStreams>> RankStreams::create(EventLoop& loop,
   MUSTER_TRY_ASSIGN(streams->metrics_, make_pump(std::move(fifo), StreamPump::Source::kFifo,
                                                  run.rank_metrics(rank, attempt)));
   return streams;
+}
+
+void RankStreams::keep_driver_log(const std::filesystem::path& path) {
+  driver_log_.emplace(path);
+  stdout_->copy_to(*driver_log_, store::DriverLog::Stream::kStdout);
+  stderr_->copy_to(*driver_log_, store::DriverLog::Stream::kStderr);
 }
 
 void RankStreams::close_write_ends() {

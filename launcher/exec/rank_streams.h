@@ -4,11 +4,13 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/event_loop.h"
 #include "base/fd.h"
+#include "collector/store/driver_log.h"
 #include "collector/store/run_directory.h"
 #include "collector/store/stream_file.h"
 #include "launcher/plan/run_outcome.h"
@@ -31,6 +33,12 @@ class StreamPump {
   StreamPump(EventLoop& loop, Fd source, Source kind, store::StreamFile file, std::string name,
              const StreamCallbacks& callbacks);
 
+  // Gets the bytes too; it outlives the pump.
+  void copy_to(store::DriverLog& log, store::DriverLog::Stream stream) {
+    driver_log_ = &log;
+    driver_stream_ = stream;
+  }
+
   bool ended() const { return !source_; }
   // Reads what is there now without waiting, then ends; `reason` records a gap of unknown length if
   // somebody still holds the other end ("" for a FIFO, whose end this is).
@@ -48,6 +56,8 @@ class StreamPump {
   store::StreamFile file_;
   std::string name_;
   const StreamCallbacks& callbacks_;
+  store::DriverLog* driver_log_ = nullptr;
+  store::DriverLog::Stream driver_stream_ = store::DriverLog::Stream::kStdout;
   std::string cut_reason_;
   std::string write_error_;
   EventLoop::Watch watch_;
@@ -63,6 +73,10 @@ class RankStreams {
                                                      int pipe_size,
                                                      const StreamCallbacks& callbacks);
 
+  // From now on both streams also go there.
+  void keep_driver_log(const std::filesystem::path& path);
+  store::DriverLog* driver_log() { return driver_log_ ? &*driver_log_ : nullptr; }
+
   // For the agent: stdout and stderr.  Closed here by close_write_ends(), else they never end.
   const Fd& stdout_write_end() const { return stdout_write_end_; }
   const Fd& stderr_write_end() const { return stderr_write_end_; }
@@ -76,6 +90,7 @@ class RankStreams {
  private:
   Fd stdout_write_end_;
   Fd stderr_write_end_;
+  std::optional<store::DriverLog> driver_log_;
   std::unique_ptr<StreamPump> stdout_;
   std::unique_ptr<StreamPump> stderr_;
   std::unique_ptr<StreamPump> metrics_;

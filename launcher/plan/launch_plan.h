@@ -70,6 +70,9 @@ struct WordRange {
   int count = 0;
 };
 
+// Whose sentences stand around a rank's output in the logs with Azure ML's names.
+enum class DriverSentences { kNone, kV1, kV2 };
+
 struct LaunchPlan {
   config::Backend backend = config::Backend::kNone;
   int world_size = 1;
@@ -77,10 +80,13 @@ struct LaunchPlan {
   int asked_node_count = 1;     // by the config; above 1: their processes are all on this node
   bool oversubscribed = false;  // more ranks than cores on some node
 
+  DriverSentences driver_sentences = DriverSentences::kNone;
+
   std::vector<NodePlan> nodes;
   std::vector<RankPlacement> ranks;
 
   std::vector<std::string> argv;     // what every rank execs
+  int script_word = -1;              // which of them is the entry_script; -1: none is
   WordRange expanded;                // where each rank replaces $NAME and ${NAME} by its own values
   std::string working_directory;     // absolute, or "<copy of DIR>" text in `muster plan`
   bool in_place = true;              // false: ranks run inside a copy of source_directory

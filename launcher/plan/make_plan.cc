@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "launcher/plan/driver_banner.h"
 #include "launcher/plan/mpirun_command.h"
 #include "launcher/plan/placement.h"
 #include "launcher/plan/process_count.h"
@@ -194,6 +195,7 @@ Result<LaunchPlan> make_plan(const RunConfig& as_written, const PlanInputs& inpu
 
   MUSTER_TRY(place_ranks(config, node, counts.on_node, plan));
   choose_argv(config, plan);
+  plan.driver_sentences = driver_sentences_of(config.dialect);
   choose_working_directory(config, inputs.current_directory, plan);
   if (!plan.in_place && inputs.source) {
     MUSTER_TRY_ASSIGN(plan.source, plan_source(config, plan.source_directory, *inputs.source));

@@ -50,6 +50,7 @@ void choose_argv(const config::RunConfig& config, LaunchPlan& plan) {
   const auto of_command_line = static_cast<std::ptrdiff_t>(config.extra_arguments.size());
   const auto all = static_cast<std::ptrdiff_t>(config::script_arguments(config).size());
   const auto first = plan.argv.end() - all;
+  plan.script_word = static_cast<int>(first - plan.argv.begin()) - 1;
   const auto end = plan.argv.end() - of_command_line;
   std::vector<std::string> words;
   std::copy_if(first, end, std::back_inserter(words),

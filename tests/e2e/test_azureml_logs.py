@@ -77,5 +77,108 @@ class AzuremlLogsTest(MusterTest):
         self.assertEqual(primary, ["user_logs/std_log_process_00.txt"])
 
 
+class DriverSentences(MusterTest):
+    """Runs from Azure ML's own configs have what its tools wait for, in the logs with its names."""
+
+    V1 = """script: train.py
+arguments: [--rank, $LOCAL_RANK, --rate, '1.0', --text, "it's"]
+framework: Python
+communicator: None
+environment:
+  python: {userManagedDependencies: true, interpreterPath: python3}
+"""
+    V2 = """$schema: https://azuremlschemas.azureedge.net/latest/commandJob.schema.json
+code: src
+command: python3 train.py
+compute: azureml:cpu-cluster
+environment: azureml:any@latest
+"""
+    SCRIPT = """import os, sys, time
+print("out", *sys.argv[1:], flush=True)
+print("err", file=sys.stderr, flush=True)
+while not os.path.exists(os.environ.get("GO", "/")):
+    time.sleep(0.02)
+print("no end of line", end="", flush=True)
+sys.exit(int(os.environ.get("CODE", "0")))
+"""
+    OUT = "out --rank 0 --rate 1.0 --text it's\n"
+
+    def prepare(self, name, config):
+        (self.work_dir / "src").mkdir()
+        (self.work_dir / "src/train.py").write_text(self.SCRIPT, encoding="utf-8")
+        folder = "src" if name.endswith(".runconfig") else "."
+        (self.work_dir / folder / name).write_text(config, encoding="utf-8")
+        return f"{folder}/{name}"
+
+    def run_it(self, config, **keywords):
+        result = self.run_muster(["run", config], cwd=self.work_dir, **keywords)
+        if "not read by this version" in result.stderr:
+            self.skipTest("this version reads no such config")
+        return result
+
+    def logs(self, result):
+        driver = result.run_directory / "azureml-logs/70_driver_log.txt"
+        text = driver.read_text(encoding="utf-8")
+        self.assertEqual((result.run_directory / "user_logs/std_log.txt").read_text(
+            encoding="utf-8"), text)
+        self.assertFalse(os.path.isabs(os.readlink(driver)))
+        return text
+
+    def test_v1(self):
+        result = self.run_it(self.prepare("job.runconfig", self.V1))
+        self.assert_code(result, 0)
+        text = self.logs(result)
+        head = ("Entering context manager injector.\n"
+                "Preparing to call script [ train.py ] with arguments: "
+                "['--rank', '$LOCAL_RANK', '--rate', '1.0', '--text', \"it's\"]\n"
+                "After variable expansion, calling script [ train.py ] with arguments: "
+                "['--rank', '0', '--rate', '1.0', '--text', \"it's\"]\n\n")
+        tail = "no end of line\n\n\nThe experiment completed successfully. Finalizing run...\n"
+        self.assertTrue(text.startswith(head), text)
+        self.assertTrue(text.endswith(tail), text)
+        self.assertEqual(sorted(text[len(head):-len(tail)].splitlines(True)),
+                         ["err\n", self.OUT])
+        # The streams are what the rank wrote.
+        self.assertEqual(result.rank_bytes(0), (self.OUT + "no end of line").encode())
+        self.assertEqual(result.rank_bytes(0, "stderr.log"), b"err\n")
+
+    def test_v1_while_it_runs_and_when_it_fails(self):
+        config = self.prepare("job.runconfig", self.V1)
+        go = self.work_dir / "go"
+        running = self.start_muster(["run", config], cwd=self.work_dir,
+                                    env={"GO": go, "CODE": "3"})
+        name = "azureml-logs/70_driver_log.txt"
+
+        def text():
+            try:
+                return (running.run_directory / name).read_text(encoding="utf-8")
+            except (FileNotFoundError, TypeError):
+                return ""
+
+        def is_there():
+            return running.process.poll() is not None or ("err\n" in text() and self.OUT in text())
+
+        wait_until(is_there, 30, "output in the driver log")
+        if running.process.poll() is None:
+            self.assertIn("After variable expansion, calling script", text())
+            self.assertNotIn("no end of line", text())
+            go.touch()
+        result = running.wait()
+        if "not read by this version" in result.stderr:
+            self.skipTest("this version reads no such config")
+        self.assert_code(result, 3)
+        self.assertNotIn("completed successfully", self.logs(result))
+        self.assertTrue(self.logs(result).endswith("\nmuster: rank 0 exited with 3\n"))
+
+    def test_v2(self):
+        result = self.run_it(self.prepare("job.yml", self.V2))
+        self.assert_code(result, 0)
+        text = self.logs(result)
+        self.assertNotIn("Preparing to call script", text)
+        self.assertTrue(text.endswith("\n\nThe activity completed successfully. Finalizing run...\n"),
+                        text)
+        self.assertEqual(result.rank_bytes(0), b"out\nno end of line")
+
+
 if __name__ == "__main__":
     muster_test.main()

@@ -77,7 +77,10 @@ TEST(IgnoreRulesTest, CommentsSpacesAndEscapes) {
   EXPECT_TRUE(ignores("a b", "a b"));
   EXPECT_TRUE(ignores("a\t", "a\t"));  // no space
   EXPECT_TRUE(ignores("x\r\na\r\n", "a"));
-  EXPECT_TRUE(ignores("\xEF\xBB\xBF" "a", "a"));
+  EXPECT_TRUE(
+      ignores("\xEF\xBB\xBF"
+              "a",
+              "a"));
   EXPECT_TRUE(ignores("\\*", "*"));
   EXPECT_FALSE(ignores("\\*", "b"));
   EXPECT_FALSE(ignores("a\\", "a"));

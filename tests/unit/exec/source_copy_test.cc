@@ -65,8 +65,8 @@ TEST_F(SourceCopyTest, CopiesFilesFoldersLinksAndEmptyFolders) {
   fs::create_directories(source() / "empty");
   fs::create_symlink("lib/a", source() / "link");
   const SourceCopy made = copied();
-  EXPECT_EQ(tree(copy()), (Names{"empty/", "lib/", "lib/a/", "lib/a/b.py", "link -> lib/a",
-                                 "logs/", "outputs/", "train.py"}));
+  EXPECT_EQ(tree(copy()), (Names{"empty/", "lib/", "lib/a/", "lib/a/b.py", "link -> lib/a", "logs/",
+                                 "outputs/", "train.py"}));
   EXPECT_EQ(read(copy() / "train.py"), "print(1)");
   EXPECT_EQ(made.files, 3);
   EXPECT_EQ(made.bytes, 9);

@@ -154,21 +154,20 @@ class BesideGitTest : public SourceTreeTest {
       "env -u GIT_DIR GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null git -c "
       "safe.directory='*' ";
 
-  std::string pick(const std::vector<std::string>& from) {
-    return from[random_() % from.size()];
-  }
+  std::string pick(const std::vector<std::string>& from) { return from[random_() % from.size()]; }
 
   std::string random_name() {
-    static const Names kNames = {"a", "b", "ab", "abc", "a.c", "x.log", "[a]", "a b", "#a", "!a",
-                                 "a*", "-", "]", "\\", "B"};
+    static const Names kNames = {"a",  "b",  "ab", "abc", "a.c", "x.log", "[a]", "a b",
+                                 "#a", "!a", "a*", "-",   "]",   "\\",    "B"};
     return pick(kNames);
   }
 
   std::string random_pattern() {
-    static const Names kPieces = {"a", "b", "c", "ab", "*", "**", "?", "/", "/", ".log", ".c",
-                                  "[ab]", "[!a]", "[a-c]", "[^b-]", "[]a]", "[[:alpha:]]",
-                                  "[[:x:]]", "[", "]", "\\", "\\*", "\\a", " ", "#", "!", "-", "**/",
-                                  "/**", "/**/", "x"};
+    static const Names kPieces = {
+        "a",           "b",       "c",  "ab",   "*",    "**",    "?",     "/",
+        "/",           ".log",    ".c", "[ab]", "[!a]", "[a-c]", "[^b-]", "[]a]",
+        "[[:alpha:]]", "[[:x:]]", "[",  "]",    "\\",   "\\*",   "\\a",   " ",
+        "#",           "!",       "-",  "**/",  "/**",  "/**/",  "x"};
     std::string pattern = random_() % 5 == 0 ? "!" : "";
     for (auto left = 1 + random_() % 4; left > 0; --left) pattern += pick(kPieces);
     return pattern + (random_() % 5 == 0 ? "/" : "") + (random_() % 8 == 0 ? " " : "");

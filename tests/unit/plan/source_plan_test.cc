@@ -39,9 +39,10 @@ TEST(SourcePlanTest, TooManyFilesAreRefusedWithTheLargest) {
             "source_directory /p/src has 21 files, 4.0 KiB, and at most 20 files "
             "(source.limit_files) are copied; the largest: data/ (20 files, 2.9 KiB), big.bin (1.0 "
             "KiB)");
-  EXPECT_EQ(plan.error().hint,
-            "name what a run does not need in .gitignore there, raise source.limit_files, or run in it "
-            "without a copy: --in-place");
+  EXPECT_EQ(
+      plan.error().hint,
+      "name what a run does not need in .gitignore there, raise source.limit_files, or run in it "
+      "without a copy: --in-place");
   EXPECT_TRUE(plan.error().location);
 }
 
