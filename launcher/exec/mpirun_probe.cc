@@ -1,9 +1,6 @@
 #include "launcher/exec/mpirun_probe.h"
 
-#include <cerrno>
-#include <csignal>
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,7 +12,7 @@
 
 #include "base/files.h"
 #include "base/process.h"
-#include "base/process_limits.h"
+#include "base/program_answer.h"
 #include "base/text.h"
 #include "launcher/plan/environment_names.h"
 
@@ -91,16 +88,9 @@ void remember(const fs::path& file, const std::string& key, const Known& known) 
   static_cast<void>(replace_file(file, text));
 }
 
-struct Answer {
-  std::string output;
-  std::optional<ExitStatus> status;  // nullopt: it took too long
-};
-
 // Runs a program of `mpirun`'s installation that only answers.
-Result<Answer> ask(const std::string& executable, std::vector<std::string> argv,
-                   const Environment& environment, const std::string& mpirun) {
-  MUSTER_TRY_ASSIGN(Pipe pipe, make_pipe());
-  MUSTER_TRY_ASSIGN(const Fd nothing, open_file("/dev/null", O_RDONLY));
+Result<ProgramAnswer> ask(const std::string& executable, std::vector<std::string> argv,
+                          const Environment& environment, const std::string& mpirun) {
   ChildSpec spec;
   spec.program = executable;
   spec.argv = std::move(argv);
@@ -110,37 +100,9 @@ Result<Answer> ask(const std::string& executable, std::vector<std::string> argv,
       spec.environment.push_back(name + "=" + value);
     }
   }
-  spec.stdin_fd = nothing.get();
-  spec.stdout_fd = pipe.write_end.get();
-  spec.stderr_fd = pipe.write_end.get();
-  spec.parent_death_signal = SIGKILL;
-  auto child = Child::start(spec);
-  if (!child) {
-    const bool no_process = child.error().stage == StartFailure::Stage::kFork;
-    return fail(ErrorCode::kResources, child.error().describe(spec),
-                no_process ? kProcessLimitHint : kInstallHint);
-  }
-  pipe.write_end.reset();
-
-  Answer answer;
-  const auto deadline = std::chrono::steady_clock::now() + kVersionTimeout;
-  std::array<char, 4096> buffer;
-  while (answer.output.size() < 65'536) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-        deadline - std::chrono::steady_clock::now());
-    pollfd readable{pipe.read_end.get(), POLLIN, 0};
-    if (left <= 0ms || ::poll(&readable, 1, static_cast<int>(left.count())) == 0) return answer;
-    const ssize_t got = ::read(pipe.read_end.get(), buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) break;
-    answer.output.append(buffer.data(), static_cast<std::size_t>(got));
-  }
-  pipe.read_end.reset();  // one that talks on gets SIGPIPE
-  while (!answer.status && std::chrono::steady_clock::now() < deadline) {
-    if (const auto reaped = child->try_reap()) answer.status = reaped->status;
-    if (!answer.status) detail::pause_briefly();
-  }
-  return answer;
+  auto answer = ask_program(std::move(spec), kVersionTimeout);
+  if (answer || !answer.error().hint.empty()) return answer;
+  return Failure(std::move(answer).error().with_hint(kInstallHint));
 }
 
 // What another program says, safe to print.
@@ -172,7 +134,7 @@ bool find_pspawn(const plan::MpirunIdentity& mpirun, const Environment& environm
   const std::string info = (fs::path(mpirun.executable).parent_path() / "ompi_info").string();
   const auto answer = ask(info, {"ompi_info", "--parsable", "--param", "odls", "pspawn"},
                           environment, mpirun.executable);
-  return answer && answer->status && answer->status->ok() &&
+  return answer && answer->ok() &&
          answer->output.find("mca:odls:pspawn:version:") != std::string::npos;
 }
 
@@ -218,10 +180,10 @@ Result<plan::MpirunIdentity> find_mpirun(const Environment& environment) {
       }
     }
   }
-  MUSTER_TRY_ASSIGN(const Answer answer,
+  MUSTER_TRY_ASSIGN(const ProgramAnswer answer,
                     ask(executable, {"mpirun", "--version"}, environment, executable));
-  if (!answer.status || !answer.status->ok()) {
-    const std::string how = answer.status ? answer.status->describe() : "did not answer in 20 s";
+  if (!answer.ok()) {
+    const std::string how = answer.describe(kVersionTimeout);
     std::string said = safe_lines(answer.output.substr(0, 200));
     said.erase(said.find_last_not_of(" \n") + 1);
     return fail(ErrorCode::kResources,
