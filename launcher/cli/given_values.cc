@@ -19,6 +19,12 @@ constexpr OtherVariable kOtherVariables[] = {
     {"XDG_RUNTIME_DIR", "see `MUSTER_RUNTIME_DIR`"},
     {"TMPDIR", "see `MUSTER_RUNTIME_DIR`"},
     {"PATH", "where `mpirun`, and the ranks' programs, are looked for"},
+    {"MUSTER_CACHE_DIR",
+     "where Python environments and downloads are kept for the next run; else `muster` in "
+     "`XDG_CACHE_HOME`, else `~/.cache/muster`"},
+    {"MUSTER_IMAGE",
+     "the name of the image that a container is of, set by the image itself (`ENV`); "
+     "`environment.image` is compared with it"},
     {"XDG_CACHE_HOME",
      "what `mpirun --version` said is kept in `muster` below it, else in "
      "`~/.cache/muster`"},

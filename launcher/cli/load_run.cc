@@ -9,9 +9,11 @@
 #include "base/files.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "launcher/cli/container_facts.h"
 #include "launcher/cli/process_counts.h"
 #include "launcher/cli/python_facts.h"
 #include "launcher/exec/mpirun_probe.h"
+#include "launcher/python_env/look.h"
 #include "launcher/topology/hwloc_source.h"
 
 namespace muster::cli {
@@ -172,6 +174,12 @@ Result<> look_at_node(const CommandLine& line, LoadedRun& run) {
   run.inputs.is_first_process = ::getpid() == 1;
   run.inputs.current_directory = fs::current_path().string();
   run.inputs.python = find_python(run.config, run.inputs.caller_environment);
+  run.inputs.container = find_container(run.inputs.caller_environment);
+  if (plan::wants_packages(run.config) || run.config.python.user_managed.value) {
+    MUSTER_TRY_ASSIGN(
+        run.inputs.python_sources,
+        python_env::look(run.config, run.inputs.caller_environment, run.inputs.current_directory));
+  }
   for (const Echo& echo : line.echoes) {
     run.inputs.command_line.push_back({echo.given, echo.meaning, "command line"});
   }

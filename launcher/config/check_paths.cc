@@ -2,11 +2,13 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "base/text.h"
@@ -108,6 +110,22 @@ Problems check_entry_script(const RunConfig& config, const std::string& current_
   return {};
 }
 
+Problems check_packages_file(const RunConfig& config, const std::string& current_directory,
+                             std::string_view key,
+                             const Setting<std::optional<std::string>>& file) {
+  if (!file.value) return {};
+  const fs::path path = packages_file_path(config, current_directory, *file.value);
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (fs::is_regular_file(status)) return {};
+  if (fs::exists(status)) {
+    return {path_problem(file.origin, key, path, "is not a regular file", "name a file")};
+  }
+  const auto directories = packages_file_directories(config, current_directory);
+  return {not_found(file.origin, key, path, error,
+                    "it is looked for in " + join(directories, ", then in "))};
+}
+
 }  // namespace
 
 std::string source_directory_path(const RunConfig& config, const std::string& current_directory) {
@@ -127,7 +145,45 @@ std::string entry_script_path(const RunConfig& config, const std::string& curren
 Problems check_paths(const RunConfig& config, const std::string& current_directory) {
   Problems problems = check_source_directory(config, current_directory);
   if (!problems.empty()) return problems;  // where the script would be is unknown
-  return check_entry_script(config, current_directory);
+  problems = check_entry_script(config, current_directory);
+  const PythonPackages& python = config.python;
+  for (const auto& [key, file] :
+       {std::pair{"environment.python.pip_requirements_file", &python.pip_requirements_file},
+        {"environment.python.conda_file", &python.conda_file}}) {
+    for (Error& problem : check_packages_file(config, current_directory, key, *file)) {
+      problems.push_back(std::move(problem));
+    }
+  }
+  return problems;
+}
+
+std::vector<std::string> packages_file_directories(const RunConfig& config,
+                                                   const std::string& current_directory) {
+  std::vector<std::string> directories;
+  const fs::path base = source_base(config, current_directory);
+  const auto add = [&](const fs::path& directory) {
+    std::string text = directory.lexically_normal().string();
+    if (text.size() > 1 && text.back() == '/') text.pop_back();
+    if (std::find(directories.begin(), directories.end(), text) == directories.end()) {
+      directories.push_back(std::move(text));
+    }
+  };
+  if (config.source_directory.value) add(base / *config.source_directory.value);
+  add(base);
+  const fs::path name = base.filename();
+  if (name == ".azureml" || name == "aml_config") add(base.parent_path());
+  return directories;
+}
+
+std::string packages_file_path(const RunConfig& config, const std::string& current_directory,
+                               const std::string& name) {
+  const auto directories = packages_file_directories(config, current_directory);
+  for (const std::string& directory : directories) {
+    const fs::path path = (fs::path(directory) / name).lexically_normal();
+    std::error_code error;
+    if (fs::exists(path, error)) return path.string();
+  }
+  return (fs::path(directories.front()) / name).lexically_normal().string();
 }
 
 }  // namespace muster::config

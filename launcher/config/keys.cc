@@ -10,6 +10,7 @@
 #include <array>
 #include <iterator>
 
+#include "base/credentials.h"
 #include "launcher/config/fields.h"
 
 namespace muster::config {
@@ -292,7 +293,7 @@ void show_role(const Key& key, const RunConfig& config, Rows& rows) {
 void add_words(const Key& key, const std::vector<Setting<std::string>>& words, Rows& rows) {
   if (words.empty()) return;
   std::vector<std::string> texts;
-  for (const auto& word : words) texts.push_back(word.value);
+  for (const auto& word : words) texts.push_back(without_credentials(word.value));
   rows.push_back({std::string(key.path), std::move(texts), words.front().origin});
 }
 
@@ -409,6 +410,9 @@ constexpr std::array kKeys{
     Key{"environment.python.user_managed", kTrueFalse,
         read_python<&PythonPackages::user_managed, parse_bool>, nullptr,
         show_python_if_given<&PythonPackages::user_managed>},
+    Key{"environment.python.system_site_packages", kTrueFalse,
+        read_python<&PythonPackages::system_site_packages, parse_bool>, nullptr,
+        show_python_if_given<&PythonPackages::system_site_packages>},
     Key{"environment.python.pip_packages", kPackages,
         read_python_words<&PythonPackages::pip_packages>, nullptr,
         show_python_words<&PythonPackages::pip_packages>},

@@ -61,6 +61,14 @@ Problems check_paths(const RunConfig& config, const std::string& current_directo
 std::string source_directory_path(const RunConfig& config, const std::string& current_directory);
 std::string entry_script_path(const RunConfig& config, const std::string& current_directory);
 
+// Where files of packages (pip_requirements_file, conda_file) are looked for, absolute: in
+// source_directory, beside the config, and above a config that lies in .azureml or aml_config.
+std::vector<std::string> packages_file_directories(const RunConfig& config,
+                                                   const std::string& current_directory);
+// The first of them that has it; where it would be in the first of all when none has.
+std::string packages_file_path(const RunConfig& config, const std::string& current_directory,
+                               const std::string& name);
+
 // Every setting with its value and origin, as a table and as JSON.
 std::string describe_text(const RunConfig& config);
 std::string describe_json(const RunConfig& config);

@@ -105,6 +105,8 @@ struct DataBinding {
 // The packages of the program.  Versions and options are pip's or conda's words, as written.
 struct PythonPackages {
   Setting<bool> user_managed{false, {}};  // the interpreter is used as it is
+  // The packages that the interpreter has are seen in the environment that is made from it.
+  Setting<bool> system_site_packages{true, {}};
   std::vector<Setting<std::string>> pip_packages = {};
   Setting<std::optional<std::string>> pip_requirements_file = {};
   std::vector<Setting<std::string>> pip_options = {};

@@ -10,6 +10,7 @@
 #include "base/cpu_set.h"
 #include "launcher/config/run_config.h"
 #include "launcher/plan/data_plan.h"
+#include "launcher/plan/python_plan.h"
 #include "launcher/plan/source_plan.h"
 #include "launcher/topology/node_inventory.h"
 
@@ -100,7 +101,10 @@ struct LaunchPlan {
   std::vector<std::string> dropped_from_ranks;   // caller's variables that ranks do not inherit
   std::vector<std::string> dropped_from_mpirun;  // caller's variables that mpirun does not inherit
 
-  DataPlan data;  // inputs and outputs
+  DataPlan data;                // inputs and outputs
+  PythonPlan python;            // the environment of its packages
+  std::string image;            // environment.image, as the config has it
+  std::string container_image;  // of the container that we are in, where it is known
 
   config::Limits limits;
   std::vector<Reason> reasons;

@@ -47,27 +47,6 @@ Result<> check_data(const DataPlan& data) {
   return {};
 }
 
-// What a config may say, and this version does not do yet: refused rather than ignored.
-Result<> check_available(const RunConfig& config) {
-  const auto lacks = [](const std::string& what, const Origin& origin) {
-    return refuse(ErrorCode::kConfig, what + " not available in this version of muster",
-                  "leave it out", origin);
-  };
-  const auto& python = config.python;
-  for (const auto* words : {&python.pip_packages, &python.conda_packages, &python.pip_options,
-                            &python.conda_channels}) {
-    if (!words->empty()) return lacks("installing packages is", words->front().origin);
-  }
-  for (const auto* file : {&python.pip_requirements_file, &python.conda_file}) {
-    if (file->value) return lacks("installing packages is", file->origin);
-  }
-  if (config.image.value) return lacks("comparing images is", config.image.origin);
-  if (config.resources.shm_size.value) {
-    return lacks("looking at the size of /dev/shm is", config.resources.shm_size.origin);
-  }
-  return {};
-}
-
 // This version places no GPUs: none is fine, one or more is refused rather than ignored.
 Result<> check_gpus(const RunConfig& config, const NodeInventory& node, int process_count) {
   const auto& wanted = config.resources.gpus_per_process;
@@ -168,7 +147,6 @@ void resolve_stop_budget(const PlanInputs& inputs, config::Limits& limits) {
 Result<LaunchPlan> make_plan(const RunConfig& as_written, const PlanInputs& inputs,
                              const StartValues& start) {
   MUSTER_TRY_ASSIGN(const ProcessCounts counts, count_processes(as_written, inputs));
-  MUSTER_TRY(check_available(as_written));
   LaunchPlan plan;
   MUSTER_TRY_ASSIGN(plan.data, plan_data(as_written, inputs.datastores, inputs.data));
   MUSTER_TRY(check_data(plan.data));
@@ -204,7 +182,14 @@ Result<LaunchPlan> make_plan(const RunConfig& as_written, const PlanInputs& inpu
   if (plan.backend == Backend::kMpi) MUSTER_TRY(plan_mpirun(config, inputs, plan));
   plan.warnings.insert(plan.warnings.end(), plan.data.warnings.begin(), plan.data.warnings.end());
   MUSTER_TRY(plan_environment(config, inputs, start, plan));
-  if (inputs.python) explain_python(*inputs.python, plan);
+  if (inputs.python_sources) {
+    MUSTER_TRY_ASSIGN(plan.python, plan_python(config, *inputs.python_sources));
+    use_python_environment(config, inputs.caller_environment, plan);
+  }
+  if (inputs.python && !plan.python.needed() && !take_python3(config, *inputs.python, plan)) {
+    explain_python(*inputs.python, plan);
+  }
+  check_container(config, inputs.container, plan);
   explain_limits(plan.limits, plan);
   plan.reasons.insert(plan.reasons.end(), inputs.command_line.begin(), inputs.command_line.end());
   if (!plan.in_place && !start.working_directory.empty()) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "launcher/plan/container_checks.h"
 #include "launcher/plan/launch_plan.h"
 #include "muster/result.h"
 
@@ -38,12 +39,14 @@ struct PlanInputs {
   bool one_node = false;          // the processes of all nodes go on this one
   bool is_first_process = false;  // PID 1: of a container, or of a PID namespace
   std::map<std::string, std::string> caller_environment;
-  std::string current_directory;      // absolute
-  std::optional<PythonFacts> python;  // nullopt: the run has none that is known
+  std::string current_directory;                // absolute
+  std::optional<PythonFacts> python;            // nullopt: the run has none that is known
+  std::optional<PythonSources> python_sources;  // nullopt: no packages are asked for
+  ContainerFacts container;
   std::optional<SourceFacts> source;  // of a source_directory that will be copied
-  std::vector<Reason> command_line;   // words of other launchers, and what they are here
-  config::Datastores datastores;      // where named data is
-  DataFacts data;                     // what this machine has for inputs and outputs
+  std::vector<Reason> command_line;  // words of other launchers, and what they are here
+  config::Datastores datastores;     // where named data is
+  DataFacts data;                    // what this machine has for inputs and outputs
 };
 
 // Values that only a start can know; `muster plan` passes the text "<set at start>".

@@ -138,6 +138,27 @@ Json source_json(const LaunchPlan& plan) {
           {"limit_bytes", plan.source->limit_bytes}};
 }
 
+// What it holds for pip may contain tokens: only what is shown goes into the file.
+Json python_json(const PythonPlan& python) {
+  if (!python.needed()) return nullptr;
+  const bool conda = python.kind == PythonPlan::Kind::kConda;
+  return {{"kind", conda ? "conda" : "venv"},
+          {"key", python.key},
+          {"prefix", python.prefix()},
+          {"made", python.made},
+          {"made_by", conda ? python.conda->executable : python.interpreter.executable},
+          {"system_site_packages", !conda && python.system_site_packages},
+          {"packages", python.shown_packages()},
+          {"channels", python.conda_channels},
+          {"origin", python.origin}};
+}
+
+Json image_json(const LaunchPlan& plan) {
+  if (plan.image.empty()) return nullptr;
+  return {{"asked_for", plan.image},
+          {"container", plan.container_image.empty() ? Json(nullptr) : Json(plan.container_image)}};
+}
+
 }  // namespace
 
 std::string plan_json(const LaunchPlan& plan) {
@@ -158,6 +179,8 @@ std::string plan_json(const LaunchPlan& plan) {
   json["mpirun"] = mpirun_json(plan);
   json["environment"] = environment_json(plan);
   json["data"] = data_json(plan);
+  json["python_environment"] = python_json(plan.python);
+  json["image"] = image_json(plan);
   json["limits"] = limits_json(plan.limits);
   json["reasons"] = reasons_json(plan);
   json["warnings"] = plan.warnings;

@@ -125,6 +125,22 @@ std::string mpirun_table(const MpirunCommand& mpirun) {
   return table.to_string("  ");
 }
 
+std::string python_text(const PythonPlan& python) {
+  if (!python.needed()) return "";
+  const bool conda = python.kind == PythonPlan::Kind::kConda;
+  std::string text = "\nPython environment\n  key       " + python.key +
+                     (python.made ? ", made already\n" : ", made at the start of the run\n");
+  text += "  in        " + python.prefix() + "\n";
+  text += "  from      " +
+          (conda ? python.conda->executable
+                 : python.interpreter.executable + " " + python.interpreter.version +
+                       (python.system_site_packages ? ", with the packages that it has"
+                                                    : ", without the packages that it has")) +
+          "\n";
+  text += "  packages  " + join(python.shown_packages(), ", ") + "\n";
+  return text;
+}
+
 }  // namespace
 
 std::string plan_text(const LaunchPlan& plan) {
@@ -134,6 +150,7 @@ std::string plan_text(const LaunchPlan& plan) {
     text += "\nwarnings\n";
     for (const std::string& warning : plan.warnings) text += "  " + warning + "\n";
   }
+  text += python_text(plan.python);
   text += "\nreasons\n" + reasons_table(plan);
   if (!plan.data.empty()) text += "\ndata\n" + data_table(plan.data);
   text += "\nenvironment\n" + environment_table(plan);

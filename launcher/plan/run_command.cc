@@ -105,6 +105,16 @@ void explain_source(const SourcePlan& source, std::vector<Reason>& reasons) {
   reasons.push_back({"source", source_size(facts), why});
 }
 
+bool take_python3(const config::RunConfig& config, const PythonFacts& python, LaunchPlan& plan) {
+  const bool lacks_python = python.word == "python" && python.executable.empty();
+  if (!lacks_python || python.python3.empty()) return false;
+  if (!std::holds_alternative<config::EntryScript>(config.run.value)) return false;
+  plan.argv.front() = "python3";
+  plan.reasons.push_back(
+      {"interpreter", python.python3, "there is no python on the ranks' PATH: python3 is taken"});
+  return true;
+}
+
 void explain_python(const PythonFacts& python, LaunchPlan& plan) {
   if (python.executable.empty()) {
     const std::string instead = python.python3.empty() ? "" : "; python3 is " + python.python3;

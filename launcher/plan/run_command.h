@@ -24,6 +24,10 @@ void choose_working_directory(const config::RunConfig& config, const std::string
 // Says what will be copied, and what bounds it.
 void explain_source(const SourcePlan& source, std::vector<Reason>& reasons);
 
+// Configs of Azure ML say `python` where Debian has python3 alone: an entry_script gets that. Tells
+// whether it was so.
+bool take_python3(const config::RunConfig& config, const PythonFacts& python, LaunchPlan& plan);
+
 // Says which Python the ranks run and where it comes from; warns when another environment is
 // active.
 void explain_python(const PythonFacts& python, LaunchPlan& plan);

@@ -168,6 +168,9 @@ Json plan_json(const PlanSummary& plan) {
                       {"version", plan.mpirun_version},
                       {"argv", plan.mpirun_argv}};
   }
+  json["python_environment"] = text_or_null(plan.python_environment);
+  json["image"] = text_or_null(plan.image);
+  json["container_image"] = text_or_null(plan.container_image);
   json["nodes"] = Json::array();
   for (const plan::NodePlan& node : plan.nodes) {
     json["nodes"].push_back({{"node_rank", node.node_rank}, {"hostname", node.hostname}});
@@ -232,6 +235,9 @@ PlanSummary summarize(const plan::LaunchPlan& plan) {
     summary.mpirun_executable = plan.mpirun->executable;
     summary.mpirun_version = plan.mpirun->version;
   }
+  if (plan.python.needed()) summary.python_environment = plan.python.prefix();
+  summary.image = plan.image;
+  summary.container_image = plan.container_image;
   summary.warnings = plan.warnings;
   return summary;
 }

@@ -25,6 +25,9 @@ struct PlanSummary {
   std::vector<std::string> mpirun_argv;  // empty without mpirun
   std::string mpirun_executable;
   std::string mpirun_version;
+  std::string python_environment;  // its directory in the cache; "" without packages
+  std::string image;               // that the config asks for
+  std::string container_image;     // of the container that the run is in, where it is known
   std::vector<std::string> warnings;
 };
 

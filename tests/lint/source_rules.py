@@ -28,6 +28,7 @@ FLOORS = {
     "collectives": 3,
     "launcher/plan": 4,
     "launcher/exec": 5,
+    "launcher/python_env": 5,
     "launcher/report": 5,
     "collector/http": 5,
     "launcher/cli": 6,

@@ -79,6 +79,19 @@ TEST(ChooseArgv, ExpandsNothingOfACommandOrAProgramAndSaysNothingWithoutADollar)
   }
 }
 
+TEST(RankArgv, TakesPython3ForAScriptWhereThereIsNoPython) {
+  config::RunConfig config = config_that_runs(config::EntryScript{"train.py"});
+  config.python_interpreter.value = "python";
+  LaunchPlan plan;
+  plan.argv = rank_argv(config);
+  EXPECT_TRUE(take_python3(config, {"python", "", "/usr/bin/python3", "", "", ""}, plan));
+  EXPECT_THAT(plan.argv, ElementsAre("python3", "train.py"));
+  EXPECT_FALSE(take_python3(config, {"python", "/bin/python", "", "", "", ""}, plan));
+  EXPECT_FALSE(take_python3(config, {"python", "", "", "", "", ""}, plan));
+  config = config_that_runs(config::Program{{"python", "train.py"}});
+  EXPECT_FALSE(take_python3(config, {"python", "", "/usr/bin/python3", "", "", ""}, plan));
+}
+
 TEST(WorkingDirectory, IsTheConfigsWithoutASourceDirectory) {
   const LaunchPlan plan = directory_plan(script_config(1, config::Backend::kNone));
   EXPECT_TRUE(plan.in_place);
