@@ -115,6 +115,17 @@ constexpr CommandRow kCommands[] = {
                 "Ctrl-C detaches: the run goes on, and the exit code is 130. Of a run that has "
                 "ended, the report is shown. 70 when the launcher is gone.",
      .examples = "muster attach latest --console all"},
+    {.name = "cache",
+     .summary = "show the downloaded inputs that are kept, and make room",
+     .function = cache_command,
+     .words = Words::kOwn,
+     .usage = "[list] [--json]\n"
+              "prune --max-size SIZE",
+     .details = "prune removes half-made downloads, and then those not used for longest, until no "
+                "more than SIZE is left. What a run uses stays. Nothing is ever removed without "
+                "this command.",
+     .examples = "muster cache\n"
+                 "muster cache prune --max-size 50g"},
     {.name = "completion",
      .summary = "print the script that completes muster's words in a shell",
      .function = completion_command,
@@ -131,6 +142,11 @@ constexpr CommandRow kCommands[] = {
      .function = complete_command,
      .words = Words::kOwn,
      .usage = "-- WORDS",
+     .hidden = true},
+    {.name = "transfer",
+     .summary = "one download or upload of a run: for muster run",
+     .function = transfer_command,
+     .usage = "--spec FILE",
      .hidden = true},
     {.name = "help",
      .summary = "print the help of a command",

@@ -49,6 +49,8 @@ CommandResult runs_command(const CommandLine& line);
 CommandResult status_command(const CommandLine& line);
 CommandResult cancel_command(const CommandLine& line);
 CommandResult attach_command(const CommandLine& line);
+CommandResult cache_command(const CommandLine& line);
+CommandResult transfer_command(const CommandLine& line);
 CommandResult help_command(const CommandLine& line);
 CommandResult completion_command(const CommandLine& line);
 CommandResult complete_command(const CommandLine& line);

@@ -307,8 +307,23 @@ constexpr OptionRow kOptions[] = {
      .heading = "run",
      .help = "return when the launcher has been asked"},
 
+    // Of `muster cache` and `muster transfer`.
+    {.name = "max-size",
+     .argument = "SIZE",
+     .commands = "cache",
+     .heading = "which downloads",
+     .help = "how much may stay: 500m, 50g, 2t",
+     .has_variable = false},
+    {.name = "spec",
+     .argument = "FILE",
+     .commands = "transfer",
+     .heading = "run",
+     .help = "what to do",
+     .has_variable = false,
+     .hidden = true},
+
     {.name = "json",
-     .commands = "plan validate topo runs status",
+     .commands = "plan validate topo runs status cache",
      .heading = "output",
      .help = "print JSON"},
 

@@ -27,6 +27,7 @@ FLOORS = {
     "collector/query": 3,
     "collectives": 3,
     "launcher/plan": 4,
+    "launcher/data": 5,
     "launcher/exec": 5,
     "launcher/python_env": 5,
     "launcher/report": 5,
