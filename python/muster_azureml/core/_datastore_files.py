@@ -106,5 +106,13 @@ class RcloneFiles:
             for line in text.splitlines():
                 name, equals, value = line.strip().partition("=")
                 if equals and not name.startswith("#"):
-                    variables[name] = value
+                    words = name.split()  # "export NAME", as shells have it
+                    variables[words[-1]] = _without_quotes(value.strip())
         return variables
+
+
+def _without_quotes(value: str) -> str:
+    for quote in "\"'":
+        if len(value) > 1 and value[0] == value[-1] == quote:
+            return value[1:-1]
+    return value
