@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from muster_azureml.exceptions import UserErrorException
 
@@ -68,13 +68,15 @@ class Muster:
     def start(self, words: List[str], changes: Dict[str, str]) -> Answer:
         """`muster run --detach`: back when the ranks run, or when they will not.
 
-        What it says meanwhile (downloads, packages) is passed on line by line.
+        What it says meanwhile (downloads, packages) is passed on line by line, but for an error,
+        which is the caller's to raise, and for how to go on in a shell.
         """
         process = subprocess.Popen([self.program, "run", "--detach", *words],
                                    env=self.environment(changes), stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         said: List[str] = []
-        teller = threading.Thread(target=_pass_on, args=(process.stderr, sys.stderr, said))
+        teller = threading.Thread(target=_pass_on, args=(process.stderr, sys.stderr, said,
+                                                            _is_for_python))
         teller.start()
         stdout = process.stdout.read().decode("utf-8", "replace")
         code = process.wait()
@@ -126,9 +128,17 @@ class Muster:
             process.stdout.close()
 
 
-def _pass_on(source, target, kept: List[str]) -> None:
+def _is_for_python(lines: List[str]) -> bool:
+    """Whether the last of the lines so far says something that an exception will not, or a shell."""
+    last = lines[-1]
+    return not (any(line.startswith("muster: error:") for line in lines)
+                or last.startswith("  muster ") or "goes on in the background" in last)
+
+
+def _pass_on(source, target, kept: List[str],
+             wanted: Callable[[List[str]], bool] = lambda lines: True) -> None:
     for line in iter(source.readline, b""):
-        text = line.decode("utf-8", "replace")
-        kept.append(text)
-        target.write(text)
-        target.flush()
+        kept.append(line.decode("utf-8", "replace"))
+        if wanted(kept):
+            target.write(kept[-1])
+            target.flush()

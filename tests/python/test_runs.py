@@ -94,7 +94,7 @@ class Successes(RunTest):
     def test_from_submit_to_the_downloaded_model(self):
         run, said = self.train(tags={"who": "me"})
         self.assertRegex(run.id, r"^digits_\d+_[0-9a-f]{8}$")
-        self.assertIn("2 ranks on", said)
+        self.assertRegex(said, r"^muster: 2 ranks on .*\n$")
         details, shown = self.wait(run, show_output=True)
         self.assertIn("experiment digits rank 0\n", shown)
         self.assertIn("a word on stderr\n", shown)
@@ -188,8 +188,10 @@ class Failures(RunTest):
         self.assertIn("exited with 3", details["error"]["error"]["message"])
 
     def test_what_muster_refuses_is_raised_by_submit(self):
-        with self.assertRaises(UserErrorException) as caught:
-            self.submit({"entry_script": "none.py"})
+        with self.assertRaises(UserErrorException) as caught, \
+                contextlib.redirect_stderr(io.StringIO()) as said:
+            self.experiment.submit(Config(self.source, {"entry_script": "none.py"}))
+        self.assertEqual(said.getvalue(), "", "told twice")
         self.assertIn("exit code 65", str(caught.exception))
         self.assertIn("none.py", str(caught.exception))
         self.assertEqual(self.run_directories(), [])
