@@ -28,6 +28,12 @@ std::string find_contradiction(const protocol::RankSpec& spec,
     return std::string(identity.name) + " is " + (value.empty() ? "not set" : value) +
            ", the plan says " + std::to_string(identity.planned);
   }
+  // Scripts divide by either of them to find their node.
+  const std::string of_mpirun = value_of(environment, "OMPI_COMM_WORLD_LOCAL_SIZE");
+  const std::string planned = value_of(environment, "LOCAL_WORLD_SIZE");
+  if (!of_mpirun.empty() && !planned.empty() && of_mpirun != planned) {
+    return "OMPI_COMM_WORLD_LOCAL_SIZE is " + of_mpirun + ", the plan says " + planned;
+  }
   return "";
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "launcher/plan/tensorflow_roles.h"
 
 namespace muster::cli {
 namespace {
@@ -63,12 +64,22 @@ Result<exec::PortLease> lease_master_port(const config::RunConfig& config, int w
 void RunPorts::tell(plan::StartValues& start) const {
   start.master_port = std::to_string(master.port());
   start.service_port = std::to_string(service.port());
+  start.rank_ports.clear();
+  for (const exec::PortLease& lease : of_ranks) {
+    start.rank_ports.push_back(std::to_string(lease.port()));
+  }
 }
 
 Result<RunPorts> lease_ports(const config::RunConfig& config, const plan::LaunchPlan& plan) {
   RunPorts ports;
   MUSTER_TRY_ASSIGN(ports.master, lease_master_port(config, plan.world_size));
-  MUSTER_TRY_ASSIGN(ports.service, exec::PortLease::take_any(exec::read_port_rules()));
+  const exec::PortRules rules = exec::read_port_rules();
+  MUSTER_TRY_ASSIGN(ports.service, exec::PortLease::take_any(rules));
+  const int count = plan::has_roles(plan) ? plan.world_size : 0;
+  for (int rank = 0; rank < count; ++rank) {
+    MUSTER_TRY_ASSIGN(exec::PortLease lease, exec::PortLease::take_any(rules));
+    ports.of_ranks.push_back(std::move(lease));
+  }
   return ports;
 }
 

@@ -1,6 +1,8 @@
 // The ports that ranks are told: all of them are this run's alone until its launcher ends.
 #pragma once
 
+#include <vector>
+
 #include "launcher/config/run_config.h"
 #include "launcher/exec/port_lease.h"
 #include "launcher/plan/launch_plan.h"
@@ -12,6 +14,7 @@ namespace muster::cli {
 struct RunPorts {
   exec::PortLease master;   // port 0: the config's, unchecked: no rank of this run binds it here
   exec::PortLease service;  // AZ_BATCH_MASTER_NODE's
+  std::vector<exec::PortLease> of_ranks;  // with tensorflow roles
 
   void tell(plan::StartValues& start) const;
 };

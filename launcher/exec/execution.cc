@@ -31,6 +31,7 @@
 #include "launcher/exec/rank_streams.h"
 #include "launcher/exec/supervision.h"
 #include "launcher/plan/driver_banner.h"
+#include "launcher/plan/tensorflow_roles.h"
 
 namespace muster::exec {
 namespace {
@@ -55,7 +56,8 @@ class Execution : public AgentHandler {
       : request_(request),
         observer_(observer),
         supervision_(request.plan.world_size, request.plan.limits, Clock::now(),
-                     request.plan.mpirun ? kMpirunPatienceAfterSuccess : kAgentsPatience) {
+                     request.plan.mpirun ? kMpirunPatienceAfterSuccess : kAgentsPatience,
+                     plan::servers(request.plan)) {
     callbacks_.grown = [this] { observer_.streams_grown(); };
     callbacks_.ended = [this] { check_drained(); };
     callbacks_.write_failed = [this](const Error& error) { run_directory_failed(error); };
@@ -129,6 +131,7 @@ class Execution : public AgentHandler {
   std::set<pid_t> arrived_agents_;  // at the last start check
   int start_checks_without_news_ = 0;
   bool starter_gone_ = false;
+  bool servers_told_ = false;
   bool left_ = false;
   bool drained_ = false;
 };
@@ -483,6 +486,10 @@ void Execution::feed(Event event, const std::string& why) {
                        supervision_.stopped_from_outside());
   }
   apply(actions);
+  if (supervision_.ending_servers() && !servers_told_) {
+    servers_told_ = true;
+    observer_.notice("every worker has ended: the parameter servers are ended");
+  }
 }
 
 void Execution::apply(const Actions& actions) {

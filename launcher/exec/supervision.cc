@@ -63,11 +63,13 @@ FirstFailure first_failure_of(const RankOutcome& outcome) {
 }  // namespace
 
 Supervision::Supervision(int world_size, const config::Limits& limits, SteadyTime now,
-                         std::chrono::milliseconds patience_after_success)
+                         std::chrono::milliseconds patience_after_success,
+                         const std::vector<int>& servers)
     : limits_(limits),
       patience_after_success_(patience_after_success),
       ranks_(static_cast<std::size_t>(world_size)) {
   for (int rank = 0; rank < world_size; ++rank) at(rank).outcome.rank = rank;
+  for (const int rank : servers) at(rank).is_server = true;
   start_deadline_ = now + limits_.join_timeout.value;
   if (const auto limit = limits_.max_run_duration.value) run_deadline_ = now + *limit;
 }
@@ -84,6 +86,8 @@ Actions Supervision::rank_started(const RankOutcome& start, SteadyTime) {
   // A start that overtook the stop is stopped like the others.
   if (killed_) return {KillRanks{{start.rank}}};
   if (stopping_) return {SignalRanks{{start.rank}, SIGTERM}};
+  if (rank.is_server && servers_killed_) return {KillRanks{{start.rank}}};
+  if (rank.is_server && servers_asked_at_) return {SignalRanks{{start.rank}, SIGTERM}};
   return {};
 }
 
@@ -93,7 +97,10 @@ Actions Supervision::rank_ended(const RankOutcome& end, bool by_agent, SteadyTim
   rank.state = RankState::kEnded;
   rank.outcome = end;
   // Ended after we asked it to: not its own failure, whatever the code.
-  const bool after_stop = stop_began_at_ && end.ended_at && *end.ended_at >= *stop_began_at_;
+  const auto after = [&](const std::optional<plan::WallTime>& asked) {
+    return asked && end.ended_at && *end.ended_at >= *asked;
+  };
+  const bool after_stop = after(stop_began_at_) || (rank.is_server && after(servers_asked_at_));
   if (end.end == RankEnd::kExited && (by_agent || after_stop)) rank.outcome.end = RankEnd::kStopped;
   // A run that was cancelled while it started did not fail because the rest could not start.
   if (end.end == RankEnd::kExecFailed && after_stop && stop_signal_) {
@@ -241,6 +248,7 @@ Actions Supervision::tick(SteadyTime now) {
     begin_stop(limits_.stop_grace_period.value, now, actions);
   }
   if (due(kill_deadline_)) kill_now(now, actions);
+  if (due(server_deadline_)) kill_servers(now, actions);
   if (due(give_up_deadline_)) {
     for (const int rank :
          ranks_in({RankState::kAssigned, RankState::kRunning, RankState::kEnded})) {
@@ -273,8 +281,9 @@ Actions Supervision::tick(SteadyTime now) {
 
 std::optional<SteadyTime> Supervision::next_deadline() const {
   std::optional<SteadyTime> next;
-  for (const auto& deadline : {start_deadline_, run_deadline_, mpirun_deadline_, kill_deadline_,
-                               give_up_deadline_, drain_deadline_, starter_deadline_}) {
+  for (const auto& deadline :
+       {start_deadline_, run_deadline_, mpirun_deadline_, kill_deadline_, server_deadline_,
+        give_up_deadline_, drain_deadline_, starter_deadline_}) {
     if (deadline && (!next || *deadline < *next)) next = deadline;
   }
   return next;
@@ -296,6 +305,38 @@ std::string Supervision::why_stopping() const {
   return muster_failure_ ? muster_failure_->failure.description : "";
 }
 
+// Once: when nobody is left whom they could serve.
+void Supervision::end_servers_alone(SteadyTime now, Actions& actions) {
+  if (stopping_ || servers_asked_at_) return;
+  const auto is_server = [](const Rank& rank) { return rank.is_server; };
+  const bool some = std::any_of(ranks_.begin(), ranks_.end(), is_server);
+  if (!some || std::all_of(ranks_.begin(), ranks_.end(), is_server)) return;
+  for (const int rank :
+       ranks_in({RankState::kWaiting, RankState::kAssigned, RankState::kRunning})) {
+    if (!at(rank).is_server) return;
+  }
+  const std::vector<int> running = ranks_in({RankState::kRunning});
+  servers_asked_at_ = std::chrono::system_clock::now();
+  const config::Milliseconds grace = limits_.stop_grace_period.value;
+  if (grace <= 0ms) {
+    kill_servers(now, actions);
+    return;
+  }
+  if (!running.empty()) actions.emplace_back(SignalRanks{running, SIGTERM});
+  server_deadline_ = now + grace;
+}
+
+void Supervision::kill_servers(SteadyTime now, Actions& actions) {
+  if (servers_killed_ || killed_) return;
+  servers_killed_ = true;
+  std::vector<int> alive;
+  for (const int rank : ranks_in({RankState::kAssigned, RankState::kRunning, RankState::kEnded})) {
+    if (at(rank).is_server) alive.push_back(rank);
+  }
+  if (!alive.empty()) actions.emplace_back(KillRanks{alive});
+  give_up_deadline_ = deadline(now, kGiveUp);
+}
+
 void Supervision::begin_stop(config::Milliseconds grace, SteadyTime now, Actions& actions) {
   stopping_ = true;
   grace_ = grace;
@@ -303,6 +344,7 @@ void Supervision::begin_stop(config::Milliseconds grace, SteadyTime now, Actions
   start_deadline_.reset();
   run_deadline_.reset();
   mpirun_deadline_.reset();
+  server_deadline_.reset();
   forget_waiting_ranks();
   if (grace <= 0ms) {
     kill_now(now, actions);
@@ -342,7 +384,7 @@ SteadyTime Supervision::deadline(SteadyTime now, config::Milliseconds patience) 
 
 void Supervision::stood_still(std::chrono::steady_clock::duration duration) {
   for (auto* set : {&start_deadline_, &run_deadline_, &mpirun_deadline_, &kill_deadline_,
-                    &give_up_deadline_, &drain_deadline_, &starter_deadline_}) {
+                    &server_deadline_, &give_up_deadline_, &drain_deadline_, &starter_deadline_}) {
     if (*set) **set += duration;
   }
   if (stages_) stages_->shift(duration);
@@ -355,9 +397,11 @@ void Supervision::forget_waiting_ranks() {
 
 void Supervision::proceed(SteadyTime now, Actions& actions) {
   if (finished_) return;
+  if (!left_) end_servers_alone(now, actions);
   if (!left_ && all_in({RankState::kQuiet, RankState::kGone})) {
     left_ = true;
     kill_deadline_.reset();
+    server_deadline_.reset();
     give_up_deadline_.reset();
     run_deadline_.reset();
     mpirun_deadline_.reset();

@@ -5,6 +5,9 @@
 //   done
 //       └───────── a failure, a stop request, a limit ─► stopping ─┘
 //
+// Ranks may be servers of the others (parameter servers), which never end by themselves: they are
+// asked to when all others have ended, and that is no failure.
+//
 // Stopping sends SIGTERM to every training process group, and SIGKILL to what is left when the
 // grace is over.  Agents leave together, after every rank is quiet, because mpirun would take the
 // first to leave for a failure.
@@ -44,7 +47,8 @@ class Supervision {
  public:
   // patience_after_success: how long a starter whose ranks all ended with 0 may take to end itself.
   Supervision(int world_size, const config::Limits& limits, SteadyTime now,
-              std::chrono::milliseconds patience_after_success = std::chrono::milliseconds(200));
+              std::chrono::milliseconds patience_after_success = std::chrono::milliseconds(200),
+              const std::vector<int>& servers = {});
 
   // Its agent has the spec: a stop from now on waits for it to start, or to fail to.
   void rank_assigned(int rank);
@@ -78,6 +82,8 @@ class Supervision {
   bool accepts_ranks() const { return !stopping_; }
   bool stopping() const { return stopping_; }
   bool starting() const { return started_count_ < world_size() && !stopping_; }
+  // Every other rank has ended, so the servers are ended.
+  bool ending_servers() const { return servers_asked_at_.has_value(); }
   int running_count() const;
   const plan::RankOutcome& rank(int rank) const { return ranks_[index(rank)].outcome; }
   void note_mpi_library(int rank, std::string name);
@@ -99,6 +105,7 @@ class Supervision {
   struct Rank {
     RankState state = RankState::kWaiting;
     plan::RankOutcome outcome;
+    bool is_server = false;
   };
 
   // A failure that is not a rank's own end.
@@ -111,6 +118,8 @@ class Supervision {
   int world_size() const { return static_cast<int>(ranks_.size()); }
   Rank& at(int rank) { return ranks_[index(rank)]; }
 
+  void end_servers_alone(SteadyTime now, Actions& actions);
+  void kill_servers(SteadyTime now, Actions& actions);
   void begin_stop(config::Milliseconds grace, SteadyTime now, Actions& actions);
   void kill_now(SteadyTime now, Actions& actions);
   void open_budget(SteadyTime now);
@@ -135,6 +144,8 @@ class Supervision {
   bool drained_ = false;
   bool cut_ = false;
   bool finished_ = false;
+  std::optional<plan::WallTime> servers_asked_at_;
+  bool servers_killed_ = false;
   std::optional<plan::WallTime> stop_began_at_;
   std::optional<int> stop_signal_;
   std::string stopped_by_;  // a signal's name, or who asked
@@ -145,6 +156,7 @@ class Supervision {
   std::optional<SteadyTime> run_deadline_;      // max_run_duration
   std::optional<SteadyTime> mpirun_deadline_;   // mpirun signalled the agents: is there a reason?
   std::optional<SteadyTime> kill_deadline_;     // the grace is over
+  std::optional<SteadyTime> server_deadline_;   // the servers' grace is over
   std::optional<SteadyTime> give_up_deadline_;  // SIGKILL had no effect
   std::optional<SteadyTime> drain_deadline_;
   std::optional<SteadyTime> starter_deadline_;

@@ -74,7 +74,8 @@ void add_batch_names(const FamilyFacts& facts, const RankPlacement& rank, Variab
   add(variables, "AZ_BATCH_NODE_ID", facts.node_of(rank).hostname);
   add(variables, "AZ_BATCH_IS_CURRENT_NODE_MASTER", is_master);
   add(variables, "AZ_BATCHAI_IS_CURRENT_NODE_MASTER", is_master);
-  add(variables, "AZ_BATCHAI_TASK_INDEX", std::to_string(rank.rank));
+  const bool alike = rank.role == RankRole::kAlike;
+  add(variables, "AZ_BATCHAI_TASK_INDEX", std::to_string(alike ? rank.rank : rank.role_index));
   add(variables, "AZ_BATCHAI_NUM_GPUS", std::to_string(facts.node_of(rank).gpus.size()));
 }
 

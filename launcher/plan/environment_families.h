@@ -43,6 +43,12 @@ void add_batch_names(const FamilyFacts& facts, Variables& variables);
 void add_batch_names(const FamilyFacts& facts, const RankPlacement& rank, Variables& variables);
 void fill_batch_names(const StartValues& start, LaunchPlan& plan);
 
+// TF_CONFIG and Batch AI's names of the same, with tensorflow roles
+void add_tensorflow_names(const FamilyFacts& facts, Variables& variables);
+void add_tensorflow_names(const FamilyFacts& facts, const RankPlacement& rank,
+                          Variables& variables);
+void fill_tensorflow_names(const StartValues& start, LaunchPlan& plan);
+
 // AZUREML_DATAREFERENCE_*, AZURE_ML_INPUT_* and the like
 void add_data_names(const FamilyFacts& facts, Variables& variables);
 void fill_data_names(const StartValues& start, LaunchPlan& plan);

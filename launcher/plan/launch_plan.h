@@ -28,6 +28,9 @@ struct NodePlan {
   std::string hostname;
 };
 
+// What a rank is among the others; TensorFlow's are the only ones that differ.
+enum class RankRole { kAlike, kWorker, kParameterServer };
+
 struct RankPlacement {
   int rank = 0;
   int local_rank = 0;
@@ -39,6 +42,8 @@ struct RankPlacement {
       memory_nodes;  // NUMA OS indexes of the preferred policy; empty: leave the default
   std::vector<topology::Gpu> gpus;
   std::vector<std::string> nics;
+  RankRole role = RankRole::kAlike;
+  int role_index = 0;  // among those of its role
 };
 
 struct EnvironmentVariable {

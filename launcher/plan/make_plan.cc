@@ -14,6 +14,7 @@
 #include "launcher/plan/rank_environment.h"
 #include "launcher/plan/references.h"
 #include "launcher/plan/run_command.h"
+#include "launcher/plan/tensorflow_roles.h"
 
 namespace muster::plan {
 namespace {
@@ -90,7 +91,7 @@ Result<> place_ranks(const RunConfig& config, const NodeInventory& node,
   plan.oversubscribed = placement.oversubscribed;
   plan.reasons.insert(plan.reasons.end(), placement.reasons.begin(), placement.reasons.end());
   plan.warnings.insert(plan.warnings.end(), placement.warnings.begin(), placement.warnings.end());
-  return {};
+  return assign_roles(config, plan);
 }
 
 Result<> plan_mpirun(const RunConfig& config, const PlanInputs& inputs, LaunchPlan& plan) {

@@ -56,6 +56,7 @@ struct StartValues {
   std::string working_directory = {};             // of the copy; "" when in place or not yet known
   std::string data_directory = "<set at start>";  // of inputs and outputs
   std::string run_directory = "<run directory>";  // absolute
+  std::vector<std::string> rank_ports = {};       // with roles, one for each rank (TF_CONFIG)
   std::string service_port = "<set at start>";    // AZ_BATCH_MASTER_NODE's
   std::string node_directory = "<set at start>";  // of what ranks leave there: batch_directories.h
   std::string streams_directory = "<set at start>";  // what ranks write is stored below it

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "launcher/plan/tensorflow_roles.h"
+
 namespace muster::plan {
 namespace {
 
@@ -20,15 +22,20 @@ Json rank_json(const RankPlacement& rank) {
   for (const topology::Gpu& gpu : rank.gpus) {
     gpus.push_back({{"index", gpu.visible_ordinal}, {"bus_id", gpu.bus_id}, {"uuid", gpu.uuid}});
   }
-  return {{"rank", rank.rank},
-          {"local_rank", rank.local_rank},
-          {"node_rank", rank.node_rank},
-          {"bound", rank.bound},
-          {"core_count", rank.core_count},
-          {"cpuset", rank.cpuset.to_string()},
-          {"memory_nodes", CpuSet::from_vector(rank.memory_nodes).to_string()},
-          {"gpus", gpus},
-          {"nics", rank.nics}};
+  Json json = {{"rank", rank.rank},
+               {"local_rank", rank.local_rank},
+               {"node_rank", rank.node_rank},
+               {"bound", rank.bound},
+               {"core_count", rank.core_count},
+               {"cpuset", rank.cpuset.to_string()},
+               {"memory_nodes", CpuSet::from_vector(rank.memory_nodes).to_string()},
+               {"gpus", gpus},
+               {"nics", rank.nics}};
+  if (rank.role != RankRole::kAlike) {
+    json["role"] = to_string(rank.role);
+    json["role_index"] = rank.role_index;
+  }
+  return json;
 }
 
 Json ranks_json(const LaunchPlan& plan) {

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "base/text_table.h"
+#include "launcher/plan/tensorflow_roles.h"
 
 namespace muster::plan {
 namespace {
@@ -30,18 +31,27 @@ std::string numa_list(const RankPlacement& rank) {
 }
 
 std::string rank_table(const LaunchPlan& plan) {
-  TextTable table({{"rank", Align::kRight},
-                   {"node"},
-                   {"local", Align::kRight},
-                   {"cores", Align::kRight},
-                   {"CPUs"},
-                   {"NUMA"},
-                   {"memory"}});
+  std::vector<TextTable::Column> columns = {{"rank", Align::kRight},
+                                            {"node"},
+                                            {"local", Align::kRight},
+                                            {"cores", Align::kRight},
+                                            {"CPUs"},
+                                            {"NUMA"},
+                                            {"memory"}};
+  if (has_roles(plan)) columns.push_back({"role"});
+  TextTable table(columns);
   for (const RankPlacement& rank : plan.ranks) {
     const NodePlan& node = plan.nodes[static_cast<std::size_t>(rank.node_rank)];
-    table.add_row({std::to_string(rank.rank), node.hostname, std::to_string(rank.local_rank),
-                   rank.bound ? std::to_string(rank.core_count) : "shared", rank.cpuset.to_string(),
-                   numa_list(rank), rank.memory_nodes.empty() ? "default" : "preferred"});
+    std::vector<std::string> row = {std::to_string(rank.rank),
+                                    node.hostname,
+                                    std::to_string(rank.local_rank),
+                                    rank.bound ? std::to_string(rank.core_count) : "shared",
+                                    rank.cpuset.to_string(),
+                                    numa_list(rank),
+                                    rank.memory_nodes.empty() ? "default" : "preferred"};
+    if (has_roles(plan))
+      row.push_back(to_string(rank.role) + " " + std::to_string(rank.role_index));
+    table.add_row(row);
   }
   return table.to_string("  ");
 }

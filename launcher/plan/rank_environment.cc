@@ -18,13 +18,17 @@
 namespace muster::plan {
 namespace {
 
-Result<> refuse_identity(const config::RunConfig& config) {
+// TensorFlow's says who a process is, too; but one process alone may be told so by its config.
+Result<> refuse_identity(const config::RunConfig& config, int world_size) {
   for (const auto& [name, setting] : config.environment_variables) {
-    if (!is_identity(name)) continue;
+    if (!is_identity(name) && (name != "TF_CONFIG" || world_size == 1)) continue;
     return Failure(Error{ErrorCode::kConfig,
                          "cannot set " + name + " to \"" + setting.value +
                              "\" for every rank: it tells each rank who it is",
-                         "remove it; Muster sets it for each rank", setting.origin.location});
+                         name == "TF_CONFIG" ? "remove it, and set tensorflow.worker_count and "
+                                               "tensorflow.parameter_server_count instead"
+                                             : "remove it; Muster sets it for each rank",
+                         setting.origin.location});
   }
   return {};
 }
@@ -35,6 +39,7 @@ Variables common_variables(const FamilyFacts& facts) {
   add_torch_names(facts, variables);
   add_azureml_names(facts, variables);
   add_batch_names(facts, variables);
+  add_tensorflow_names(facts, variables);
   add_data_names(facts, variables);
   facts.defaults.add_to(variables, "PYTHONUNBUFFERED", "1");
   return variables;
@@ -46,6 +51,7 @@ Variables variables_of_rank(const FamilyFacts& facts, const RankPlacement& rank)
   add_emulated_mpi_names(facts, rank, variables);
   add_azureml_names(facts, rank, variables);
   add_batch_names(facts, rank, variables);
+  add_tensorflow_names(facts, rank, variables);
   add_thread_count(facts, rank, variables);
   return variables;
 }
@@ -65,6 +71,7 @@ void fill_start_values(const StartValues& start, LaunchPlan& plan) {
   fill_torch_names(start, plan);  // first: others repeat its address and port
   fill_azureml_names(start, plan);
   fill_batch_names(start, plan);
+  fill_tensorflow_names(start, plan);
   fill_data_names(start, plan);
 }
 
@@ -100,7 +107,7 @@ std::vector<std::string> dropped(const PlanInputs& inputs, Inherits inherits) {
 
 Result<> plan_environment(const config::RunConfig& config, const PlanInputs& inputs,
                           const StartValues& start, LaunchPlan& plan) {
-  MUSTER_TRY(refuse_identity(config));
+  MUSTER_TRY(refuse_identity(config, plan.world_size));
   const Defaults defaults(config, inputs);
   const FamilyFacts facts{config, inputs, plan, defaults};
   plan.common_environment = common_variables(facts);

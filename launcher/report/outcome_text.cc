@@ -8,6 +8,7 @@
 #include "base/process_limits.h"
 #include "base/text.h"
 #include "collector/store/run_directory.h"
+#include "launcher/plan/tensorflow_roles.h"
 #include "launcher/report/console_text.h"
 #include "launcher/report/last_lines.h"
 #include "launcher/report/outcome_groups.h"
@@ -47,6 +48,7 @@ class Report {
   std::string hint_of_evidence() const;
   void last_words(int rank);
   void mpirun_words();
+  void servers();
   void gaps();
   void warnings();
   void outputs();
@@ -69,6 +71,7 @@ std::string Report::run_took() const {
 std::string Report::success() {
   text_ = "muster: run " + context_.run_id + " succeeded: " + counted(plan_.world_size, "rank") +
           " in " + run_took() + "\n";
+  servers();
   gaps();
   warnings();
   outputs();
@@ -93,6 +96,20 @@ std::string Report::failure() {
   line("exit code " + std::to_string(outcome_.exit_code) +
        (training ? ", origin: training" : ", origin: muster"));
   return std::move(text_);
+}
+
+// They never end by themselves, so that their end is nobody's failure.
+void Report::servers() {
+  std::vector<int> ended;
+  for (const int rank : plan::servers(plan_)) {
+    if (outcome_of(rank) != nullptr && outcome_of(rank)->end == plan::RankEnd::kStopped) {
+      ended.push_back(rank);
+    }
+  }
+  if (ended.empty()) return;
+  const bool one = ended.size() == 1;
+  line(rank_list(ended) + (one ? ", a parameter server, was" : ", parameter servers, were") +
+       " ended once every worker had ended");
 }
 
 // "rank 3 failed: exited with 7"; without a description no colon either.

@@ -50,6 +50,14 @@ TEST(FindContradictionTest, EveryNameIsCompared) {
   }
 }
 
+TEST(FindContradictionTest, TheRanksOfTheNodeAreCounted) {
+  const Environment counted =
+      united(united(kTorch, kMpi), {"LOCAL_WORLD_SIZE=4", "OMPI_COMM_WORLD_LOCAL_SIZE=4"});
+  EXPECT_EQ(find_contradiction(rank_5_of_8(true), counted), "");
+  EXPECT_EQ(find_contradiction(rank_5_of_8(true), with(counted, "LOCAL_WORLD_SIZE", "8")),
+            "OMPI_COMM_WORLD_LOCAL_SIZE is 4, the plan says 8");
+}
+
 TEST(FindContradictionTest, UnderMpirunItsIdentityIsNeeded) {
   EXPECT_EQ(find_contradiction(rank_5_of_8(true), kTorch),
             "OMPI_COMM_WORLD_RANK is not set, the plan says 5");

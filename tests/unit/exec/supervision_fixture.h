@@ -47,7 +47,9 @@ class SupervisionTest : public ::testing::Test {
 
   // ---- setting the scene ----
 
-  void world(int size) { run_.emplace(size, limits_, begin_, patience_); }
+  void world(int size, const std::vector<int>& servers = {}) {
+    run_.emplace(size, limits_, begin_, patience_, servers);
+  }
 
   // Time goes on to `ms` since the start; deadlines on the way are kept, as the loop keeps them.
   void at(int ms) {
