@@ -56,7 +56,7 @@ struct Draft {
   std::vector<std::pair<std::string, Origin>> what_to_run = {};
   bool backend_given = false;                       // also when its value was refused
   std::vector<TextWithReferences> references = {};  // checked when all inputs and outputs are known
-  bool what_to_run_refused = false;  // by the translator of a dialect
+  bool what_to_run_refused = false;                 // by the translator of a dialect
 
   void refuse(const Value& value, std::string_view why, std::string hint = {});
 };

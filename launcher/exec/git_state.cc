@@ -129,7 +129,7 @@ std::optional<plan::GitState> GitQuestion::answer(Clock::time_point deadline) {
       plan::read_git_status(text, state);
     } else if (const std::string url = text.substr(0, text.find('\n')); url != "origin") {
       // "origin" is what it says where there is no remote.
-      state.remote = plan::without_credentials(url);
+      state.remote = plan::url_without_credentials(url);
     }
   }
   state.problem = problem_;

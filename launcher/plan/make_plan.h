@@ -44,9 +44,9 @@ struct PlanInputs {
   std::optional<PythonSources> python_sources;  // nullopt: no packages are asked for
   ContainerFacts container;
   std::optional<SourceFacts> source;  // of a source_directory that will be copied
-  std::vector<Reason> command_line;  // words of other launchers, and what they are here
-  config::Datastores datastores;     // where named data is
-  DataFacts data;                    // what this machine has for inputs and outputs
+  std::vector<Reason> command_line;   // words of other launchers, and what they are here
+  config::Datastores datastores;      // where named data is
+  DataFacts data;                     // what this machine has for inputs and outputs
 };
 
 // Values that only a start can know; `muster plan` passes the text "<set at start>".

@@ -24,9 +24,8 @@ Result<> check_limits(const config::RunConfig& config, const std::string& direct
   if (!too_many && facts.bytes <= bytes.value && facts.complete) return {};
   const bool by_count = too_many || !facts.complete;
   const std::string limit =
-      by_count
-          ? counted(files.value, "file") + " (source.limit_files)"
-          : format_bytes(static_cast<std::uint64_t>(bytes.value)) + " (source.limit_bytes)";
+      by_count ? counted(files.value, "file") + " (source.limit_files)"
+               : format_bytes(static_cast<std::uint64_t>(bytes.value)) + " (source.limit_bytes)";
   Error error{ErrorCode::kData,
               "source_directory " + directory + " has " + (facts.complete ? "" : "more than ") +
                   source_size(facts) + ", and at most " + limit +
@@ -72,7 +71,7 @@ Result<SourcePlan> plan_source(const config::RunConfig& config, const std::strin
   return SourcePlan{facts, config.source.limit_files.value, config.source.limit_bytes.value};
 }
 
-std::string without_credentials(std::string url) {
+std::string url_without_credentials(std::string url) {
   const std::size_t scheme = url.find("://");
   if (scheme == std::string::npos) return url;  // a path, or git@host:path, whose user is no secret
   const std::size_t begin = scheme + 3;

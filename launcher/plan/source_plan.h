@@ -63,7 +63,7 @@ struct SourceRecord {
 };
 
 // A remote's URL without user names that may be tokens, passwords, and queries.
-std::string without_credentials(std::string url);
+std::string url_without_credentials(std::string url);
 
 // What `git status --porcelain=v2 --branch` printed.
 void read_git_status(const std::string& text, GitState& state);

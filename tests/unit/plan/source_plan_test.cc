@@ -90,7 +90,7 @@ TEST(RemoteUrlTest, HasNoCredentials) {
       {"file:///srv/a@b", "file:///srv/a@b"},
       {"https://anna:secret@host", "https://host"},
   };
-  for (const auto& [url, clean] : kUrls) EXPECT_EQ(without_credentials(url), clean);
+  for (const auto& [url, clean] : kUrls) EXPECT_EQ(url_without_credentials(url), clean);
 }
 
 TEST(GitStatusTest, IsReadFromWhatGitPrints) {
