@@ -61,8 +61,9 @@ void RunRecorder::log(const std::string& text) {
 }
 
 Result<> RunRecorder::write_run_json(bool durable) {
-  write_process_files();
-  return replace_file(run_directory_.run_json(), report::run_json(record_), durable);
+  auto written = replace_file(run_directory_.run_json(), report::run_json(record_), durable);
+  write_process_files();  // after it, because a full disk may have room for no more
+  return written;
 }
 
 // For others' tools; Muster does not read them, so nothing fails for want of them.
