@@ -53,7 +53,7 @@ void fill_tensorflow_names(const StartValues& start, LaunchPlan& plan);
 void add_data_names(const FamilyFacts& facts, Variables& variables);
 void fill_data_names(const StartValues& start, LaunchPlan& plan);
 
-// OMPI_COMM_WORLD_*, only where the config wants them without an mpirun.
+// OMPI_COMM_WORLD_* and PMI_*, only where the config wants them.
 void add_emulated_mpi_names(const FamilyFacts& facts, const RankPlacement& rank,
                             Variables& variables);
 

@@ -6,7 +6,7 @@ import os
 import unittest
 
 import muster_test
-from muster_test import MusterTest, needs_mpirun
+from muster_test import MusterTest, needs_mpirun, program
 
 HELPERS = muster_test.SOURCE_DIR / "tests/programs/azureml_helpers.py"
 PYTHON = "/usr/bin/python3"
@@ -70,6 +70,18 @@ class MpirunHelpers(Helpers, MusterTest):
         found, _ = self.run_helpers(2, "--torch", "early_copy", "later_copy", "single_node_branch",
                                     "batchai_init_method")
         self.assertEqual([of_rank["early_copy"][0] for of_rank in found], [0, 1])
+
+
+    def test_intel_mpis_names_are_of_no_harm_to_open_mpi(self):
+        result = self.run_muster(["run", "-n", "2", "--backend", "mpi", "--console", "none", "--set",
+                                  "mpi_identity=emulate", "--", "sh", "-c",
+                                  f'echo "$PMI_RANK/$PMI_SIZE"; exec {program("mpi_hello")}'])
+        self.assert_code(result, 0)
+        for rank in range(2):
+            own, world = result.rank_bytes(rank).decode().splitlines()[:2]
+            self.assertEqual(own, f"{rank}/2")
+            self.assertRegex(world, rf"\b{rank}\b.*\b2\b")
+        self.assertNotIn("world", result.stderr)  # no warning of worlds of one
 
 
 class EmulatedHelpers(Helpers, MusterTest):

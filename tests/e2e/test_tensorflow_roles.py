@@ -24,7 +24,7 @@ class Roles:
         return ["run", "--console", "none", path]
 
     def ends(self, result):
-        return [rank["end"] for rank in result.run_json["attempts"][0]["ranks"]]
+        return [rank["how"] for rank in result.run_json["attempts"][0]["ranks"]]
 
     def test_every_rank_is_told_its_place(self):
         for _ in range(ROUNDS):

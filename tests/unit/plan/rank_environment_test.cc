@@ -204,17 +204,20 @@ TEST_F(RankEnvironment, InventsNoMpiIdentity) {
 TEST_F(RankEnvironment, EmulatesOpenMpisNamesWhenAsked) {
   use("server-2x16", 4, config::Backend::kDirect);
   config_.mpi_identity.value = config::MpiIdentity::kEmulate;
-  EXPECT_THAT(of_rank(3),
-              IsSupersetOf(
-                  {Pair("OMPI_COMM_WORLD_RANK", "3"), Pair("OMPI_COMM_WORLD_SIZE", "4"),
-                   Pair("OMPI_COMM_WORLD_LOCAL_RANK", "3"), Pair("OMPI_COMM_WORLD_LOCAL_SIZE", "4"),
-                   Pair("OMPI_COMM_WORLD_NODE_RANK", "3"), Pair("OMPI_UNIVERSE_SIZE", "4")}));
+  EXPECT_THAT(
+      of_rank(3),
+      IsSupersetOf({Pair("OMPI_COMM_WORLD_RANK", "3"), Pair("OMPI_COMM_WORLD_SIZE", "4"),
+                    Pair("OMPI_COMM_WORLD_LOCAL_RANK", "3"),
+                    Pair("OMPI_COMM_WORLD_LOCAL_SIZE", "4"), Pair("OMPI_COMM_WORLD_NODE_RANK", "3"),
+                    Pair("OMPI_UNIVERSE_SIZE", "4"), Pair("PMI_RANK", "3"), Pair("PMI_SIZE", "4"),
+                    Pair("MPI_LOCALRANKID", "3"), Pair("MPI_LOCALNRANKS", "4")}));
   EXPECT_THAT(of_rank(0), Not(Contains(Key("PMIX_RANK"))));
 }
 
 TEST_F(RankEnvironment, LeavesMpirunsNamesToMpirun) {
   use("server-2x16", 4);
   config_.mpi_identity.value = config::MpiIdentity::kEmulate;
+  EXPECT_THAT(of_rank(3), Contains(Pair("PMI_RANK", "3")));
   EXPECT_THAT(of_rank(3), Not(Contains(Key("OMPI_COMM_WORLD_RANK"))));
 }
 
