@@ -4,6 +4,7 @@
 // config beside it.
 #include "launcher/plan/make_plan.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 #include "base/text.h"
@@ -75,6 +76,23 @@ void explain_resources(const RunConfig& config, const NodeInventory& node, Launc
        fixed ? cores.origin.text
              : fmt::format("{}: all {}", cores.origin.text,
                            counted(static_cast<std::int64_t>(node.cores.size()), "allowed core"))});
+}
+
+// What the reader of another dialect had to say: warnings, and what is not done or not known.
+void explain_dialect(const RunConfig& config, LaunchPlan& plan) {
+  if (config.dialect.empty()) return;
+  plan.reasons.push_back({"dialect of the config", config.dialect, config.dialect_reason});
+  for (const config::Remark& remark : config.remarks) {
+    if (remark.kind == config::Remark::Kind::kWarning) {
+      plan.warnings.push_back(remark.origin.text + ": " + remark.text);
+      continue;
+    }
+    const bool ignored = remark.kind == config::Remark::Kind::kIgnored;
+    const std::size_t colon = std::min(remark.text.find(": "), remark.text.size());
+    const std::string why = colon == remark.text.size() ? "" : ": " + remark.text.substr(colon + 2);
+    plan.reasons.push_back({ignored ? "not known" : "not done here", remark.text.substr(0, colon),
+                            remark.origin.text + (ignored ? "" : why)});
+  }
 }
 
 Result<> place_ranks(const RunConfig& config, const NodeInventory& node,
@@ -163,11 +181,8 @@ Result<LaunchPlan> make_plan(const RunConfig& as_written, const PlanInputs& inpu
   plan.asked_node_count = config.node_count.value;
   plan.limits = config.limits;
   resolve_stop_budget(inputs, plan.limits);
-  for (const config::Remark& remark : config.remarks) {
-    if (remark.kind != config::Remark::Kind::kWarning) continue;
-    plan.warnings.push_back(remark.origin.text + ": " + remark.text);
-  }
   plan.reasons = counts.reasons;
+  explain_dialect(config, plan);
   plan.reasons.push_back({"distributed_backend", config::to_string(plan.backend),
                           config.distributed_backend.origin.text});
   explain_resources(config, node, plan);

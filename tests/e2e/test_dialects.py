@@ -55,6 +55,11 @@ class DialectsTest(MusterTest):
                                      f"hello --rate 1.0 --rank {rank}\n".encode())
                 self.assertTrue(any("pytorch.processCount: not used: it is 8" in each
                                     for each in result.run_json["warnings"]), result.run_json)
+                self.assertIn("pytorch.processCount: not used: it is 8", result.stderr)
+                self.assertNotIn("colour", result.stderr)
+                reasons = json.loads((result.run_directory / "plan.json").read_text("utf-8"))["reasons"]
+                self.assertTrue({"not known", "not done here", "dialect of the config"} <=
+                                {each["subject"] for each in reasons}, reasons)
 
     def test_validate_says_what_is_not_done_here_and_what_is_not_known(self):
         text = self.muster("validate", "project/.azureml/train.runconfig").stdout
