@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import signal
 
 import muster_test
-from muster_test import MusterTest, needs_mpirun
+from muster_test import MusterTest, needs_mpirun, program
 
 PROGRAM = muster_test.SOURCE_DIR / "tests/programs/parameter_server.py"
+FROM_MPIRUN = ("OMPI_", "PMIX_", "PRTE_", "HFI_NO_BACKTRACE", "IPATH_NO_BACKTRACE")
 ROUNDS = int(os.environ.get("MUSTER_ROUNDS", "2"))
 
 
@@ -46,6 +48,24 @@ class Roles:
                           result.stderr)
         self.assert_nothing_left()
         self.assert_runtime_empty()
+
+    def test_what_they_are_told_is_documented(self):
+        path = self.work_dir / "run.yaml"
+        path.write_text(f"command: exec '{program('rank_probe')}'\nprocess_count_per_node: 2\n"
+                        f"distributed_backend: {self.backend}\n"
+                        "tensorflow: {worker_count: 2, parameter_server_count: 0}\n", "utf-8")
+        result = self.run_muster(["run", "--console", "none", path])
+        self.assert_code(result, 0)
+        seen = set(json.loads(result.rank_bytes(1))["environment"])
+        page = (muster_test.SOURCE_DIR / "docs/rank-environment.md").read_text("utf-8")
+        names = set(re.findall(r"`([A-Z][A-Z0-9_a-z]+)`", page))
+        others = set(self.environment())
+        self.assertEqual(sorted(name for name in seen - names - others
+                                if not name.startswith(FROM_MPIRUN)), [])
+        section = page.partition("## TensorFlow")[2].partition("\n## ")[0]
+        for name in re.findall(r"`([A-Z0-9]+_[A-Z0-9_]+)`",
+                               "".join(line for line in section.splitlines() if line[:1] == "|")):
+            self.assertIn(name, seen)
 
     def test_without_parameter_servers_there_is_no_list_of_them(self):
         result = self.run_muster(self.config(2, 0), timeout=120)

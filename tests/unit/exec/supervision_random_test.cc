@@ -17,7 +17,9 @@ class RandomRun {
     limits_.failure_grace_period.value = std::chrono::milliseconds(below(3) * 400);
     limits_.drain_timeout.value = std::chrono::milliseconds(100 + below(1000));
     if (below(4) == 0) limits_.max_run_duration.value = std::chrono::seconds(1 + below(3));
-    run_.emplace(size_, limits_, begin_);
+    if (below(3) == 0 && size_ > 1) server_ = size_ - 1;
+    run_.emplace(size_, limits_, begin_, std::chrono::milliseconds(200),
+                 server_ < 0 ? std::vector<int>{} : std::vector<int>{server_});
     for (int rank = 0; rank < size_; ++rank) {
       if (below(10) > 0) later(below(600), [this, rank] { assign(rank); });
     }
@@ -82,14 +84,18 @@ class RandomRun {
     plan::RankOutcome outcome = run_->rank(rank);
     outcome.started_at = std::chrono::system_clock::now();
     at(rank).state = State::kRunning;
-    later(below(4000), [this, rank] { end(rank, below(3) == 0 ? 1 + below(3) : 0, false); });
+    const bool serves_for_ever = rank == server_ && below(4) > 0;
+    if (!serves_for_ever) {
+      later(below(4000), [this, rank] { end(rank, below(3) == 0 ? 1 + below(3) : 0, false); });
+    }
     take(run_->rank_started(outcome, time()));
   }
 
   void end(int rank, int code, bool by_agent) {
     if (!at(rank).agent || at(rank).state != State::kRunning) return;
     at(rank).state = State::kEnded;
-    at(rank).failed_by_itself = code != 0 && !run_->stopping();
+    const bool was_asked = rank == server_ && run_->ending_servers();
+    at(rank).failed_by_itself = code != 0 && !run_->stopping() && !was_asked;
     plan::RankOutcome outcome = run_->rank(rank);
     outcome.end = plan::RankEnd::kExited;
     outcome.status = ExitStatus::exited(code);
@@ -187,7 +193,9 @@ class RandomRun {
     const plan::RunOutcome outcome = run_->outcome();
     bool all_succeeded = true;
     for (const plan::RankOutcome& rank : outcome.ranks) {
-      all_succeeded = all_succeeded && rank.end == plan::RankEnd::kExited && rank.status.ok();
+      const bool served = rank.rank == server_ && rank.end == plan::RankEnd::kStopped;
+      all_succeeded =
+          all_succeeded && (served || (rank.end == plan::RankEnd::kExited && rank.status.ok()));
     }
     for (const Rank& rank : ranks_) {
       if (rank.failed_by_itself && outcome.exit_code == 0) return "a failed rank, and code 0";
@@ -202,6 +210,7 @@ class RandomRun {
   std::mt19937 random_;
   int size_;
   std::vector<Rank> ranks_;
+  int server_ = -1;  // a rank that others are served by, or none
   config::Limits limits_;
   const SteadyTime begin_ = SteadyTime(1000s);
   int now_ = 0;
