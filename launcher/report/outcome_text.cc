@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <span>
 
 #include "base/exit_code.h"
 #include "base/process_limits.h"
@@ -53,7 +54,7 @@ class Report {
   void warnings();
   void outputs();
   void hint();
-  bool wanted_torchruns_port() const;
+  std::string taken_port(std::span<const char* const> ports) const;
   bool lacks_python() const;
 
   const RunOutcome& outcome_;
@@ -317,24 +318,40 @@ bool wants_python(const std::vector<std::string>& argv) {
   return !argv.empty() && (argv[0] == "python" || (shell && argv[2].starts_with("python ")));
 }
 
-// Every torchrun takes one of these unless it is told another.
+// Every torchrun takes one of these unless it is told another: ranks that start it behind Muster's
+// back, in a script of their own, all take one port.
 constexpr std::array kTorchrunPorts = {"29400", "29500"};
+// What helpers that came from Azure ML take, where one job has a node for itself.
+constexpr std::array kHelperPorts = {"54965", "6105"};
 
-// Ranks that start torchrun behind Muster's back, in a script of their own, all take one port.
-bool Report::wanted_torchruns_port() const {
-  const bool in_use = std::any_of(last_words_.begin(), last_words_.end(), [](const auto& words) {
-    return words.find("Address already in use") != std::string::npos ||
-           words.find("EADDRINUSE") != std::string::npos;
-  });
-  if (plan_.world_size == 1 || !in_use) return false;
-  return std::any_of(kTorchrunPorts.begin(), kTorchrunPorts.end(), [&](const char* port) {
+bool has_number(const std::string& line, const std::string& number) {
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  for (auto at = line.find(number); at != std::string::npos; at = line.find(number, at + 1)) {
+    const auto end = at + number.size();
+    const bool longer =
+        (at > 0 && is_digit(line[at - 1])) || (end < line.size() && is_digit(line[end]));
+    if (!longer) return true;
+  }
+  return false;
+}
+
+// The one of `ports` that the last words say is taken; "" when that is not why it failed.  The
+// run's own MASTER_PORT is none: then the fixed port is not the script's idea.
+std::string Report::taken_port(std::span<const char* const> ports) const {
+  const auto said = [&](const char* words) {
+    return std::any_of(last_words_.begin(), last_words_.end(),
+                       [&](const auto& line) { return line.find(words) != std::string::npos; });
+  };
+  if (!said("ddress already in use") && !said("EADDRINUSE")) return "";
+  for (const char* port : ports) {
     const bool own = std::any_of(
         plan_.common_environment.begin(), plan_.common_environment.end(),
         [&](const auto& each) { return each.name == "MASTER_PORT" && each.value == port; });
-    return !own && std::any_of(last_words_.begin(), last_words_.end(), [&](const auto& words) {
-      return words.find(port) != std::string::npos;
-    });
-  });
+    const bool named = std::any_of(last_words_.begin(), last_words_.end(),
+                                   [&](const std::string& line) { return has_number(line, port); });
+    if (!own && named) return port;
+  }
+  return "";
 }
 
 // Whether a line is a shell's or env's about a `python` that is not there: "sh: 1: python: not
@@ -362,11 +379,16 @@ void Report::hint() {
   if (!outcome_.first_failure) return;
   if (const std::string known = hint_of_evidence(); !known.empty()) return line("hint: " + known);
   const std::string& how = outcome_.first_failure->how;
-  if (wanted_torchruns_port()) {
+  const std::string helpers_port = taken_port(kHelperPorts);
+  if (plan_.world_size > 1 && !taken_port(kTorchrunPorts).empty()) {
     line(
         "hint: when the ranks start torchrun in a script, each takes the same port: write "
         "PET_NNODES=$WORLD_SIZE PET_NODE_RANK=$RANK PET_MASTER_ADDR=$MASTER_ADDR "
         "PET_MASTER_PORT=$MASTER_PORT before it there (docs/rank-environment.md)");
+  } else if (!helpers_port.empty()) {
+    line("hint: the script takes port " + helpers_port +
+         " whatever MASTER_PORT says, and another program on this node has it: leave out the line "
+         "that sets it (docs/rank-environment.md)");
   } else if (how == "run_directory") {
     line("hint: make room there, or choose another place with --runs-dir or MUSTER_RUNS_DIR");
   } else if (how == "exec_failed" &&

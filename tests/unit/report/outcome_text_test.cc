@@ -200,6 +200,25 @@ TEST_F(OutcomeTextTest, KnowsTorchrunsPort) {
   EXPECT_THAT(report(), Not(hint));
 }
 
+TEST_F(OutcomeTextTest, KnowsThePortsThatHelperScriptsFix) {
+  rank_exits_first(0, 1);
+  const auto stderr_log = files_.rank_stderr(0, 0);
+  const auto hint = HasSubstr("  hint: the script takes port 54965 whatever MASTER_PORT says");
+  wrote(stderr_log, "The server socket has failed to listen. port: 54965, EADDRINUSE\n");
+  EXPECT_THAT(report(), hint);
+  plan_.common_environment = {{"MASTER_PORT", "54965", "run.yaml:3:1"}};
+  EXPECT_THAT(report(), Not(hint));
+  wrote(stderr_log, "failed to bind to [::]:61052: Address already in use\n");
+  EXPECT_THAT(report(), Not(HasSubstr("the script takes port"))) << "61052 is not 6105";
+}
+
+TEST_F(OutcomeTextTest, TellsTheEndOfParameterServers) {
+  plan_.ranks[1].role = plan::RankRole::kParameterServer;
+  ends(1, RankEnd::kStopped, ExitStatus::signaled(SIGTERM));
+  outcome_.status = plan::RunStatus::kSucceeded;
+  EXPECT_THAT(report(), HasSubstr("  rank 1, a parameter server, was ended once every worker"));
+}
+
 TEST_F(OutcomeTextTest, TellsWhyAProgramCannotBeStartedOnce) {
   ends(0, RankEnd::kExecFailed, ExitStatus::exited(126));
   rank(0).evidence = {{"exec_format", "it is an empty file", "see whether it was copied"}};
