@@ -13,6 +13,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -53,6 +54,7 @@ class CopyJob {
  private:
   Result<> make_folders() const;
   void work(bool may_check);
+  bool start_one(std::vector<std::jthread>& others);
   void work_with_others();
   Result<std::optional<Copied>> copy_one(const SourceEntry& entry, bool may_check);
   Result<std::optional<Copied>> copy_file(const SourceEntry& entry, bool may_check);
@@ -70,7 +72,7 @@ class CopyJob {
   Clock::time_point next_check_ = Clock::now();
   std::mutex mutex_;
   std::condition_variable one_done_;
-  unsigned working_ = 0;
+  int working_ = 0;
   std::optional<Error> error_;
 };
 
@@ -100,21 +102,32 @@ Result<> CopyJob::make_folders() const {
   return {};
 }
 
+// False where no more processes are allowed; the others do its share.
+bool CopyJob::start_one(std::vector<std::jthread>& others) {
+  const auto count = [this](int change) {
+    const std::lock_guard lock(mutex_);
+    working_ += change;
+    one_done_.notify_one();
+  };
+  count(+1);
+  try {
+    others.emplace_back([this, count] {
+      work(false);
+      count(-1);
+    });
+  } catch (const std::system_error&) {
+    count(-1);
+    return false;
+  }
+  return true;
+}
+
 void CopyJob::work_with_others() {
   const std::size_t useful = tree_.files.size() / kFilesForAThread + 1;
   const std::size_t cores = std::clamp(std::thread::hardware_concurrency(), 1U, kMostThreads);
   std::vector<std::jthread> others;
   for (std::size_t i = 1; i < std::min(useful, cores); ++i) {
-    {
-      const std::lock_guard lock(mutex_);
-      ++working_;
-    }
-    others.emplace_back([this] {
-      work(false);
-      const std::lock_guard lock(mutex_);
-      --working_;
-      one_done_.notify_one();
-    });
+    if (!start_one(others)) break;
   }
   work(true);
   std::unique_lock lock(mutex_);

@@ -2,6 +2,7 @@
 on record."""
 
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -119,6 +120,11 @@ class WhatIsRefused(SourceTest):
 
 
 class WhatIsRecorded(SourceTest):
+    def setUp(self):
+        super().setUp()
+        if shutil.which("git") is None:
+            self.skipTest("no git")
+
     def test_the_hash_is_that_of_what_was_copied(self):
         self.write("src/train.py")
         self.write("src/run.sh", mode=0o755)
