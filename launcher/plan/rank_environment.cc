@@ -129,7 +129,10 @@ void set_start_values(LaunchPlan& plan, const config::RunConfig& as_written,
   set_data_places(plan.data, start.data_directory, start.run_directory);
   // It succeeded when the plan was made.
   if (const auto config = with_references(as_written, reference_values(as_written, plan.data))) {
-    plan.argv = rank_argv(*config);
+    std::vector<std::string> argv = rank_argv(*config);
+    // The interpreter is the planned one, which need not be as written.
+    if (plan.script_word > 0) argv.front() = plan.argv.front();
+    plan.argv = std::move(argv);
     add_config_variables(*config, plan);
   }
   if (!plan.in_place && !start.working_directory.empty()) {

@@ -152,6 +152,18 @@ TEST(MakePlan, TakesTheWorkingDirectoryOfTheCopyFromTheStart) {
   EXPECT_EQ(plan->source_directory, "/data/digits/src");
 }
 
+TEST(MakePlan, ThePython3ThatIsTakenForPythonIsWhatRuns) {
+  config::RunConfig config = script_config(1, Backend::kNone);
+  config.python_interpreter.value = "python";
+  PlanInputs inputs = inputs_for(machine("laptop-4c8t"));
+  inputs.python = PythonFacts{"python", "", "/usr/bin/python3"};
+  auto plan = make_plan(config, inputs);
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->argv.front(), "python3");
+  set_start_values(*plan, config, {});
+  EXPECT_EQ(plan->argv.front(), "python3");
+}
+
 TEST(MakePlan, GivesTheSameAnswerTwice) {
   const config::RunConfig config = script_config(6, Backend::kMpi);
   const PlanInputs inputs = inputs_for(machine("dgx-a100-8x16"));

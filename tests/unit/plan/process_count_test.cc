@@ -84,7 +84,7 @@ TEST(OneNode, IsSaidInThePlan) {
               HasSubstr("plan: 4 ranks on 1 node (direct; --one-node, instead of 2 nodes)"));
 }
 
-TEST(TensorflowRoles, AreTheProcesses) {
+TEST(TensorflowCounts, AreTheProcesses) {
   const ProcessCounts counts = counts_of(roles(3, 2), inputs_for(machine("server-2x16")));
   EXPECT_EQ(counts.on_node.value, 5);
   EXPECT_EQ(counts.on_node.origin.text,
@@ -92,13 +92,13 @@ TEST(TensorflowRoles, AreTheProcesses) {
   EXPECT_EQ(counts_of(roles(1, 0), one_node()).on_node.origin.text, "1 worker (run.yaml:2:29)");
 }
 
-TEST(TensorflowRoles, AreTotalsOverAllNodes) {
+TEST(TensorflowCounts, AreTotalsOverAllNodes) {
   config::RunConfig config = roles(3, 1);
   config.node_count = {2, from_line(8, 13, "node_count: 2")};
   EXPECT_EQ(counts_of(config, one_node()).on_node.value, 4);
 }
 
-TEST(TensorflowRoles, AgreeWithTheCountOrAreRefused) {
+TEST(TensorflowCounts, AgreeWithTheCountOrAreRefused) {
   config::RunConfig config = roles(3, 1);
   config.process_count_per_node = {2, from_line(4, 25, "process_count_per_node: 2")};
   const Error error = error_of(config, one_node());
@@ -108,7 +108,7 @@ TEST(TensorflowRoles, AgreeWithTheCountOrAreRefused) {
   EXPECT_EQ(counts_of(config, one_node()).on_node.value, 4);
 }
 
-TEST(TensorflowRoles, NeedABackend) {
+TEST(TensorflowCounts, NeedABackend) {
   config::RunConfig config = roles(2, 0);
   config.distributed_backend = {};
   EXPECT_EQ(error_of(config, one_node()).message,

@@ -117,7 +117,7 @@ TEST_F(RankEnvironment, WorkingDirectoriesAreTheRanksOwn) {
   ASSERT_TRUE(early);
   StartValues start = kStart;
   start.working_directory = "/runs/1/scratch/src";
-  set_start_values(*early, start);
+  set_start_values(*early, config_, start);
   EXPECT_THAT(complete_rank_environment(*early, inputs_, 0),
               IsSupersetOf({Pair("AZ_BATCH_TASK_WORKING_DIR", "/runs/1/scratch/src"),
                             Pair("AZ_BATCHAI_JOB_WORK_DIR", "/runs/1/scratch/src")}));

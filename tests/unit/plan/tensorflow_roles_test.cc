@@ -76,7 +76,7 @@ TEST_F(TensorflowRoles, AreSeenInThePlanBeforeTheirPortsAreKnown) {
   EXPECT_THAT(plan_text(*early), HasSubstr("  ps 0\n"));
   EXPECT_THAT(plan_json(*early), HasSubstr("127.0.0.1:<set at start>"));
   EXPECT_THAT(plan_json(*early), HasSubstr("\"role\": \"ps\""));
-  set_start_values(*early, start_);
+  set_start_values(*early, config_, start_);
   EXPECT_EQ(complete_rank_environment(*early, inputs_, 1)["TF_CONFIG"], of_rank(1)["TF_CONFIG"]);
 }
 
