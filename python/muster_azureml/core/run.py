@@ -270,6 +270,7 @@ class Run:
         while True:
             status = self.get_status()
             if status in ENDED:
+                self._wait_for_launcher()
                 return status
             until = time.monotonic() + pause
             while time.monotonic() < until:
@@ -277,6 +278,15 @@ class Run:
                 if self._run_json().get("ended_at"):
                     break
             pause = min(2 * pause, 5.0)
+
+    def _wait_for_launcher(self) -> None:
+        """The end is on record before the report and the logs for other tools are complete."""
+        facts = self._run_json()
+        pid = facts.get("launcher_pid")
+        born = str((facts.get("launcher") or {}).get("start_time"))
+        give_up = time.monotonic() + 30
+        while pid and time.monotonic() < give_up and _is_running(pid, born):
+            time.sleep(0.02)
 
     def _first_log(self) -> str:
         for pattern in ("user_logs/std_log*.txt", "azureml-logs/70_driver_log*.txt"):
@@ -297,6 +307,16 @@ def user_name() -> Optional[str]:
         return getpass.getuser()
     except (KeyError, OSError):
         return None
+
+
+def _is_running(pid: int, born: str) -> bool:
+    """Whether that very process lives; one on another machine does not, as far as is known here."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    fields = stat[stat.rindex(")") + 2:].split()
+    return fields[19] == born and fields[0] not in "ZX"
 
 
 def _text_of(warning: Any) -> str:
