@@ -84,6 +84,24 @@ TEST(Dialect, TellsTheGenerationsOfTheSdk) {
   EXPECT_THAT(name("script: a\nmpi: {nodeCount: 1}"), HasSubstr("(since late 2020)"));
 }
 
+TEST(Dialect, AFileMetByChanceIsAConfigOnlyWhenMoreSpeaksForIt) {
+  for (const char* other :
+       {"{\"type\": \"module\", \"scripts\": {\"test\": \"x\"}}", "services: {web: {image: x}}",
+        "on: push\njobs: {build: {runs-on: x}}", "apiVersion: v1\nkind: Pod\nspec: {}",
+        "name: env\ndependencies: [numpy]", "history: []\nversion: 1", "command: x", "[1, 2]",
+        "$schema: https://json.schemastore.org/x", "\ta: [", ""}) {
+    EXPECT_FALSE(look_at(other).is_run_config) << other;
+  }
+  for (const char* config :
+       {"entry_script: a.py", "command: x\ndistributed_backend: mpi", "script: a\nenvironment: {}",
+        "script: a\nframework: Python", "Configuration: {Script: a}", "ArgumentVector: [a]",
+        "type: command\ncommand: x", "command: x\ncompute: azureml:c",
+        "$schema: https://azuremlschemas.azureedge.net/latest/commandJob.schema.json",
+        "properties: {stdOutErrPathPrefix: x}"}) {
+    EXPECT_TRUE(look_at(config).is_run_config) << config;
+  }
+}
+
 TEST(Dialect, HasAWordForEach) {
   for (const std::string& word : dialect_words()) EXPECT_TRUE(dialect_of_word(word)) << word;
   EXPECT_FALSE(dialect_of_word("v3"));
