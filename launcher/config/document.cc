@@ -274,7 +274,7 @@ std::string syntax_hint(const SourceText& source, const YAML::Exception& error) 
   if (indentation.find('\t') != std::string_view::npos) {
     return "indent with spaces; YAML allows no tab there";
   }
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kHints{{
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 11> kHints{{
       {"end of sequence flow not found", "close the list with ]"},
       {"end of map flow not found", "close the mapping with }"},
       {"illegal map value",
@@ -282,6 +282,7 @@ std::string syntax_hint(const SourceText& source, const YAML::Exception& error) 
        "\": \" in quotes"},
       {"end of map not found", "indent this line like the other keys of its group"},
       {"unknown token", "put the value in quotes"},
+      {"invalid unicode", "write the character itself, in UTF-8, for its two \\u escapes"},
       {"never closed", "add the closing quote"},
       {"not defined", "define it before its use, with &name"},
       {"more than", "is it the file that you meant?"},
