@@ -12,6 +12,7 @@
 #include "launcher/cli/container_facts.h"
 #include "launcher/cli/process_counts.h"
 #include "launcher/cli/python_facts.h"
+#include "launcher/cli/run_data.h"
 #include "launcher/exec/mpirun_probe.h"
 #include "launcher/python_env/look.h"
 #include "launcher/topology/hwloc_source.h"
@@ -269,6 +270,9 @@ tl::expected<LoadedRun, Problems> load_run(const CommandLine& line) {
   if (auto looked = look_at_node(line, run); !looked) return one_problem(std::move(looked).error());
   if (auto looked = look_at_source(line, run); !looked) {
     return one_problem(std::move(looked).error());
+  }
+  if (auto looked = look_at_data(line, run); !looked) {
+    return tl::unexpected<Problems>(std::move(looked).error());
   }
   return run;
 }

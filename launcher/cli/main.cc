@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "launcher/cli/commands.h"
 #include "launcher/cli/help.h"
+#include "launcher/data/first_read.h"
 #include "muster/version.h"
 
 namespace muster::cli {
@@ -102,6 +103,10 @@ int report_problems(const Problems& problems) {
 
 int main(int argc, char** argv) {
   using namespace muster;
+  // Started by ourselves, to be left behind if it hangs.
+  if (argc == 3 && std::string_view(argv[1]) == data::kFirstReadWord) {
+    return data::first_read(argv[2]);
+  }
   std::signal(SIGPIPE, SIG_IGN);
   restore_child_signal();
   ensure_standard_descriptors();

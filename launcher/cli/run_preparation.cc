@@ -2,13 +2,18 @@
 
 #include "launcher/cli/prepare_python.h"
 #include "launcher/cli/source_preparation.h"
+#include "launcher/cli/run_data.h"
 
 namespace muster::cli {
 
 Result<> prepare_run(const PreparationContext& context) {
-  MUSTER_TRY(Preparation(context.stops).check_stop());
+  Preparation preparation(context.stops);
+  MUSTER_TRY(preparation.check_stop());
   MUSTER_TRY(prepare_source(context));
-  return prepare_python(context);
+  MUSTER_TRY(prepare_python(context));
+  context.mounts = make_mounts(context);
+  if (context.mounts) MUSTER_TRY(context.mounts->start(preparation));
+  return preparation.check_stop();
 }
 
 }  // namespace muster::cli

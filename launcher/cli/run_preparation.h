@@ -4,10 +4,13 @@
 // so does a stop.
 #pragma once
 
+#include <memory>
+
 #include "base/preparation.h"
 #include "collector/store/run_directory.h"
 #include "launcher/cli/load_run.h"
 #include "launcher/cli/run_recorder.h"
+#include "launcher/data/mounts.h"
 #include "launcher/exec/runtime_directory.h"
 #include "launcher/plan/launch_plan.h"
 #include "launcher/report/console.h"
@@ -22,6 +25,7 @@ struct PreparationContext {
   RunRecorder& recorder;     // events, and the launcher's log
   report::Console& console;  // lines for a person
   StopSource& stops;
+  std::unique_ptr<data::Mounts>& mounts;  // made here; they live for as long as the ranks
 };
 
 Result<> prepare_run(const PreparationContext& context);

@@ -19,6 +19,7 @@
 #include "collector/store/azureml_names.h"
 #include "launcher/cli/console_setup.h"
 #include "launcher/cli/python_facts.h"
+#include "launcher/cli/run_data.h"
 #include "launcher/cli/run_preparation.h"
 #include "launcher/exec/limits.h"
 #include "launcher/exec/node_files.h"
@@ -155,6 +156,7 @@ Result<int> RunSession::run() {
   }
   auto executed = execute(signals);
   if (!executed) return Failure(conclude_without_start(std::move(executed).error()));
+  if (mounts_) end_mounts(*mounts_, plan_, *executed);
   return conclude(std::move(*executed));
 }
 
@@ -193,6 +195,7 @@ Result<> RunSession::make_directories() {
   start_.node_directory = directory_->node_files().string();
   start_.streams_directory = directory_->streams().string();
   start_.data_directory = (runtime_.runtime.path() / "data").string();
+  start_.run_directory = directory_->root().string();
   plan::set_start_values(plan_, run_.config, start_);
   return {};
 }
@@ -259,13 +262,15 @@ Result<plan::RunOutcome> RunSession::execute(const SignalFd& signals) {
     input.emplace(std::move(opened));
     request.rank0_stdin = input->fd();
   }
+  std::optional<MountsCompanion> companion;
+  if (mounts_) request.companion = &companion.emplace(*mounts_);
   control_->phase(protocol::RunState::STARTING);
   return exec::execute(request, *recorder_);
 }
 
 Result<> RunSession::prepare(StopWatch& stops) {
-  return prepare_run(
-      {run_, plan_, *directory_, runtime_, *recorder_, *console_, static_cast<StopSource&>(stops)});
+  return prepare_run({run_, plan_, *directory_, runtime_, *recorder_, *console_,
+                      static_cast<StopSource&>(stops), mounts_});
 }
 
 // A stop is the end that somebody asked for; the rest is an error.
@@ -273,7 +278,9 @@ Result<int> RunSession::conclude_unprepared(Error error, const StopWatch& stops)
   if (error.code != ErrorCode::kStopped || !stops.asked()) {
     return Failure(conclude_without_start(std::move(error)));
   }
-  return conclude(cancelled_before_start(*stops.asked(), plan_.world_size));
+  plan::RunOutcome outcome = cancelled_before_start(*stops.asked(), plan_.world_size);
+  if (mounts_) end_mounts(*mounts_, plan_, outcome);
+  return conclude(std::move(outcome));
 }
 
 Error RunSession::conclude_without_start(Error error) {
@@ -286,7 +293,8 @@ Error RunSession::conclude_without_start(Error error) {
     remove_empty_runs();
     return with_place_hint(std::move(error));
   }
-  const plan::RunOutcome outcome = failure_of_muster(error, "not_started");
+  plan::RunOutcome outcome = failure_of_muster(error, "not_started");
+  if (mounts_) end_mounts(*mounts_, plan_, outcome);
   static_cast<void>(record_end(outcome));
   store_report(format_error(error));
   control_->end(outcome.exit_code);

@@ -14,6 +14,7 @@
 #include "launcher/cli/load_run.h"
 #include "launcher/cli/run_ports.h"
 #include "launcher/cli/run_recorder.h"
+#include "launcher/data/mounts.h"
 #include "launcher/cli/stop_watch.h"
 #include "launcher/exec/execution.h"
 #include "launcher/exec/run_control.h"
@@ -67,6 +68,7 @@ class RunSession {
   RunPorts ports_;
   std::optional<report::Console> console_;
   std::optional<RunRecorder> recorder_;
+  std::unique_ptr<data::Mounts> mounts_;  // of inputs and outputs; it tells the recorder things
   std::unique_ptr<exec::RunControl> control_;  // before the recorder goes, which it tells things
   timespec began_{};                           // files that are newer were written by the run
 };

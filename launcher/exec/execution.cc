@@ -49,6 +49,7 @@ constexpr auto kStarterEndWait = 1s;
 // Between forking one agent and the next mpirun takes a millisecond.
 constexpr auto kStartCheckInterval = 300ms;
 constexpr int kStartChecksWithoutNews = 4;
+constexpr auto kCompanionCheckInterval = 500ms;
 
 class Execution : public AgentHandler {
  public:
@@ -92,6 +93,10 @@ class Execution : public AgentHandler {
   void sweep_strangers();
   bool is_stranger(pid_t pid) const;
   void run_directory_failed(const Error& error);
+  void muster_failed(const std::string& how, const Error& error);
+  void check_companion();
+  void arm_companion_check();
+  bool owned_by_companion(pid_t pid) const;
 
   // Hands `event` to the supervision and does what it says; if that begins a stop, `why` is told.
   template <typename Event>
@@ -125,6 +130,7 @@ class Execution : public AgentHandler {
   EventLoop::Watch timer_;
   EventLoop::Watch tick_;
   EventLoop::Watch start_check_;
+  EventLoop::Watch companion_check_;
   std::optional<ExitStatus> starter_status_;
   std::map<int, protocol::RankEvidence> evidence_;  // of ranks that failed
   std::set<int> agents_gone_;
@@ -132,6 +138,7 @@ class Execution : public AgentHandler {
   int start_checks_without_news_ = 0;
   bool starter_gone_ = false;
   bool servers_told_ = false;
+  bool companion_failed_ = false;
   bool left_ = false;
   bool drained_ = false;
 };
@@ -147,6 +154,7 @@ Result<plan::RunOutcome> Execution::run() {
   }
   arm_timer();
   arm_start_check();
+  if (request_.companion != nullptr) arm_companion_check();
   if (observer_.wants_ticks()) arm_tick();
   reap_strangers();  // of what ended before the run no signal tells
   loop_.run();
@@ -331,6 +339,7 @@ void Execution::read_signals() {
     if (signal_number == SIGCHLD) {
       check_starter();
       check_unconnected_agents();
+      check_companion();
       reap_strangers();
     } else if (signal_number == SIGUSR1 || signal_number == SIGUSR2) {
       carry_out(SignalRanks{server_->connected_ranks(), signal_number});
@@ -446,14 +455,14 @@ void Execution::check_drained() {
 }
 
 bool Execution::is_stranger(pid_t pid) const {
-  return !starter_->owns(pid) && !inherited_children_.contains(pid);
+  return !starter_->owns(pid) && !inherited_children_.contains(pid) && !owned_by_companion(pid);
 }
 
 // As a subreaper (or PID 1) we become the parent of every orphan that no living agent takes.  What
 // was there before the run is nobody else's to reap either.
 void Execution::reap_strangers() {
   for (const pid_t pid : children_of_this_process()) {
-    if (starter_->owns(pid)) continue;
+    if (starter_->owns(pid) || owned_by_companion(pid)) continue;
     if (::waitpid(pid, nullptr, WNOHANG) == pid) inherited_children_.erase(pid);
   }
 }
@@ -466,15 +475,38 @@ void Execution::sweep_strangers() {
 }
 
 void Execution::run_directory_failed(const Error& error) {
+  muster_failed("run_directory", {ErrorCode::kRunDirectory, error.message});
+}
+
+void Execution::muster_failed(const std::string& how, const Error& error) {
   plan::FirstFailure failure;
   failure.origin = plan::FailureOrigin::kMuster;
-  failure.how = "run_directory";
+  failure.how = how;
   failure.description = error.message;
   feed(
       [&] {
-        return supervision_.muster_failed(failure, to_int(ExitCode::kRunDirectory), Clock::now());
+        return supervision_.muster_failed(failure, to_int(exit_code_for(error.code)), Clock::now());
       },
       error.message);
+}
+
+bool Execution::owned_by_companion(pid_t pid) const {
+  return request_.companion != nullptr && request_.companion->owns(pid);
+}
+
+void Execution::check_companion() {
+  if (request_.companion == nullptr || companion_failed_) return;
+  const auto checked = request_.companion->check();
+  if (checked) return;
+  companion_failed_ = true;
+  muster_failed("data", checked.error());
+}
+
+void Execution::arm_companion_check() {
+  companion_check_ = loop_.at(Clock::now() + kCompanionCheckInterval, [this] {
+    check_companion();
+    arm_companion_check();
+  });
 }
 
 template <typename Event>

@@ -8,6 +8,7 @@
 #include "base/process.h"
 #include "base/signals.h"
 #include "collector/store/run_directory.h"
+#include "launcher/exec/companion.h"
 #include "launcher/exec/run_control.h"
 #include "launcher/exec/runtime_directory.h"
 #include "launcher/plan/launch_plan.h"
@@ -52,7 +53,8 @@ struct ExecutionRequest {
   std::vector<ResourceLimit> rank_limits;  // as they were before raise_limits()
   int rank0_stdin = -1;                    // a descriptor for rank 0; -1: /dev/null
   int attempt = 0;
-  RunControl* control = nullptr;  // who else may ask the run to end
+  RunControl* control = nullptr;   // who else may ask the run to end
+  Companion* companion = nullptr;  // what the run cannot do without
 };
 
 // The signals that execute() reads from request.signals; the caller blocks them before it starts

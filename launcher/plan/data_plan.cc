@@ -267,7 +267,7 @@ Result<> Planner::mount_rclone(DataItem& item, DataPlan& plan) const {
 Result<> Planner::mount_by_command(DataItem& item) const {
   item.means = DataMeans::kCommand;
   place_mount(item);
-  item.helpers = own_commands(item);
+  item.helpers = own_commands(facts_, item);
   item.unmount = unmount_command(facts_, item);
   item.why = "the mount command of the datastore " + item.place->datastore;
   return {};
@@ -323,13 +323,16 @@ void fill_anywhere(std::string& text, std::string_view placeholder, const std::s
 }  // namespace
 
 tl::expected<std::vector<ResolvedBinding>, config::Problems> resolve_data(
-    const RunConfig& config, const config::Datastores& datastores) {
+    const RunConfig& config, const config::Datastores& datastores,
+    const std::string& current_directory) {
+  const std::string& directory =
+      config.config_directory.empty() ? current_directory : config.config_directory;
   std::vector<ResolvedBinding> resolved;
   config::Problems problems;
   const auto resolve = [&](const DataBinding& binding, bool is_output) {
     ResolvedBinding one{&binding, is_output, std::nullopt};
     if (binding.path.value && !binding.literal) {
-      auto place = resolve_place(*binding.path.value, config.config_directory, datastores);
+      auto place = resolve_place(*binding.path.value, directory, datastores);
       const bool as_text = binding.mode.value == DataMode::kDirect;
       if (place) {
         one.place = std::move(*place);
@@ -362,7 +365,7 @@ std::vector<std::string> local_paths(const std::vector<ResolvedBinding>& binding
 Result<DataPlan> plan_data(const RunConfig& config, const config::Datastores& datastores,
                            const DataFacts& facts) {
   DataPlan plan;
-  auto resolved = resolve_data(config, datastores);
+  auto resolved = resolve_data(config, datastores, facts.current_directory);
   if (!resolved) return Failure(std::move(resolved.error().front()));
   Planner planner(config, facts);
   for (const ResolvedBinding& each : *resolved) MUSTER_TRY(planner.add(each, plan));

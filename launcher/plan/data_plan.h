@@ -103,6 +103,7 @@ struct DataFacts {
     std::optional<std::uint64_t> bytes = {};
   };
 
+  std::string current_directory = {};  // where paths start in the form without a config
   bool may_mount = false;
   std::string why_not_mount = {};  // "mounting needs root": with may_mount false
   std::string mount_program = {};  // full paths; "" when there is none
@@ -123,7 +124,8 @@ struct ResolvedBinding {
   std::optional<DataPlace> place = {};  // nullopt: a literal, nothing, or a URI for mode direct
 };
 tl::expected<std::vector<ResolvedBinding>, config::Problems> resolve_data(
-    const config::RunConfig& config, const config::Datastores& datastores);
+    const config::RunConfig& config, const config::Datastores& datastores,
+    const std::string& current_directory);
 
 // The local paths that the plan wants to know about.
 std::vector<std::string> local_paths(const std::vector<ResolvedBinding>& bindings);

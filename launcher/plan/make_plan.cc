@@ -39,12 +39,12 @@ std::string processes(int count) {
 // Until they are brought about.
 Result<> check_data(const DataPlan& data) {
   for (const DataItem& item : data.items) {
-    if (item.means == DataMeans::kLiteral || item.means == DataMeans::kDirect) continue;
+    if (item.means != DataMeans::kDownload && item.means != DataMeans::kUpload) continue;
     return refuse(
         ErrorCode::kConfig,
-        "inputs and outputs with mode mount, download or upload are not available in this "
-        "version of muster",
-        "leave it out", item.origin);
+        "inputs with mode download and outputs with mode upload are not available in this version "
+        "of muster",
+        "use mode: mount", item.origin);
   }
   return {};
 }

@@ -28,6 +28,10 @@ std::vector<std::string> filled(std::vector<std::string> words, const DataItem& 
   return words;
 }
 
+HelperCommand read_only_words(const DataFacts& facts, const DataItem& item) {
+  return {{facts.mount_program, "--no-mtab", "-o", "remount,bind,ro", item.mount_point}};
+}
+
 }  // namespace
 
 // As a slave: unmounting lazily takes everything below along, and with a shared mount that would
@@ -35,10 +39,7 @@ std::vector<std::string> filled(std::vector<std::string> words, const DataItem& 
 std::vector<HelperCommand> bind_commands(const DataFacts& facts, const DataItem& item) {
   std::vector<HelperCommand> commands{{{facts.mount_program, "--no-mtab", "--rbind",
                                         "--make-rslave", item.place->path, item.mount_point}}};
-  if (item.read_only) {
-    commands.push_back(
-        {{facts.mount_program, "--no-mtab", "-o", "remount,bind,ro", item.mount_point}});
-  }
+  if (item.read_only) commands.push_back(read_only_words(facts, item));
   return commands;
 }
 
@@ -81,8 +82,11 @@ std::vector<HelperCommand> rclone_commands(const DataFacts& facts, const DataIte
   return {command};
 }
 
-std::vector<HelperCommand> own_commands(const DataItem& item) {
-  return {{filled(item.place->mount, item), true}};
+std::vector<HelperCommand> own_commands(const DataFacts& facts, const DataItem& item) {
+  std::vector<HelperCommand> commands{{filled(item.place->mount, item), true}};
+  // Whatever the command made of {access}.
+  if (item.read_only && facts.may_mount) commands.push_back(read_only_words(facts, item));
+  return commands;
 }
 
 std::vector<std::string> unmount_command(const DataFacts& facts, const DataItem& item) {

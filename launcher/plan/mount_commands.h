@@ -9,7 +9,7 @@ std::vector<HelperCommand> bind_commands(const DataFacts& facts, const DataItem&
 std::vector<HelperCommand> nfs_commands(const DataFacts& facts, const DataItem& item);
 std::vector<HelperCommand> rclone_commands(const DataFacts& facts, const DataItem& item);
 // Of a datastore of type command, with {source}, {target}, {options} and {access} filled in.
-std::vector<HelperCommand> own_commands(const DataItem& item);
+std::vector<HelperCommand> own_commands(const DataFacts& facts, const DataItem& item);
 
 std::vector<std::string> unmount_command(const DataFacts& facts, const DataItem& item);
 

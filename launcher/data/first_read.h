@@ -1,0 +1,16 @@
+// Whether a mount answers, found out by a process of its own: one that does not answer blocks
+// whoever asks, and that must not be the launcher.
+#pragma once
+
+#include <string>
+
+namespace muster::data {
+
+// How the launcher's own program is told to be that process: `muster <word> PATH`.
+inline constexpr const char* kFirstReadWord = "internal-first-read";
+
+// Reads one entry of a directory, or one byte of a file.  0, or the number of the error, which is
+// also written to stderr; what `muster internal-first-read` ends with.
+int first_read(const std::string& path);
+
+}  // namespace muster::data
