@@ -94,8 +94,8 @@ AgentMessage exec_failed_message(const StartFailure& failure, const ChildSpec& s
                              failure.describe(spec));
 }
 
-AgentMessage refused_message(const std::string& contradiction) {
-  return not_started_message(TrainingEnded::REFUSED, 70, contradiction);
+AgentMessage refused_message(const std::string& contradiction, ExitCode code) {
+  return not_started_message(TrainingEnded::REFUSED, to_int(code), contradiction);
 }
 
 void add_findings(const StartFailure& failure, const ChildSpec& spec,

@@ -6,6 +6,7 @@
 #include <string>
 #include <sys/types.h>
 
+#include "base/exit_code.h"
 #include "base/process.h"
 #include "node.pb.h"
 
@@ -15,7 +16,8 @@ std::int64_t realtime_ns();
 
 protocol::AgentMessage ended_message(const Reaped& reaped);
 protocol::AgentMessage exec_failed_message(const StartFailure& failure, const ChildSpec& spec);
-protocol::AgentMessage refused_message(const std::string& contradiction);
+protocol::AgentMessage refused_message(const std::string& contradiction,
+                                       ExitCode code = ExitCode::kInternal);
 
 // Evidence beside the memory's: what a rank's end, its files and its file systems tell.
 void add_findings(const ExitStatus& status, const ChildSpec& spec, pid_t pid,

@@ -21,6 +21,7 @@
 #include "rank_agent/binding.h"
 #include "rank_agent/communicators.h"
 #include "rank_agent/environment.h"
+#include "rank_agent/mounts.h"
 #include "rank_agent/outcome.h"
 
 namespace muster::agent {
@@ -99,6 +100,12 @@ Result<> Supervisor::start_training() {
       !contradiction.empty()) {
     ended_ = true;
     return channel_.send(refused_message(contradiction));
+  }
+  if (spec_.mounts_size() > 0) {
+    if (const std::string missing = find_missing_mount(spec_, mount_table()); !missing.empty()) {
+      ended_ = true;
+      return channel_.send(refused_message(missing, ExitCode::kData));
+    }
   }
   const std::string binding_note = apply_binding(spec_);
 

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include "base/mounts.h"
 #include "launcher/exec/open_mpi_places.h"
 #include "launcher/exec/error_file.h"
 #include "launcher/plan/rank_environment.h"
@@ -49,6 +50,13 @@ protocol::RankSpec rank_spec(const ExecutionRequest& request, int rank) {
   spec.set_keep_mpi_identity(plan.mpirun.has_value());
   if (plan.mpirun) {
     for (const auto& variable : plan.mpirun->environment) spec.add_for_mpirun_only(variable.name);
+  }
+  for (const plan::DataItem& item : plan.data.items) {
+    if (!item.is_mount()) continue;
+    protocol::SeenMount& mount = *spec.add_mounts();
+    mount.set_name((item.is_output ? "output " : "input ") + item.name);
+    mount.set_path(path_in_table(item.mount_point).string());
+    mount.set_read_only(item.read_only);
   }
   spec.set_working_directory(plan.working_directory);
   spec.set_bind(placement.bound);

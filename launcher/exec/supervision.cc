@@ -38,8 +38,10 @@ FirstFailure first_failure_of(const RankOutcome& outcome) {
   failure.rank = outcome.rank;
   switch (outcome.end) {
     case RankEnd::kExecFailed:
-      // 126 and 127 are about the program; 70 is an agent that found Muster contradicting itself.
-      if (outcome.status.value == to_int(ExitCode::kInternal)) {
+      // 126 and 127 are about the program; 70 is an agent that found Muster contradicting itself,
+      // 74 one that does not see the run's data.
+      if (outcome.status.value == to_int(ExitCode::kInternal) ||
+          outcome.status.value == to_int(ExitCode::kData)) {
         failure.origin = FailureOrigin::kMuster;
       }
       failure.how = "exec_failed";
