@@ -12,7 +12,7 @@ print(json.dumps({"argv": sys.argv[1:], "name": __name__, "python": sys.executab
                                   ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "LR",
                                    "MUSTER_CONSOLE", "MUSTER_RUNS_DIR")}}))
 """
-USAGE, CONFIG = 64, 65
+USAGE, CONFIG, RESOURCES = 64, 65, 69
 
 
 class CommandLineTest(MusterTest):
@@ -71,8 +71,8 @@ class Torchrun(CommandLineTest):
 
     def test_what_this_version_does_not_have(self):
         for words, code, message, hint in (
-                (["--nnodes", "2"], CONFIG, "more than one node", "write --nnodes 1: a run"),
-                (["--nnodes", "1:2"], CONFIG, "more than one node", "write --nnodes 1: a run"),
+                (["--nnodes", "2"], RESOURCES, "cannot run on 2 nodes", "--one-node"),
+                (["--nnodes", "1:2"], RESOURCES, "cannot run on 2 nodes", "--one-node"),
                 (["--node-rank", "1"], USAGE, "a run has one node", "write 0"),
                 (["--max_restarts", "3"], CONFIG, "restarting a failed run",
                  "write --max-restarts 0, and start the run again"),
