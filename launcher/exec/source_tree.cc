@@ -20,7 +20,8 @@ namespace {
 
 // Whoever has more has forgotten to leave something out; to look at all of it may take minutes.
 constexpr std::size_t kMostFiles = 1'000'000;
-constexpr std::size_t kMostShown = 3;  // largest by bytes, and by files
+constexpr std::size_t kMostShown = 3;          // largest by bytes, by files, and single files
+constexpr std::int64_t kShareThatCounts = 20;  // a file is named when it has 1/20 of all bytes
 constexpr std::size_t kLargestIgnoreFile = 1 << 20;
 
 constexpr const char* kIgnoreFiles[] = {".amlignore", ".gitignore"};
@@ -55,6 +56,12 @@ class Sizes {
     plan::SourceItem& item = items_[path.substr(0, slash == std::string::npos ? slash : slash + 1)];
     item.files += 1;
     item.bytes += bytes;
+    total_ += bytes;
+    const auto smaller = [&](const plan::SourceItem& other) { return other.bytes < bytes; };
+    const auto place = std::find_if(biggest_.begin(), biggest_.end(), smaller);
+    if (place == biggest_.end() && biggest_.size() >= kMostShown) return;
+    biggest_.insert(place, {path, 1, bytes});
+    if (biggest_.size() > kMostShown) biggest_.pop_back();
   }
 
   std::vector<plan::SourceItem> largest() const {
@@ -72,11 +79,19 @@ class Sizes {
     };
     take([](const plan::SourceItem& item) { return item.bytes; });
     take([](const plan::SourceItem& item) { return item.files; });
+    // Deeper down, what makes a difference.
+    all.clear();
+    for (const plan::SourceItem& file : biggest_) {
+      if (file.bytes > total_ / kShareThatCounts) all.push_back(file);
+    }
+    take([](const plan::SourceItem& item) { return item.bytes; });
     return shown;
   }
 
  private:
   std::map<std::string, plan::SourceItem> items_;  // by path
+  std::vector<plan::SourceItem> biggest_;          // single files, the biggest first
+  std::int64_t total_ = 0;
 };
 
 class Look {

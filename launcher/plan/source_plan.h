@@ -24,7 +24,7 @@ struct SourceFacts {
   std::int64_t bytes = 0;
   std::int64_t left_out = 0;        // files and folders that the ignore files leave out
   bool complete = true;             // false: there were too many files to look at all of them
-  std::vector<SourceItem> largest;  // by bytes, and those of the most files; the first counts
+  std::vector<SourceItem> largest;  // by bytes, by files; single files deeper down
   std::vector<std::string> links_outside;  // "data -> /mnt/data"
 };
 

@@ -99,6 +99,16 @@ TEST_F(SourceTreeTest, TellsWhatIsLargestAndWhatHasTheMostFiles) {
   EXPECT_EQ(many->bytes, 20);
 }
 
+TEST_F(SourceTreeTest, ABigFileDeepInATreeIsNamedToo) {
+  for (int i = 0; i < 40; ++i) write("src/a/" + std::to_string(i), "xx");
+  write("src/a/b/big.bin", std::string(1000, 'x'));
+  const auto largest = look().facts.largest;
+  ASSERT_EQ(largest.size(), 2U);
+  EXPECT_EQ(largest[0].path, "a/");
+  EXPECT_EQ(largest[1].path, "a/b/big.bin");
+  EXPECT_EQ(largest[1].bytes, 1000);
+}
+
 TEST_F(SourceTreeTest, LinksInsideAreKeptAndOthersNamed) {
   write("outside/data", "x");
   write("src/a/real", "x");
