@@ -61,6 +61,13 @@ constexpr CommandRow kCommands[] = {
      .summary = "show what this node has, as far as this process may use it",
      .function = topo_command,
      .usage = "[options]"},
+    {.name = "datastores",
+     .summary = "list the datastores that inputs and outputs of a run config can name",
+     .function = datastores_command,
+     .usage = "[options]",
+     .details = "They are in the file of --datastores, else in datastores.yaml here, else in the "
+                "user's own; a run looks beside its config in place of here. Credentials are in "
+                "files of their own and are not shown."},
     {.name = "runs",
      .summary = "list the runs: what became of each, the newest first",
      .function = runs_command,

@@ -51,7 +51,7 @@ constexpr OptionRow kOptions[] = {
      .has_variable = false},
     {.name = "datastores",
      .argument = "FILE",
-     .commands = "run plan",
+     .commands = "run plan datastores",
      .heading = "run",
      .help = "where the data is that inputs and outputs name",
      .default_text = "datastores.yaml beside the config, else ~/.config/muster/datastores.yaml"},
@@ -329,7 +329,7 @@ constexpr OptionRow kOptions[] = {
      .hidden = true},
 
     {.name = "json",
-     .commands = "plan validate topo runs status cache",
+     .commands = "plan validate topo runs status cache datastores",
      .heading = "output",
      .help = "print JSON"},
 

@@ -6,50 +6,12 @@
 #include "base/exit_code.h"
 #include "base/files.h"
 #include "base/text.h"
+#include "launcher/cli/find_datastores.h"
 #include "launcher/data/probe.h"
 
 namespace muster::cli {
 namespace fs = std::filesystem;
 namespace {
-
-constexpr std::size_t kLargestFile = 16U << 20;
-constexpr const char* kFileName = "datastores.yaml";
-
-// --datastores, else beside the config, else the user's own; "" when there is none.
-std::string find_datastores(const CommandLine& line, const LoadedRun& run) {
-  if (const auto given = line.text("datastores")) return *given;
-  std::vector<fs::path> candidates;
-  if (!run.config.config_directory.empty()) {
-    candidates.push_back(fs::path(run.config.config_directory) / kFileName);
-  }
-  const auto variable = [&](const char* name) {
-    const auto found = run.inputs.caller_environment.find(name);
-    return found == run.inputs.caller_environment.end() ? std::string() : found->second;
-  };
-  if (const std::string home = variable("XDG_CONFIG_HOME"); !home.empty()) {
-    candidates.push_back(fs::path(home) / "muster" / kFileName);
-  } else if (const std::string own = variable("HOME"); !own.empty()) {
-    candidates.push_back(fs::path(own) / ".config/muster" / kFileName);
-  }
-  std::error_code ignored;
-  for (const fs::path& candidate : candidates) {
-    if (fs::exists(candidate, ignored)) return candidate.string();
-  }
-  return "";
-}
-
-tl::expected<config::Datastores, Problems> load_datastores(const std::string& name) {
-  if (name.empty()) return config::Datastores();
-  auto text = read_file(name, kLargestFile);
-  if (!text) {
-    Error error = std::move(text).error();
-    error.code = ErrorCode::kConfig;
-    error.message = "cannot read the datastores: " + error.message;
-    return tl::unexpected<Problems>(Problems{std::move(error)});
-  }
-  const fs::path whole = fs::absolute(name).lexically_normal();
-  return config::read_datastores(*text, name, whole.parent_path().string());
-}
 
 bool needs_rclone(const std::vector<plan::ResolvedBinding>& bindings) {
   for (const plan::ResolvedBinding& each : bindings) {
@@ -65,7 +27,8 @@ bool needs_rclone(const std::vector<plan::ResolvedBinding>& bindings) {
 
 tl::expected<void, Problems> look_at_data(const CommandLine& line, LoadedRun& run) {
   if (run.config.inputs.empty() && run.config.outputs.empty()) return {};
-  auto datastores = load_datastores(find_datastores(line, run));
+  auto datastores = load_datastores(
+      find_datastores(line, run.config.config_directory, run.inputs.caller_environment));
   if (!datastores) return tl::unexpected<Problems>(std::move(datastores).error());
   run.inputs.datastores = std::move(*datastores);
   const auto resolved =

@@ -136,10 +136,10 @@ class Workspace:
 
     def variables(self) -> Dict[str, str]:
         """For `muster`: this directory's datastores.yaml counts, unless the caller named one."""
-        file = self.root / "datastores.yaml"
-        if os.environ.get("MUSTER_DATASTORES") or not file.is_file():
+        if os.environ.get("MUSTER_DATASTORES"):
             return {}
-        return {"MUSTER_DATASTORES": str(file)}
+        files = [each / "datastores.yaml" for each in (self.root, Path.cwd())]
+        return {"MUSTER_DATASTORES": str(file) for file in files[::-1] if file.is_file()}
 
     def write_config(self, path: Optional[str] = None, file_name: Optional[str] = None) -> None:
         target = Path(path or self.root / ".azureml") / (file_name or "config.json")
