@@ -5,7 +5,9 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
+#include "base/fd.h"
 #include "base/preparation.h"
 #include "collector/store/run_directory.h"
 #include "launcher/cli/load_run.h"
@@ -26,6 +28,7 @@ struct PreparationContext {
   report::Console& console;  // lines for a person
   StopSource& stops;
   std::unique_ptr<data::Mounts>& mounts;  // made here; they live for as long as the ranks
+  std::vector<Fd>& held;  // what the run keeps for as long as it lasts: entries of the cache in use
 };
 
 Result<> prepare_run(const PreparationContext& context);

@@ -21,6 +21,7 @@
 #include "launcher/cli/python_facts.h"
 #include "launcher/cli/run_data.h"
 #include "launcher/cli/run_preparation.h"
+#include "launcher/cli/run_transfers.h"
 #include "launcher/exec/limits.h"
 #include "launcher/exec/node_files.h"
 #include "launcher/exec/terminal_input.h"
@@ -126,9 +127,10 @@ plan::RunOutcome cancelled_before_start(const StopAsked& asked, int world_size) 
 }
 
 // A run whose results or record could not be stored has not succeeded, whatever its ranks did.
-void fail_if_successful(plan::RunOutcome& outcome, const Error& error) {
+void fail_if_successful(plan::RunOutcome& outcome, const Error& error,
+                        const std::string& how = "run_directory") {
   if (outcome.exit_code != 0) return;
-  const plan::RunOutcome failed = failure_of_muster(error, "run_directory");
+  const plan::RunOutcome failed = failure_of_muster(error, how);
   outcome.status = failed.status;
   outcome.exit_code = failed.exit_code;
   outcome.first_failure = failed.first_failure;
@@ -157,7 +159,7 @@ Result<int> RunSession::run() {
   auto executed = execute(signals);
   if (!executed) return Failure(conclude_without_start(std::move(executed).error()));
   if (mounts_) end_mounts(*mounts_, plan_, *executed);
-  return conclude(std::move(*executed));
+  return conclude(std::move(*executed), stops);
 }
 
 Result<store::RunDirectory> RunSession::create_run_directory(const std::string& runs) {
@@ -269,18 +271,21 @@ Result<plan::RunOutcome> RunSession::execute(const SignalFd& signals) {
 }
 
 Result<> RunSession::prepare(StopWatch& stops) {
-  return prepare_run({run_, plan_, *directory_, runtime_, *recorder_, *console_,
-                      static_cast<StopSource&>(stops), mounts_});
+  return prepare_run(context_of(stops));
+}
+
+PreparationContext RunSession::context_of(StopWatch& stops) {
+  return {run_, plan_, *directory_, runtime_, *recorder_, *console_, stops, mounts_, held_};
 }
 
 // A stop is the end that somebody asked for; the rest is an error.
-Result<int> RunSession::conclude_unprepared(Error error, const StopWatch& stops) {
+Result<int> RunSession::conclude_unprepared(Error error, StopWatch& stops) {
   if (error.code != ErrorCode::kStopped || !stops.asked()) {
     return Failure(conclude_without_start(std::move(error)));
   }
   plan::RunOutcome outcome = cancelled_before_start(*stops.asked(), plan_.world_size);
   if (mounts_) end_mounts(*mounts_, plan_, outcome);
-  return conclude(std::move(outcome));
+  return conclude(std::move(outcome), stops);
 }
 
 Error RunSession::conclude_without_start(Error error) {
@@ -301,7 +306,7 @@ Error RunSession::conclude_without_start(Error error) {
   return error;
 }
 
-Result<int> RunSession::conclude(plan::RunOutcome outcome) {
+Result<int> RunSession::conclude(plan::RunOutcome outcome, StopWatch& stops) {
   control_->phase(protocol::RunState::STORING);
   report::ReportContext context;
   context.run_id = start_.run_id;
@@ -310,6 +315,7 @@ Result<int> RunSession::conclude(plan::RunOutcome outcome) {
   if (outcome.finish_by) static_cast<void>(record_outcome(outcome, true));
   context.python3 = python3_alone(run_.config, run_.inputs.caller_environment);
   collect_outputs(outcome, context.outputs);
+  context.uploads = upload(outcome, stops);
   directory_->release_reserve();  // not before: outputs may take all the room that is left
   if (plan_.mpirun) {
     context.mpirun_log_tail =
@@ -357,6 +363,16 @@ void RunSession::collect_outputs(plan::RunOutcome& outcome, report::OutputsSumma
                                          {"bytes", static_cast<std::int64_t>(taken->bytes)}});
   }
   results_taken_ = all_taken;
+}
+
+// What is not at its place is in the run directory, and the run has not succeeded.
+std::vector<std::string> RunSession::upload(plan::RunOutcome& outcome, StopWatch& stops) {
+  Uploads uploads = upload_outputs(context_of(stops), outcome);
+  for (const Error& error : uploads.failures) {
+    outcome.warnings.push_back(error.message);
+    fail_if_successful(outcome, error, "data");
+  }
+  return std::move(uploads.said);
 }
 
 // Last: they may be large, and whoever stopped us may lose patience.

@@ -13,6 +13,7 @@
 #include "launcher/cli/detach.h"
 #include "launcher/cli/load_run.h"
 #include "launcher/cli/run_ports.h"
+#include "launcher/cli/run_preparation.h"
 #include "launcher/cli/run_recorder.h"
 #include "launcher/data/mounts.h"
 #include "launcher/cli/stop_watch.h"
@@ -44,8 +45,10 @@ class RunSession {
   Result<> prepare(StopWatch& stops);
   Result<plan::RunOutcome> execute(const SignalFd& signals);
   Error conclude_without_start(Error error);
-  Result<int> conclude_unprepared(Error error, const StopWatch& stops);
-  Result<int> conclude(plan::RunOutcome outcome);
+  Result<int> conclude_unprepared(Error error, StopWatch& stops);
+  Result<int> conclude(plan::RunOutcome outcome, StopWatch& stops);
+  PreparationContext context_of(StopWatch& stops);
+  std::vector<std::string> upload(plan::RunOutcome& outcome, StopWatch& stops);
   void collect_outputs(plan::RunOutcome& outcome, report::OutputsSummary& summary);
   report::RunRecord first_record() const;
   void remove_leftovers();
@@ -63,7 +66,8 @@ class RunSession {
   bool results_taken_ = false;
   bool made_runs_ = false;  // the runs directory did not exist before
   std::optional<store::RunDirectory> directory_;
-  Fd run_lock_;  // tells everybody that we live
+  Fd run_lock_;           // tells everybody that we live
+  std::vector<Fd> held_;  // entries of the cache that ranks read
   exec::RuntimeDirectories runtime_;
   RunPorts ports_;
   std::optional<report::Console> console_;

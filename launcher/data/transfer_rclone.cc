@@ -172,6 +172,53 @@ std::string message_of(const json& text) {
 
 }  // namespace
 
+std::vector<std::string> options_for_copies(const std::vector<std::string>& options) {
+  constexpr std::array<std::string_view, 32> kOfMounts = {"--allow-non-empty",
+                                                          "--allow-other",
+                                                          "--allow-root",
+                                                          "--async-read",
+                                                          "--attr-timeout",
+                                                          "--daemon",
+                                                          "--daemon-timeout",
+                                                          "--daemon-wait",
+                                                          "--debug-fuse",
+                                                          "--devname",
+                                                          "--default-permissions",
+                                                          "--dir-cache-time",
+                                                          "--dir-perms",
+                                                          "--file-perms",
+                                                          "--fuse-flag",
+                                                          "--gid",
+                                                          "--max-read-ahead",
+                                                          "--network-mode",
+                                                          "--no-checksum",
+                                                          "--no-modtime",
+                                                          "--no-seek",
+                                                          "--noappledouble",
+                                                          "--noapplexattr",
+                                                          "--option",
+                                                          "-o",
+                                                          "--poll-interval",
+                                                          "--read-only",
+                                                          "--uid",
+                                                          "--umask",
+                                                          "--volname",
+                                                          "--write-back-cache",
+                                                          "--mount-case-insensitive"};
+  std::vector<std::string> left;
+  bool skipping = false;  // the value of one that was left out
+  for (const std::string& word : options) {
+    const bool option = word.starts_with('-');
+    if (option) {
+      const std::string_view name = std::string_view(word).substr(0, word.find('='));
+      skipping = name.starts_with("--vfs-") ||
+                 std::find(kOfMounts.begin(), kOfMounts.end(), name) != kOfMounts.end();
+    }
+    if (!skipping) left.push_back(word);
+  }
+  return left;
+}
+
 RcloneLine parse_rclone_line(std::string_view line) {
   RcloneLine parsed;
   const json text = json::parse(line, nullptr, false);

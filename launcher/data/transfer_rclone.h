@@ -69,6 +69,9 @@ struct RcloneLine {
 };
 RcloneLine parse_rclone_line(std::string_view line);
 
+// A datastore's options without those that only `rclone mount` knows: the others refuse them.
+std::vector<std::string> options_for_copies(const std::vector<std::string>& options);
+
 // The list that `rclone lsjson` prints.  A time after `listed_at_ns` is none: some stores tell the
 // present for want of a better one.
 Result<Manifest> parse_rclone_list(std::string_view text, const std::string& hash_type,

@@ -1,6 +1,7 @@
 #include "launcher/exec/working_copy.h"
 
 #include <cerrno>
+#include <cstdio>
 #include <fcntl.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -157,15 +158,24 @@ Result<CollectedFiles> move_files(const fs::path& from, const fs::path& to,
   CollectedFiles collected;
   if (::access(from.c_str(), F_OK) != 0) return collected;
   count_files(from, collected);
-  // `to` is empty, so a rename replaces it.
+  // When `to` is empty a rename replaces it.
   if (::rename(from.c_str(), to.c_str()) == 0) return collected;
-  collected = {};
+  if (errno == ENOTEMPTY || errno == EEXIST) {
+    // What is there stays: outputs that ranks wrote to the run directory at once.
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(from, error)) {
+      const fs::path target = to / entry.path().filename();
+      ::renameat2(AT_FDCWD, entry.path().c_str(), AT_FDCWD, target.c_str(), RENAME_NOREPLACE);
+    }
+    if (!error && fs::is_empty(from, error)) return collected;
+  }
+  const CollectedFiles all = collected;
   CopyOptions options;
   options.empty_folders = true;
   options.incoming = collecting.incoming;
   options.until = collecting.until;
   MUSTER_TRY(copy_tree(from, to, options, collected));
-  return collected;
+  return all;
 }
 
 Result<CollectedFiles> copy_new_files(const fs::path& from, const fs::path& to,

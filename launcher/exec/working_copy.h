@@ -27,7 +27,7 @@ struct Collecting {
 // A time that file times of this kernel can be compared with.
 timespec file_time_now();
 
-// Moves what lies in `from` to `to`, which exists (by rename where both are on one file system).
+// Moves what lies in `from` to `to`, which exists and may hold other things (by rename where both are on one file system).
 Result<CollectedFiles> move_files(const std::filesystem::path& from,
                                   const std::filesystem::path& to,
                                   const Collecting& collecting = {});

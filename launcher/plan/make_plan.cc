@@ -36,19 +36,6 @@ std::string processes(int count) {
   return fmt::format("{} {}", count, count == 1 ? "process" : "processes");
 }
 
-// Until they are brought about.
-Result<> check_data(const DataPlan& data) {
-  for (const DataItem& item : data.items) {
-    if (item.means != DataMeans::kDownload && item.means != DataMeans::kUpload) continue;
-    return refuse(
-        ErrorCode::kConfig,
-        "inputs with mode download and outputs with mode upload are not available in this version "
-        "of muster",
-        "use mode: mount", item.origin);
-  }
-  return {};
-}
-
 // This version places no GPUs: none is fine, one or more is refused rather than ignored.
 Result<> check_gpus(const RunConfig& config, const NodeInventory& node, int process_count) {
   const auto& wanted = config.resources.gpus_per_process;
@@ -168,7 +155,6 @@ Result<LaunchPlan> make_plan(const RunConfig& as_written, const PlanInputs& inpu
   MUSTER_TRY_ASSIGN(const ProcessCounts counts, count_processes(as_written, inputs));
   LaunchPlan plan;
   MUSTER_TRY_ASSIGN(plan.data, plan_data(as_written, inputs.datastores, inputs.data));
-  MUSTER_TRY(check_data(plan.data));
   set_data_places(plan.data, start.data_directory, start.run_directory);
   MUSTER_TRY_ASSIGN(const RunConfig config,
                     with_references(as_written, reference_values(as_written, plan.data)));

@@ -76,6 +76,7 @@ std::string Report::success() {
   gaps();
   warnings();
   outputs();
+  for (const std::string& each : context_.uploads) line(each);
   line("what the ranks wrote: " + (directory_.root() / "ranks").string());
   return std::move(text_);
 }
@@ -90,6 +91,7 @@ std::string Report::failure() {
   gaps();
   warnings();
   if (context_.outputs.file_count > 0) outputs();
+  for (const std::string& each : context_.uploads) line(each);
   hint();
   line("everything that the ranks wrote: " + (directory_.root() / "ranks").string());
 

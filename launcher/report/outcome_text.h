@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "launcher/plan/launch_plan.h"
 #include "launcher/plan/run_outcome.h"
@@ -18,8 +19,9 @@ struct ReportContext {
   std::string run_id;
   std::string run_directory;  // as shown; also where the ranks' last lines are read from
   int attempt = 0;
-  OutputsSummary outputs;  // what is in its outputs/
-  std::string python3;     // what ranks find on PATH for want of a `python`; or ""
+  OutputsSummary outputs;            // what is in its outputs/
+  std::vector<std::string> uploads;  // a sentence for each output that is somewhere else as well
+  std::string python3;               // what ranks find on PATH for want of a `python`; or ""
   std::vector<std::string> mpirun_log_tail;  // mpirun's last words, with last_lines()
 };
 

@@ -527,6 +527,169 @@ class Rclone(TransferTest):
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+class Runs(TransferTest):
+    """The same through `muster run`."""
+
+    def setUp(self):
+        super().setUp()
+        self.target = self.directory / "target"
+
+    def config(self, text, datastores=None):
+        (self.work_dir / "run.yaml").write_text(text, encoding="utf-8")
+        if datastores:
+            (self.work_dir / "datastores.yaml").write_text(datastores, encoding="utf-8")
+        return "run.yaml"
+
+    def with_cache(self, **changes):
+        return {"MUSTER_CACHE_DIR": self.cache, **changes}
+
+    def run_config(self, text, datastores=None):
+        return self.run_muster(["run", self.config(text, datastores)], env=self.with_cache())
+
+    def download_config(self, command="cat \"$AZURE_ML_INPUT_digits\"/*", path=None):
+        return (f"command: '{command}'\n"
+                f"inputs: {{digits: {{path: '{path or self.source}', mode: download}}}}\n")
+
+    def upload_config(self, command, more=""):
+        return (f"command: '{command}'\n"
+                f"outputs: {{model: {{path: '{self.target}', mode: upload{more}}}}}\n")
+
+    def slow_store(self, rate):
+        return ("datastores:\n  far:\n    type: rclone\n"
+                f"    remote: ':local:{self.directory}'\n"
+                f"    options: [--bwlimit, {rate}]\n")
+
+    def slow_config(self):
+        return self.download_config("wc -c < \"$AZURE_ML_INPUT_digits\"/big.bin",
+                                    "datastore://far/source")
+
+    def test_ranks_read_what_was_downloaded_and_the_next_run_has_it(self):
+        (self.source / "a.txt").write_text("the data", encoding="utf-8")
+        first = self.run_config(self.download_config())
+        self.assert_code(first, 0)
+        self.assertIn("the data", first.stdout)
+        self.assertRegex(first.stderr, r"muster: input digits: 1 file, 8 B in ")
+        second = self.run_config(self.download_config())
+        self.assertIn("muster: input digits: 1 file, 8 B, from the cache", second.stderr)
+        self.assertIn("the data", second.stdout)
+        events = (second.run_directory / "events.jsonl").read_text(encoding="utf-8")
+        self.assertRegex(events, r'"event":"input_downloaded".*"from_cache":true')
+        self.assert_nothing_left()
+        self.assert_runtime_empty()
+
+    def test_one_file_is_seen_as_a_file(self):
+        (self.source / "a.txt").write_text("the data", encoding="utf-8")
+        result = self.run_config(
+            "command: 'cat \"$AZURE_ML_INPUT_digits\"'\n"
+            f"inputs: {{digits: {{path: '{self.source}/a.txt', mode: download, type: file}}}}\n")
+        self.assert_code(result, 0)
+        self.assertIn("the data", result.stdout)
+
+    def test_what_a_run_uses_is_not_pruned(self):
+        (self.source / "a.txt").write_text("the data", encoding="utf-8")
+        running = self.start_muster(["run", self.config(self.download_config("echo here; sleep 600"))],
+                                    env=self.with_cache())
+        wait_until(lambda: b"here" in running.output(), 60, "the rank")
+        done = subprocess.run([MUSTER, "cache", "prune", "--max-size", "0", "--json"],
+                              capture_output=True, check=True,
+                              env=self.environment(self.with_cache()))
+        self.assertEqual((json.loads(done.stdout)["removed"], json.loads(done.stdout)["left_in_use"]),
+                         ([], 1))
+        running.send(signal.SIGTERM)
+        self.assert_code(running.wait(), 143)
+
+    @needs_rclone
+    def test_a_killed_launcher_leaves_nothing_and_the_next_goes_on(self):
+        (self.source / "big.bin").write_bytes(pattern(48 * MIB))
+        config = self.config(self.slow_config(), self.slow_store("12M"))
+        running = self.start_muster(["run", config], env=self.with_cache())
+        wait_until(lambda: self.noted() >= 16 * MIB, 60, "16 MiB")
+        running.send(signal.SIGKILL)
+        running.wait()
+        self.assert_nothing_left()
+        kept = self.noted()
+        result = self.run_config(self.slow_config(), self.slow_store("off"))
+        self.assert_code(result, 0)
+        self.assertIn(str(48 * MIB), result.stdout)
+        self.assertIn(f"({kept / MIB:.1f} MiB of it were there already)", result.stderr)
+
+    def noted(self):
+        """Bytes of the large file that are on record."""
+        ledgers = list((self.cache / "data").glob("*.part/ledgers/*"))
+        lines = ledgers[0].read_text(encoding="utf-8").split() if ledgers else []
+        return int(lines[-1]) if len(lines) > 5 else 0
+
+    @needs_rclone
+    def test_the_second_launcher_says_for_whom_it_waits(self):
+        (self.source / "big.bin").write_bytes(pattern(40 * MIB))
+        config = self.config(self.slow_config(), self.slow_store("8M"))
+        first = self.start_muster(["run", "--run-id", "one", config], env=self.with_cache())
+        wait_until(self.part, 60, "the first one's folder")
+        second = self.start_muster(["run", "--run-id", "two", config], env=self.with_cache())
+        wait_until(lambda: b"input digits: waiting for run one (process" in second.output(), 60,
+                   "the second one's word")
+        one, two = first.wait(), second.wait()
+        self.assert_code(one, 0)
+        self.assert_code(two, 0)
+        self.assertIn("from the cache", two.stderr)
+
+    @needs_rclone
+    def test_ctrl_c_ends_a_download(self):
+        (self.source / "big.bin").write_bytes(pattern(40 * MIB))
+        config = self.config(self.slow_config(), self.slow_store("1M"))
+        running = self.start_muster(["run", config], env=self.with_cache())
+        wait_until(self.part, 60, "the download")
+        running.send(signal.SIGINT)
+        self.assert_code(running.wait(), 130)
+        self.assert_nothing_left()
+
+    @needs_rclone
+    def test_a_failed_download_names_everything_and_starts_no_rank(self):
+        result = self.run_config(self.download_config("echo started", "datastore://far/none"),
+                                 self.slow_store("off"))
+        self.assert_code(result, 74)
+        for words in ("node ", "input digits", "datastore://far/none", "directory not found",
+                      "run.yaml:2:"):
+            self.assertIn(words, result.stderr)
+        self.assertNotIn("started", result.stdout)
+        self.assertEqual(result.run_json["exit_code"], 74)
+        self.assertEqual(result.run_json["origin"], "muster")
+
+    def test_outputs_are_uploaded_and_stay_in_the_run_directory(self):
+        result = self.run_config(self.upload_config(
+            "echo weights > \"$AZURE_ML_OUTPUT_model\"/model.pt; mkdir outputs; echo log > outputs/log"))
+        self.assert_code(result, 0)
+        self.assertEqual(tree(self.target), {"model.pt": b"weights\n"})
+        self.assertEqual((result.run_directory / "outputs/model/model.pt").read_bytes(), b"weights\n")
+        self.assertEqual((result.run_directory / "outputs/log").read_bytes(), b"log\n")
+        self.assertIn(f"output model: 1 file in {self.target} (8 B uploaded)", result.stderr)
+
+    def test_a_name_that_exists_fails_the_run_and_nothing_else(self):
+        self.target.mkdir()
+        (self.target / "model.pt").write_text("precious", encoding="utf-8")
+        command = "cd \"$AZURE_ML_OUTPUT_model\"; echo weights > model.pt; echo x > other"
+        result = self.run_config(self.upload_config(command))
+        self.assert_code(result, 74)
+        self.assertEqual(tree(self.target), {"model.pt": b"precious", "other": b"x\n"})
+        self.assertIn("1 name exists there and may not be replaced (model.pt)", result.stderr)
+        self.assertIn(f"its files are in {result.run_directory}/outputs/model", result.stderr)
+        self.assertEqual(result.run_json["origin"], "muster")
+        self.assert_code(self.run_config(self.upload_config(command, ", overwrite: true")), 0)
+        self.assertEqual((self.target / "model.pt").read_text(encoding="utf-8"), "weights\n")
+
+    def test_a_failed_run_uploads_what_is_there(self):
+        result = self.run_config(
+            self.upload_config("echo half > \"$AZURE_ML_OUTPUT_model\"/model.pt; exit 7"))
+        self.assert_code(result, 7)
+        self.assertEqual(tree(self.target), {"model.pt": b"half\n"})
+        self.assertIn("output model: 1 file in ", result.stderr)
+
+    def test_a_run_that_wrote_nothing_says_so(self):
+        result = self.run_config(self.upload_config("true"))
+        self.assert_code(result, 0)
+        self.assertIn("output model: no file was written, none uploaded", result.stderr)
+
+
 class Cache(TransferTest):
     def cache_command(self, *words, code=0):
         done = subprocess.run([MUSTER, "cache", *words], capture_output=True, text=True,

@@ -126,5 +126,11 @@ TEST(TransferLines, RclonesWordsAreRead) {
   EXPECT_EQ(parse_rclone_line("2026/11/23 12:41:22 NOTICE: Config file not found").message, "");
 }
 
+TEST(TransferLines, OptionsOfMountsAreNotForCopies) {
+  EXPECT_THAT(options_for_copies({"--vfs-cache-mode", "writes", "--transfers", "16",
+                                  "--allow-other", "--dir-cache-time=5m", "--s3-no-check-bucket"}),
+              ElementsAre("--transfers", "16", "--s3-no-check-bucket"));
+}
+
 }  // namespace
 }  // namespace muster::data

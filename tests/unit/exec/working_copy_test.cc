@@ -139,5 +139,17 @@ TEST_F(WorkingCopyTest, CollectingEndsWhenTheTimeIsOverAndLeavesTheFilesWhereThe
   EXPECT_FALSE(fs::exists(scratch() / "run/outputs/model.bin"));
 }
 
+TEST_F(WorkingCopyTest, MovedFilesJoinWhatIsThere) {
+  write("from/a.txt", "a");
+  write("from/model/b.txt", "bb");
+  write("to/model/c.txt", "ccc");
+  const auto moved = move_files(scratch() / "from", scratch() / "to");
+  ASSERT_TRUE(moved) << moved.error().message;
+  EXPECT_EQ(moved->files, 2U);
+  EXPECT_EQ(moved->bytes, 3U);
+  EXPECT_EQ(tree(scratch() / "to"),
+            (std::vector<std::string>{"a.txt", "model/", "model/b.txt", "model/c.txt"}));
+}
+
 }  // namespace
 }  // namespace muster::exec
