@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "launcher/plan/conda_file.h"
 #include "launcher/plan/launch_plan.h"
+#include "launcher/plan/python_path.h"
 #include "launcher/plan/requirement_text.h"
 
 namespace muster::plan {
@@ -379,16 +380,10 @@ void use_python_environment(const RunConfig& config,
   plan.warnings.insert(plan.warnings.end(), python.warnings.begin(), python.warnings.end());
   if (!python.needed()) return;
 
-  const std::string bin = python.prefix() + "/bin";
-  EnvironmentVariable* path = find_variable(plan, "PATH");
   const auto inherited = caller_environment.find("PATH");
-  if (path != nullptr) {
-    path->value = bin + ":" + path->value;
-  } else {
-    const std::string behind =
-        inherited == caller_environment.end() ? "/usr/bin:/bin" : inherited->second;
-    set_variable(plan, "PATH", bin + ":" + behind);
-  }
+  set_variable(plan, "PATH",
+               inherited == caller_environment.end() ? "/usr/bin:/bin" : inherited->second);
+  put_python_first(plan);
   const bool conda = python.kind == PythonPlan::Kind::kConda;
   set_variable(plan, conda ? "CONDA_PREFIX" : "VIRTUAL_ENV", python.prefix());
   // It would lead away from the environment; empty, it is as if it were not there.

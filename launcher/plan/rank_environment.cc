@@ -12,6 +12,7 @@
 #include "launcher/plan/environment_families.h"
 #include "launcher/plan/environment_names.h"
 #include "launcher/plan/environment_variables.h"
+#include "launcher/plan/python_path.h"
 #include "launcher/plan/references.h"
 #include "launcher/plan/run_command.h"
 
@@ -131,9 +132,12 @@ void set_start_values(LaunchPlan& plan, const config::RunConfig& as_written,
   if (const auto config = with_references(as_written, reference_values(as_written, plan.data))) {
     std::vector<std::string> argv = rank_argv(*config);
     // The interpreter is the planned one, which need not be as written.
-    if (plan.script_word > 0) argv.front() = plan.argv.front();
+    const bool in_environment =
+        plan.python.needed() && argv.front() == config->python_interpreter.value;
+    if (plan.script_word > 0 || in_environment) argv.front() = plan.argv.front();
     plan.argv = std::move(argv);
     add_config_variables(*config, plan);
+    put_python_first(plan);
   }
   if (!plan.in_place && !start.working_directory.empty()) {
     plan.working_directory = start.working_directory;

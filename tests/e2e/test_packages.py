@@ -144,7 +144,9 @@ class PackagesTest(MusterTest):
         self.assertIn(str(self.cache), tool.stdout)
 
     def test_a_command_finds_its_python_too(self):
-        self.write_config({"pip_packages": ["tinypack"]}, run="command: python report.py")
+        # Also before a PATH of the config's own.
+        self.write_config({"pip_packages": ["tinypack"]}, run="command: python report.py",
+                          more={"variables": {"PATH": "/usr/bin:/bin"}})
         seen = self.report(self.run_muster(["run", "run.yaml"]))
         self.assertEqual(seen["prefix"], self.plan()["python_environment"]["prefix"])
         self.assertEqual(seen["versions"]["tinypack"], "1.2")

@@ -123,6 +123,15 @@ TEST_F(PythonPlans, AreForTheRanksPathAndArgv) {
   EXPECT_EQ(variables["PATH"], prefix + "/bin:/own");
   EXPECT_EQ(variables["VIRTUAL_ENV"], prefix);
   EXPECT_EQ(variables.count("PYTHONHOME"), 1U);
+  // What the start makes anew keeps it.
+  LaunchPlan started = *made;
+  set_start_values(started, config, {});
+  EXPECT_EQ(started.argv, made->argv);
+  for (const auto& each : started.common_environment) {
+    if (each.name == "PATH") {
+      EXPECT_EQ(each.value, prefix + "/bin:/own");
+    }
+  }
   EXPECT_EQ(variables["PYTHONHOME"], "");
 }
 
