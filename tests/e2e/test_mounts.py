@@ -42,6 +42,11 @@ def why_no_rclone():
     return ""
 
 
+def has_moto():
+    return subprocess.run([muster_test.PYTHON, "-c", "import moto.server"], capture_output=True,
+                          check=False).returncode == 0
+
+
 needs_mounting = unittest.skipUnless(may_mount(), "mounting is not permitted here")
 needs_rclone = unittest.skipIf(why_no_rclone(), why_no_rclone())
 needs_bindfs = unittest.skipUnless(shutil.which("bindfs"), "no bindfs on PATH")
@@ -351,6 +356,47 @@ class RcloneTest(MountTest):
         for text in texts:
             self.assertNotIn(SECRET, text)
             self.assertNotIn(obscured, text)
+        muster_test.end(server)
+        self.assert_clean()
+
+    @unittest.skipUnless(has_moto(), "no moto[server] for " + muster_test.PYTHON + " (PyPI)")
+    def test_an_s3_server(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        server = subprocess.Popen(
+            [muster_test.PYTHON, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            env=self.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(muster_test.end, server)
+
+        def listens():
+            with socket.socket() as one:
+                return one.connect_ex(("127.0.0.1", port)) == 0
+        wait_until(listens, 60, "the server")
+        secrets = self.work_dir / "s3.env"
+        secrets.write_text(f"RCLONE_CONFIG_S3_TYPE=s3\nRCLONE_CONFIG_S3_PROVIDER=Other\n"
+                           f"RCLONE_CONFIG_S3_ENDPOINT=http://127.0.0.1:{port}\n"
+                           f"AWS_ACCESS_KEY_ID=key\nAWS_SECRET_ACCESS_KEY={SECRET}\n"
+                           "RCLONE_CONFIG_S3_ENV_AUTH=true\n")
+        os.chmod(secrets, 0o600)
+        words = dict(line.split("=", 1) for line in secrets.read_text().splitlines())
+        plain = {"AWS_CA_BUNDLE": None}  # rclone 1.60 refuses one
+
+        def rclone(*args):
+            return subprocess.run(["rclone", *args], env=self.environment({**words, **plain}),
+                                  capture_output=True, text=True, check=True).stdout
+        rclone("copy", str(self.data / "digits"), "s3:bucket/digits")
+        self.datastores(blob="{type: rclone, remote: 's3:bucket', environment_file: s3.env}")
+        result = self.run_data(
+            'cat "$AZURE_ML_INPUT_digits/one.txt"; echo model > "$AZURE_ML_OUTPUT_model/m.txt"',
+            "inputs: {digits: {path: 'datastore://blob/digits'}}\n"
+            "outputs: {model: {path: 'datastore://blob/models'}}", env=plain)
+        self.assert_code(result, 0)
+        self.assertIn("first line", result.stdout)
+        self.assertEqual(rclone("cat", "s3:bucket/models/m.txt"), "model\n")
+        for path in result.run_directory.rglob("*"):
+            if path.is_file():
+                self.assertNotIn(SECRET, path.read_text(errors="replace"), path)
         muster_test.end(server)
         self.assert_clean()
 
