@@ -3,11 +3,11 @@ the run's outputs and in the datastore that it is uploaded to."""
 
 import importlib.util
 import json
-import os
 import pickle
 import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
 
 import muster_test
@@ -21,6 +21,8 @@ def needs_modules(*names):
 
 
 class ExampleTest(muster_test.MusterTest):
+    made = None
+
     def setUp(self):
         super().setUp()
         # A copy: the examples' datastore lies beside its datastores.yaml.
@@ -28,11 +30,15 @@ class ExampleTest(muster_test.MusterTest):
         shutil.copytree(EXAMPLES, self.example,
                         ignore=shutil.ignore_patterns("data", "store", "runs", "__pycache__"))
         self.store = self.example / "store"
-        self.make_data(self.store / "digits")
+        shutil.copytree(self.digits(), self.store / "digits")
 
-    def make_data(self, directory):
-        subprocess.run([sys.executable, "-B", EXAMPLES / "make_data.py", directory], check=True,
-                       stdout=subprocess.DEVNULL, timeout=120)
+    def digits(self):
+        """The data, made once for all tests."""
+        if ExampleTest.made is None:
+            ExampleTest.made = tempfile.TemporaryDirectory(prefix="muster-digits-")
+            subprocess.run([sys.executable, "-B", EXAMPLES / "make_data.py", self.made.name],
+                           check=True, stdout=subprocess.DEVNULL, timeout=120)
+        return self.made.name
 
     def assert_nothing_mounted(self):
         with open("/proc/self/mountinfo", encoding="utf-8") as file:
@@ -60,10 +66,32 @@ class ConfigFiles(ExampleTest):
                 self.assertEqual(trained["regularization"], 0.0001)
                 self.assertTrue((folder / "weights.npy").is_file())
         self.assertEqual(sorted((self.store / "digits").iterdir()), before)
+        self.assert_was_mounted(result.run_directory)
         self.assert_nothing_left()
         self.assert_nothing_mounted()
         self.assert_runtime_empty()
         return result
+
+    def assert_was_mounted(self, run):
+        plan = json.loads((run / "plan.json").read_text(encoding="utf-8"))
+        (digits,) = [each for each in plan["data"] if each["name"].lower() == "digits"]
+        self.assertEqual(digits["mode"], "mount")
+        # Where mounting is not permitted it is a link, and the plan says so.
+        self.assertIn(digits["means"], ("bind", "link"))
+        events = [json.loads(line) for line
+                  in (run / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+        ready = [each for each in events if each["event"] == "mount_ready"]
+        self.assertEqual(digits["name"] in [each["name"] for each in ready],
+                         digits["means"] == "bind", events)
+
+    def test_a_v1_run_configuration(self):
+        self.train("project/.azureml/digits.runconfig", 4, "models/runconfig")
+
+    def test_its_json_twin(self):
+        self.train("project/.azureml/digits_json.runconfig", 4, "models/json")
+
+    def test_a_v2_command_job(self):
+        self.train("job.yml", 2, "models/job")
 
     def test_a_batch_ai_job(self):
         self.train("job.json", 2, "models/batchai")
@@ -72,7 +100,7 @@ class ConfigFiles(ExampleTest):
 @needs_modules("numpy", "sklearn")
 class FirstEstimator(ExampleTest):
     def run_script(self, **variables):
-        self.make_data(self.example / "data")
+        shutil.copytree(self.digits(), self.example / "data")
         env = self.environment({
             "PYTHONPATH": muster_test.SOURCE_DIR / "python", "MUSTER_RUNS_DIR": None,
             "MUSTER_EXECUTABLE": muster_test.MUSTER, "MUSTER_CACHE_DIR": self.directory / "cache",
