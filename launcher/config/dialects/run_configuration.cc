@@ -139,7 +139,7 @@ void translate_script(Fields& top, Translation& to) {
     const auto text = to.text_of(*script);
     if (text && text->ends_with(".ipynb")) {
       to.refuse(*script, "a notebook is no script",
-                "make one of it: jupyter nbconvert --to script " + shell_quoted(*text));
+                "make one of it: jupyter nbconvert --to script " + shell_quoted(printable(*text)));
     } else if (text) {
       const std::string path = posix_path(*text);
       to.set("entry_script", *script, path, path == *text ? "" : "with slashes");

@@ -170,7 +170,7 @@ void Translation::set(const NativeKey& key, const Given& from) {
 
 void Translation::set(const NativeKey& key, const Given& from, std::string text, std::string note) {
   Node node = scalar(std::move(text));
-  node.note = std::move(note);
+  node.note = on_one_line(note);
   put(key, from, std::make_shared<const Node>(std::move(node)));
 }
 
@@ -180,7 +180,7 @@ void Translation::set_node(const NativeKey& key, const Given& from, Node node) {
 
 void Translation::derive(const NativeKey& key, std::string text, std::string why) {
   Node node = scalar(std::move(text));
-  node.note = std::move(why);
+  node.note = on_one_line(why);
   Branch& leaf = branch(key);
   leaf.clear();
   leaf.entry =

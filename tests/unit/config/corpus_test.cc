@@ -168,6 +168,12 @@ TEST(Dialects, AProblemNamesTheKeyAsTheFileDoes) {
             "  hint: write a whole number, 1 or more\n");
 }
 
+// Found by fuzzing: the hint repeated the name as it was.
+TEST(Dialects, AHintHasNoControlCharactersOfTheFile) {
+  const std::string text = problems_of("script: \"a\\rb.ipynb\"\ntarget: local\n");
+  EXPECT_THAT(text, testing::HasSubstr("nbconvert --to script 'a?b.ipynb'"));
+}
+
 TEST(Dialects, CanBeForced) {
   Reading reading;
   reading.dialect = Dialect::kRunConfiguration;
