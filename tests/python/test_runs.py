@@ -1,7 +1,7 @@
 """Submitting, waiting, files, metrics and ends, through the built muster.
 
-The run configurations are Muster's own form here, so that this tests the package and not the
-readers of Azure ML's forms; tests/e2e/test_azureml_examples.py has those.
+But for those of Handles, the run configurations are Muster's own form, so that this tests the
+package and not the readers of Azure ML's forms.
 """
 
 import contextlib
@@ -17,7 +17,9 @@ from unittest import mock
 
 import muster_test
 from muster_azureml._submission import Submission
-from muster_azureml.core import Experiment, Run, Workspace
+from muster_azureml.core import Dataset, Experiment, Run, ScriptRunConfig, Workspace
+from muster_azureml.core.runconfig import PyTorchConfiguration
+from muster_azureml.data import OutputFileDatasetConfig
 from muster_azureml.exceptions import ActivityFailedException, UserErrorException
 from muster_azureml.widgets import RunDetails
 
@@ -239,6 +241,55 @@ class Live(RunTest):
                 waiter.join(60)
         self.assertIn("last\n", shown.getvalue())
         self.assertEqual(run.get_status(), "Completed")
+
+
+class Handles(RunTest):
+    """Through the reader of v1 run configurations, as scripts go."""
+
+    def submit_quietly(self, config):
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            run = self.experiment.submit(config)
+        self.wait(run)
+        return run, said.getvalue()
+
+    def setUp(self):
+        super().setUp()
+        (self.work_dir / "datastores.yaml").write_text(
+            "datastores:\n  blob: {type: local, path: store}\n")
+        (self.work_dir / "store/digits").mkdir(parents=True)
+        (self.work_dir / "store/digits/a.txt").write_text("seven")
+        (self.source / "copy.py").write_text(
+            "import shutil, sys\nshutil.copy(sys.argv[1] + '/a.txt', sys.argv[2])\n")
+        self.store = self.workspace.get_default_datastore()
+
+    def test_a_downloaded_dataset_and_an_uploaded_output(self):
+        data = Dataset.File.from_files((self.store, "digits")).as_named_input("digits")
+        output = OutputFileDatasetConfig("model", (self.store, "models/{run-id}"))
+        run, _ = self.submit_quietly(ScriptRunConfig(
+            str(self.source), "copy.py", [data.as_download(), output.as_upload()]))
+        self.assertEqual((self.work_dir / f"store/models/{run.id}/a.txt").read_text(), "seven")
+        self.assertIn("outputs/model/a.txt", run.get_file_names())
+        self.assertEqual(run.get_details()["inputDatasets"], ["digits"])
+        self.assertEqual(run.get_details()["outputDatasets"], ["model"])
+
+    def test_handles_in_a_command_and_an_output_that_stays(self):
+        run, _ = self.submit_quietly(ScriptRunConfig(str(self.source), command=[
+            sys.executable, "copy.py", self.store.path("digits").as_mount(),
+            OutputFileDatasetConfig("model")]))
+        self.assertIn("outputs/model/a.txt", run.get_file_names())
+
+    def test_several_nodes_run_on_this_one_and_that_is_told(self):
+        run, said = self.submit_quietly(ScriptRunConfig(
+            str(self.source), command="echo rank $RANK of $WORLD_SIZE",
+            distributed_job_config=PyTorchConfiguration("Gloo", process_count=2, node_count=2)))
+        self.assertIn("node_count is 2: this machine is one node", said)
+        self.assertTrue((run.directory / "ranks/00001").is_dir())
+        self.assertFalse((run.directory / "ranks/00002").exists())
+
+    def test_an_input_that_is_not_there_is_named(self):
+        with self.assertRaisesRegex(UserErrorException, "input blob_missing: .*store/missing does not"):
+            self.submit_quietly(ScriptRunConfig(str(self.source), "copy.py",
+                                                [self.store.path("missing"), "/x"]))
 
 
 class Workspaces(RunTest):
