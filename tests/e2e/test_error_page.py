@@ -78,6 +78,12 @@ Case("A variable of the ranks' identity in the config", "muster run run.yaml", 6
      {"run.yaml": "command: python3 train.py\nenvironment:\n  variables: {RANK: 0}\n"},
      show=["run.yaml"])
 Case("A feature that this version lacks", "muster run run.yaml", 65,
+     {"run.yaml": "command: python3 train.py\nrestarts: {max_restarts: 2}\n"},
+     show=["run.yaml"])
+Case("An input is misspelt", "muster run run.yaml", 65,
+     {"run.yaml": "command: python3 train.py --lr ${{inputs.rate}}\ninputs: {rates: 0.1}\n"},
+     show=["run.yaml"])
+Case("More than one node", "muster run run.yaml", 69,
      {"run.yaml": "command: python3 train.py\nnode_count: 2\ndistributed_backend: mpi\n"},
      show=["run.yaml"])
 Case("--set without a value", "muster run run.yaml --set limits.drain_timeout", 64,
