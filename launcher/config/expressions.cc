@@ -37,10 +37,10 @@ std::string reference(std::string_view words) {
 // Expressions of Azure ML that have a value only inside a pipeline or a sweep.
 std::string unresolvable(std::string_view words) {
   if (words.starts_with("parent.")) {
-    return reference(words) + " is a value of the pipeline that this job is a step of";
+    return printable(reference(words)) + " is a value of the pipeline that this job is a step of";
   }
   if (words.starts_with("search_space.")) {
-    return reference(words) + " is a value that a sweep job chooses";
+    return printable(reference(words)) + " is a value that a sweep job chooses";
   }
   return {};
 }

@@ -63,7 +63,7 @@ class BatchAiJob {
       const auto given = job_.take_value(toolkit.key);
       if (!given) continue;
       if (first) {
-        to_.refuse_key(*given, first->key + " is given too, and a job has one toolkit",
+        to_.refuse_key(*given, printable(first->key) + " is given too, and a job has one toolkit",
                        "keep one of the two");
         continue;
       }
@@ -320,7 +320,7 @@ class BatchAiJob {
     std::string text = path->text();
     if (suffix && !suffix->text().empty()) text += "/" + suffix->text();
     if (const auto place = paths_.place_of(*path, text)) {
-      to_.set(key / "path", *path, *place, *place == path->text() ? "" : path->text());
+      to_.set(key / "path", *path, *place, *place == path->text() ? "" : printable(path->text()));
       to_.set(key / "mode", *path, "mount", "as Batch AI does");
     }
     if (!input) {
@@ -368,12 +368,14 @@ class BatchAiJob {
       const auto vault = fields.take_value("valueSecretReference");
       const auto value = fields.take_value("value");
       if (vault) {
-        to_.refuse(*vault, name.text() + " is in a key vault, which Muster does not open",
+        to_.refuse(*vault,
+                   printable(name.text()) + " is in a key vault, which Muster does not open",
                    "export it before the start: ranks inherit the environment of muster");
       } else if (value) {
         Given hidden = *value;  // without its line, which a message would show
         hidden.value_place = {};
-        to_.refuse(hidden, name.text() + " is a secret, and a run keeps a copy of its config",
+        to_.refuse(hidden,
+                   printable(name.text()) + " is a secret, and a run keeps a copy of its config",
                    "take it out, and export it before the start: ranks inherit the environment of "
                    "muster");
       }
@@ -403,7 +405,8 @@ class BatchAiJob {
     if (!constraints) return;
     if (const auto time = constraints->take_value("maxWallClockTime")) {
       if (const auto seconds = parse_long_duration(time->text())) {
-        to_.set("limits.max_run_duration_seconds", *time, std::to_string(*seconds), time->text());
+        to_.set("limits.max_run_duration_seconds", *time, std::to_string(*seconds),
+                printable(time->text()));
       } else {
         to_.refuse(*time, in_quotes(time->text()) + " is not a duration",
                    "write P7D, PT1H30M or 1.00:00:00");

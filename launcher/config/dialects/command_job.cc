@@ -173,8 +173,8 @@ class Instances {
     const auto count = to_.count_of(*given, 1);
     if (!count) return;
     if (given_ && count_ != *count) {
-      to_.warn(*given, std::to_string(*count) + " is not " + given_->path + ", which is " +
-                           std::to_string(count_) + " and counts");
+      to_.warn(*given, std::to_string(*count) + " is not " + printable(given_->path) +
+                           ", which is " + std::to_string(count_) + " and counts");
       return;
     }
     given_ = given;
@@ -279,10 +279,10 @@ void translate_distribution(const Given& distribution, int instances, Translatio
     to.set("distributed_backend", *type, "mpi");
     translate_per_instance(fields, distribution, true, to);
   } else if (word == "pytorch" || word == "torch.distributed") {
-    to.set("distributed_backend", *type, "direct", *text);
+    to.set("distributed_backend", *type, "direct", printable(*text));
     translate_per_instance(fields, distribution, false, to);
   } else if (word == "tensorflow") {
-    to.set("distributed_backend", *type, "direct", *text);
+    to.set("distributed_backend", *type, "direct", printable(*text));
     translate_roles(fields, instances, to);
   } else if (word == "ray") {
     to.refuse(*type, "Muster starts no Ray cluster",
@@ -305,7 +305,7 @@ void translate_limits(const Given& limits, Translation& to) {
     const auto seconds = parse_long_duration(timeout->text());
     if (seconds) {
       to.set("limits.max_run_duration_seconds", *timeout, std::to_string(*seconds),
-             timeout->text());
+             printable(timeout->text()));
     } else {
       to.set("limits.max_run_duration_seconds", *timeout);
     }

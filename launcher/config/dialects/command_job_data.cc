@@ -37,7 +37,7 @@ void translate_datastore_path(Fields& fields, const Given& datastore, const Bind
   const std::string name = without_prefix(without_prefix(*store, "azureml:"), "//datastores/");
   binding.to.set(binding.key / "path", path ? *path : datastore,
                  "datastore://" + name + "/" + without_prefix(below.value_or(""), "/"),
-                 "of datastore " + name);
+                 "of datastore " + printable(name));
 }
 
 void translate_path(Fields& fields, const Binding& binding) {
@@ -51,7 +51,7 @@ void translate_path(Fields& fields, const Binding& binding) {
     const auto given = fields.take_value(name);
     if (!given) continue;
     if (first) {
-      to.refuse(*given, first->key + " is given too, and data is in one place",
+      to.refuse(*given, printable(first->key) + " is given too, and data is in one place",
                 "keep one of the two");
       continue;
     }
@@ -70,9 +70,9 @@ void translate_path(Fields& fields, const Binding& binding) {
 void translate_type(const Given& given, const std::string& type, const Binding& binding) {
   const std::string word = plain_word(type);
   if (word == "urifile") {
-    binding.to.set(binding.key / "type", given, "file", type);
+    binding.to.set(binding.key / "type", given, "file", printable(type));
   } else if (word == "urifolder" || word == "mltable" || word.ends_with("model")) {
-    binding.to.set(binding.key / "type", given, "folder", type);
+    binding.to.set(binding.key / "type", given, "folder", printable(type));
   } else {
     binding.to.refuse(given, one_of(type,
                                     "uri_folder, uri_file, mltable, mlflow_model, "
@@ -89,8 +89,8 @@ void translate_input_mode(const Given& given, const std::string& mode, const Bin
     to.refuse(given, in_quotes(mode) + " lets Azure ML evaluate a table, which Muster does not do",
               "use ro_mount or download, and let the program read the table's files");
   } else if (writable || word == "romount" || word == "readonlymount" || word == "mount") {
-    to.set(binding.key / "mode", given, "mount", word == "mount" ? "" : mode);
-    to.set(binding.key / "read_only", given, writable ? "false" : "true", mode);
+    to.set(binding.key / "mode", given, "mount", word == "mount" ? "" : printable(mode));
+    to.set(binding.key / "read_only", given, writable ? "false" : "true", printable(mode));
   } else if (word == "download" || word == "direct") {
     to.set(binding.key / "mode", given, word);
   } else {
@@ -101,7 +101,7 @@ void translate_input_mode(const Given& given, const std::string& mode, const Bin
 void translate_output_mode(const Given& given, const std::string& mode, const Binding& binding) {
   const std::string word = plain_word(mode);
   if (word == "rwmount" || word == "readwritemount" || word == "mount") {
-    binding.to.set(binding.key / "mode", given, "mount", word == "mount" ? "" : mode);
+    binding.to.set(binding.key / "mode", given, "mount", word == "mount" ? "" : printable(mode));
   } else if (word == "upload" || word == "direct") {
     binding.to.set(binding.key / "mode", given, word);
   } else {

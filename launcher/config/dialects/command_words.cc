@@ -4,6 +4,7 @@
 #include <array>
 
 #include "base/text.h"
+#include "launcher/config/problems.h"
 
 namespace muster::config {
 namespace {
@@ -115,7 +116,7 @@ tl::expected<MpirunLine, std::string> rank_program(std::string_view line,
     const std::string& word = words[at].text;
     const std::string option = word.substr(std::min(word.find_first_not_of('-'), word.size()));
     const int takes = words_of_option(option);
-    if (takes < 0) return Unclear(word + " of mpirun is not known");
+    if (takes < 0) return Unclear(printable(word) + " of mpirun is not known");
     if (at + static_cast<std::size_t>(takes) >= words.size()) {
       return Unclear("mpirun has no program");
     }

@@ -109,6 +109,12 @@ TEST(ExpressionProblems, NameWhatOnlyAPipelineOrASweepKnows) {
             "write the value itself in its place");
 }
 
+TEST(ExpressionProblems, HaveNoControlCharacters) {
+  EXPECT_EQ(problem("${{parent.a\nb}}").find('\n'), std::string::npos);
+  EXPECT_EQ(problem("${{search_space.a\x1b[1m}}").find('\x1b'), std::string::npos);
+  EXPECT_EQ(problem("${{inputs.a\nb}}").find('\n'), std::string::npos);
+}
+
 TEST(ExpressionProblems, NameWhatIsNoReference) {
   const std::string hint = "write ${{inputs.NAME}} or ${{outputs.NAME}}";
   EXPECT_EQ(problem("${{ }}"), "0: \"${{ }}\" names nothing | " + hint);
