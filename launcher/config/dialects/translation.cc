@@ -270,11 +270,12 @@ Result<std::string> Translation::read_beside(const std::string& path) const {
 std::optional<Given> Translation::mapping_beside(const Given& named, const std::string& path) {
   auto text = read_beside(path);
   if (!text) {
-    refuse(named, printable(path) + " cannot be read: " + text.error().message, text.error().hint);
+    refuse(named, printable(path) + " cannot be read: " + on_one_line(text.error().message),
+           text.error().hint);
     return std::nullopt;
   }
-  auto file =
-      std::make_shared<const BesideFile>(std::move(*text), name_beside(source_.file_name(), path));
+  auto file = std::make_shared<const BesideFile>(
+      std::move(*text), on_one_line(name_beside(source_.file_name(), path)));
   std::shared_ptr<const SourceText> source(file, &file->source);
   Document document = read_document(*source);
   for (Error& problem : document.problems) problems_.push_back(std::move(problem));
