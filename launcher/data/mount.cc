@@ -247,6 +247,11 @@ Result<bool> MountedItem::step(const std::vector<Mount>& table) {
       if (!end) return false;
       reader_.reset();
       if (!end->status.ok()) {
+        // A helper that was killed is the reason, and can be reaped a moment after its mount broke.
+        for (int wait = 0; wait < 20 && helper_; ++wait) {
+          detail::pause_briefly();
+          if (auto looked = look_at_helper(); !looked) return wrong(std::move(looked).error());
+        }
         return wrong(failure("it is mounted and cannot be read: " +
                              std::string(end->status.how == ExitStatus::How::kExited
                                              ? std::strerror(end->status.value)
