@@ -66,9 +66,12 @@ Result<> RunRecorder::write_run_json(bool durable) {
   return written;
 }
 
-// For others' tools; Muster does not read them, so nothing fails for want of them.
+// For others' tools; Muster does not read them, so nothing fails for want of them.  Those that look
+// while the run goes on belong to Azure ML's configs; to a short run of another one each replacing
+// costs more than its ranks.
 void RunRecorder::write_process_files() const {
   const auto& outcome = record_.attempts.back().outcome;
+  if (!outcome && !process_files_live_) return;
   const auto& ranks = outcome ? outcome->ranks : known_ranks_;
   static_cast<void>(replace_file(store::process_info(run_directory_),
                                  report::process_info_json(record_.plan, ranks)));

@@ -30,6 +30,8 @@ class RunRecorder : public exec::RunObserver {
 
   // Who else is told of what happens; it outlives the recorder's use of it.
   void tell(exec::RunControl& control) { control_ = &control; }
+  // Whether azureml-logs/process_*.json are there from the start, or only at the end.
+  void keep_process_files_live(bool live) { process_files_live_ = live; }
   // Called once, when all ranks have started.
   void when_all_started(std::function<void()> callback) { all_started_ = std::move(callback); }
 
@@ -61,6 +63,7 @@ class RunRecorder : public exec::RunObserver {
   exec::RunControl* control_ = nullptr;
   std::function<void()> all_started_;
   bool terminal_;
+  bool process_files_live_ = false;
   Fd events_;
   Fd log_;
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();

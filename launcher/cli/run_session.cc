@@ -220,6 +220,7 @@ Result<> RunSession::open_records() {
                     RunRecorder::open(*directory_, plan_.nodes.front().hostname, first_record(),
                                       *console_, is_terminal(STDERR_FILENO) && !line_.detach));
   recorder_.emplace(std::move(recorder));
+  recorder_->keep_process_files_live(plan_.driver_sentences != plan::DriverSentences::kNone);
   MUSTER_TRY(start_control());
   MUSTER_TRY(recorder_->write_run_json(false));
   return exec::make_node_files(start_, plan_);

@@ -43,8 +43,12 @@ class AzuremlLogsTest(MusterTest):
         self.assertEqual(log.read_bytes(), (result.run_directory / "mpirun.log").read_bytes())
 
     def test_processes_and_their_status_are_told_live_and_afterwards(self):
-        running = self.start_muster(["run", "-n", "2", "--backend", "direct", "--", "sh", "-c",
-                                     "echo here; while [ ! -e go ]; do sleep 0.02; done; exit $RANK"])
+        (self.work_dir / "job.yml").write_text(
+            "$schema: https://azuremlschemas.azureedge.net/latest/commandJob.schema.json\n"
+            "command: echo here; while [ ! -e go ]; do sleep 0.02; done; exit $RANK\n"
+            "environment: azureml:any:1\n"
+            "distribution: {type: pytorch, process_count_per_instance: 2}\n")
+        running = self.start_muster(["run", "job.yml"])
         wait_until(lambda: running.run_directory is not None, 30, "the run directory")
         logs = running.run_directory / "azureml-logs"
 
