@@ -121,7 +121,8 @@ TEST_F(DataPlanTest, NfsAndOwnCommandsAreFilledIn) {
   EXPECT_EQ(lines(item("inputs: {d: {path: datastore://home/me, read_only: false}}").helpers),
             "/bin/mount -t nfs -o rw,hard,nconnect=4 files:/home/me <set at start>/d\n");
   EXPECT_EQ(lines(item("inputs: {d: {path: datastore://own/p}}").helpers),
-            "mnt bucket/p <set at start>/d -o ro,allow_other\n");
+            "mnt bucket/p <set at start>/d -o ro,allow_other\n"
+            "/bin/mount --no-mtab -o remount,bind,ro <set at start>/d\n");
 }
 
 TEST_F(DataPlanTest, WhatIsMissingIsAnErrorWithAWayOut) {
