@@ -297,7 +297,8 @@ std::string syntax_hint(const SourceText& source, const YAML::Exception& error) 
 
 Error syntax_error(const SourceText& source, const YAML::Exception& error,
                    std::optional<Place> innermost_open) {
-  Error problem{ErrorCode::kConfig, "cannot read " + source.file_name() + " as YAML: " + error.msg};
+  Error problem{ErrorCode::kConfig,
+                "cannot read " + source.file_name() + " as YAML: " + on_one_line(error.msg)};
   problem.hint = syntax_hint(source, error);
   // A bracket that is missing is noticed lines later; where the other one stands helps more.
   const bool bracket = innermost_open && error.msg.find("flow not found") != std::string::npos;
@@ -392,7 +393,8 @@ Document read_document(const SourceText& source) {
   } catch (const std::exception& error) {
     document.root = nullptr;
     document.problems.push_back(
-        {ErrorCode::kConfig, "cannot read " + source.file_name() + " as YAML: " + error.what(),
+        {ErrorCode::kConfig,
+         "cannot read " + source.file_name() + " as YAML: " + on_one_line(error.what()),
          "is it the file that you meant?", Location{source.file_name(), 0, 0, ""}});
   }
   return document;

@@ -181,6 +181,11 @@ NodePtr in_native_form(NodePtr root, const Reading& reading, Draft& draft) {
 
 tl::expected<RunConfig, Problems> finished(Draft draft) {
   if (draft.problems.empty()) return std::move(draft.config);
+  // Whatever a message quotes of the file, a terminal gets one line of printable text.
+  for (Error& problem : draft.problems) {
+    problem.message = on_one_line(problem.message);
+    problem.hint = on_one_line(problem.hint);
+  }
   sort_and_limit(draft.problems);
   return tl::unexpected<Problems>(std::move(draft.problems));
 }
