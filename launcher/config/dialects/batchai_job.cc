@@ -5,12 +5,14 @@
 // servers get arguments of their own, a command for the shell.
 #include <algorithm>
 #include <array>
+#include <map>
 
 #include "launcher/config/dialects/batchai_paths.h"
 #include "launcher/config/dialects/command_words.h"
 #include "launcher/config/dialects/long_duration.h"
 #include "launcher/config/dialects/translators.h"
 #include "launcher/config/dialects/words.h"
+#include "launcher/config/values.h"
 
 namespace muster::config {
 namespace {
@@ -113,23 +115,75 @@ class BatchAiJob {
     to_.set("distributed_backend", at, backend, std::string(toolkit.key));
   }
 
+  // How many processes the options of a commandLine's own mpirun ask for.
+  struct Processes {
+    long total;
+    Given at;
+    std::string options;  // "-np 4 of mpirun"
+  };
+
+  void count_by_mpirun(const Given& line, const MpirunLine& mpirun, bool warn) {
+    const auto total = mpirun_count(line, mpirun.total);
+    const auto per_node = mpirun_count(line, mpirun.per_node);
+    const auto written = [](const MpirunLine::Count& count) {
+      return printable(count.option) + " of mpirun";
+    };
+    const long by_node = per_node ? 1L * *per_node * nodes_ : 0;
+    if (total) {
+      of_mpirun_ = {*total, line, written(*mpirun.total)};
+    } else if (per_node) {
+      of_mpirun_ = {by_node, line, written(*mpirun.per_node)};
+    }
+    if (warn && total && per_node && by_node != *total) {
+      to_.warn(line, written(*mpirun.per_node) + " makes " + std::to_string(by_node) +
+                         " processes on nodeCount " + std::to_string(nodes_) + ", and " +
+                         written(*mpirun.total) + " counts");
+    }
+  }
+
+  // nullopt: no such option, or no number, which is then said.
+  std::optional<int> mpirun_count(const Given& line,
+                                  const std::optional<MpirunLine::Count>& count) {
+    if (!count) return std::nullopt;
+    if (auto number = parse_count(count->number, 1)) return *number;
+    to_.warn(line, printable(count->option) +
+                       " of mpirun is no number that Muster knows, and does not count: "
+                       "processCount says how many processes there are");
+    return std::nullopt;
+  }
+
   void translate_process_count(Fields& fields) {
     const auto given = fields.take_value("processCount");
+    if (!given && of_mpirun_) {
+      share(of_mpirun_->at, of_mpirun_->total, of_mpirun_->options);
+      return;
+    }
     if (!given) {
       to_.derive("process_count_per_node", "1", "no processCount: one process on each node");
       return;
     }
     const auto total = to_.count_of(*given, 1);
     if (!total) return;
-    if (*total % nodes_ != 0) {
-      to_.refuse(*given,
-                 std::to_string(*total) + " processes in total cannot be shared equally by " +
+    if (of_mpirun_ && of_mpirun_->total != *total) {
+      to_.warn(of_mpirun_->at, of_mpirun_->options + " asks for " +
+                                   std::to_string(of_mpirun_->total) +
+                                   " processes, and processCount on line " +
+                                   std::to_string(given->value_place.line) + ", which is " +
+                                   std::to_string(*total) + ", counts");
+    }
+    share(*given, *total, std::to_string(*total) + " in total");
+  }
+
+  void share(const Given& from, long total, const std::string& note) {
+    if (total % nodes_ != 0) {
+      to_.refuse(from,
+                 std::to_string(total) + " processes in total cannot be shared equally by " +
                      std::to_string(nodes_) + " nodes",
                  "make it a multiple of nodeCount");
       return;
     }
-    to_.set("process_count_per_node", *given, std::to_string(*total / nodes_),
-            std::to_string(*total) + " in total, over nodeCount " + std::to_string(nodes_));
+    to_.set("process_count_per_node", from, std::to_string(total / nodes_),
+            note + ", over nodeCount " + std::to_string(nodes_));
   }
 
   void run_on_the_master_only() {
@@ -166,13 +220,15 @@ class BatchAiJob {
       for (const auto& [name, value] : inner->variables) {
         to_.set(NativeKey("environment.variables") / name, *given, value, "of mpirun's options");
       }
+      count_by_mpirun(*given, *inner, !fields.has("processCount"));
       text = inner->program;
     }
     const std::string filled = paths_.with_inputs(*given, text);
     if (filled == *line) {
       to_.set("command", *given);
     } else {
-      to_.set("command", *given, filled, "volumes are inputs");
+      to_.set("command", *given, filled,
+              filled == text ? "without its mpirun" : "volumes are inputs");
     }
   }
 
@@ -278,6 +334,19 @@ class BatchAiJob {
 
   // --- data ---
 
+  using Seen = std::map<std::string, int>;  // names with their lines
+
+  // Of two with one name only the later would be there.
+  bool refuse_second(Seen& seen, const Given& name) {
+    const auto [first, is_new] = seen.emplace(name.text(), name.value_place.line);
+    if (is_new) return false;
+    to_.refuse(
+        name,
+        in_quotes(name.text()) + " is the name of another on line " + std::to_string(first->second),
+        "give each a name of its own");
+    return true;
+  }
+
   void reserve_names() {
     const auto given = job_.take_value("inputDirectories");
     if (!given || !given->is_list()) return;
@@ -296,10 +365,11 @@ class BatchAiJob {
       to_.refuse(*given, "it takes a list");
       return;
     }
-    for (const Given& item : given->items()) translate_directory(item, group);
+    Seen seen;
+    for (const Given& item : given->items()) translate_directory(item, group, seen);
   }
 
-  void translate_directory(const Given& item, const std::string& group) {
+  void translate_directory(const Given& item, const std::string& group, Seen& seen) {
     if (!item.is_mapping()) {
       to_.refuse(item, "it is a group of keys");
       return;
@@ -316,6 +386,7 @@ class BatchAiJob {
       return;
     }
     const NativeKey key = NativeKey(group) / id->text();
+    if (refuse_second(seen, *id)) return;
     to_.set_node(key, *id, Node{});
     std::string text = path->text();
     if (suffix && !suffix->text().empty()) text += "/" + suffix->text();
@@ -340,6 +411,7 @@ class BatchAiJob {
       to_.refuse(*given, "it takes a list of {name, value}");
       return;
     }
+    Seen seen;
     for (const Given& item : given->items()) {
       if (!item.is_mapping()) {
         to_.refuse(item, "it takes {name, value}");
@@ -351,7 +423,7 @@ class BatchAiJob {
         if (!variable) to_.refuse(item, "it has no name");
         continue;
       }
-      one(fields, *variable);
+      if (!refuse_second(seen, *variable)) one(fields, *variable);
       fields.finish();
     }
   }
@@ -415,8 +487,23 @@ class BatchAiJob {
     constraints->finish();
   }
 
+  // Volumes of every kind are below one root.
+  void refuse_same_volumes(const Given& volumes) {
+    Seen seen;
+    for (const Given& kind : volumes.entries()) {
+      for (const Given& volume : kind.items()) {
+        for (const Given& field : volume.entries()) {
+          if (plain_word(field.key) == "relativemountpath" && field.is_scalar()) {
+            refuse_second(seen, field);
+          }
+        }
+      }
+    }
+  }
+
   void tell_the_rest() {
     if (const auto volumes = job_.take_value("mountVolumes")) {
+      refuse_same_volumes(*volumes);
       to_.elsewhere(*volumes,
                     "datastores.yaml says where a volume is: datastore://NAME for the one "
                     "with relativeMountPath NAME");
@@ -441,6 +528,7 @@ class BatchAiJob {
   BatchAiPaths paths_;
   int nodes_ = 1;
   std::optional<Given> nodes_given_;
+  std::optional<Processes> of_mpirun_ = {};
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "base/text.h"
 #include "launcher/config/problems.h"
@@ -21,7 +22,8 @@ bool is_mpirun(std::string_view word) {
 
 // Options of Open MPI's, MPICH's and Intel MPI's mpirun, with the number of words that they take.
 int words_of_option(std::string_view option) {
-  constexpr std::array<std::string_view, 14> kAlone{"allow-run-as-root",
+  constexpr std::array<std::string_view, 15> kAlone{"allow-run-as-root",
+                                                    "envall",
                                                     "report-bindings",
                                                     "oversubscribe",
                                                     "nooversubscribe",
@@ -35,20 +37,12 @@ int words_of_option(std::string_view option) {
                                                     "bycore",
                                                     "bynode",
                                                     "bind-to-core"};
-  constexpr std::array<std::string_view, 27> kOne{"n",           "np",
-                                                  "c",           "hostfile",
-                                                  "machinefile", "f",
-                                                  "H",           "host",
-                                                  "hosts",       "bind-to",
-                                                  "map-by",      "rank-by",
-                                                  "ppn",         "perhost",
-                                                  "npernode",    "N",
-                                                  "x",           "wdir",
-                                                  "wd",          "prefix",
-                                                  "rmk",         "iface",
-                                                  "launcher",    "bootstrap",
-                                                  "stdin",       "output-filename",
-                                                  "path"};
+  constexpr std::array<std::string_view, 29> kOne{
+      "n",      "np",      "envlist",  "genvlist", "c",         "hostfile", "machinefile",
+      "f",      "H",       "host",     "hosts",    "bind-to",   "map-by",   "rank-by",
+      "ppn",    "perhost", "npernode", "N",        "x",         "wdir",     "wd",
+      "prefix", "rmk",     "iface",    "launcher", "bootstrap", "stdin",    "output-filename",
+      "path"};
   constexpr std::array<std::string_view, 4> kTwo{"mca", "genv", "env", "gmca"};
   const auto among = [&](const auto& names) {
     return std::find(names.begin(), names.end(), option) != names.end();
@@ -56,6 +50,41 @@ int words_of_option(std::string_view option) {
   if (among(kAlone)) return 0;
   if (among(kOne)) return 1;
   return among(kTwo) ? 2 : -1;
+}
+
+// Intel MPI takes "-env NAME=VALUE" as well as "-env NAME VALUE".
+bool is_pair(std::string_view option, std::string_view first) {
+  return (option == "genv" || option == "env") && first.find('=') != std::string_view::npos;
+}
+
+// The 4 of "ppr:4:node"; nullopt for another mapping.
+std::optional<std::string> processes_per_node(std::string_view mapping) {
+  const std::vector<std::string> parts = split(mapping, ':');
+  const bool whole = parts.size() >= 3 && parts[0] == "ppr" && parts[2] == "node";
+  return whole ? std::optional(parts[1]) : std::nullopt;
+}
+
+void note_count(MpirunLine& line, const std::string& word, std::string_view option,
+                const std::string& value) {
+  constexpr std::array<std::string_view, 4> kPerNode{"ppn", "perhost", "npernode", "N"};
+  const std::string written = word + " " + value;
+  if (option == "n" || option == "np" || option == "c") {
+    line.total = {written, value};
+  } else if (std::find(kPerNode.begin(), kPerNode.end(), option) != kPerNode.end()) {
+    line.per_node = {written, value};
+  } else if (option == "map-by") {
+    if (auto each = processes_per_node(value)) line.per_node = {written, std::move(*each)};
+  }
+}
+
+void note_variable(MpirunLine& line, std::string_view option, const std::string& first,
+                   const std::string& second) {
+  const std::size_t equals = first.find('=');
+  if (equals != std::string::npos && (option == "x" || is_pair(option, first))) {
+    line.variables.emplace_back(first.substr(0, equals), first.substr(equals + 1));
+  } else if (option == "genv" || option == "env") {
+    line.variables.emplace_back(first, second);
+  }
 }
 
 }  // namespace
@@ -115,21 +144,15 @@ tl::expected<MpirunLine, std::string> rank_program(std::string_view line,
   while (at < words.size() && words[at].text.starts_with('-')) {
     const std::string& word = words[at].text;
     const std::string option = word.substr(std::min(word.find_first_not_of('-'), word.size()));
-    const int takes = words_of_option(option);
+    int takes = words_of_option(option);
     if (takes < 0) return Unclear(printable(word) + " of mpirun is not known");
+    if (takes == 2 && at + 1 < words.size() && is_pair(option, words[at + 1].text)) takes = 1;
     if (at + static_cast<std::size_t>(takes) >= words.size()) {
       return Unclear("mpirun has no program");
     }
     const std::string first = takes > 0 ? words[at + 1].text : "";
-    if (option == "n" || option == "np" || option == "c") result.count = first;
-    if (option == "x") {
-      const std::size_t equals = first.find('=');
-      if (equals != std::string::npos) {
-        result.variables.emplace_back(first.substr(0, equals), first.substr(equals + 1));
-      }
-    }
-    if (option == "genv" || option == "env")
-      result.variables.emplace_back(first, words[at + 2].text);
+    note_count(result, word, option, first);
+    note_variable(result, option, first, takes > 1 ? words[at + 2].text : "");
     at += 1 + static_cast<std::size_t>(takes);
   }
   if (at >= words.size()) return Unclear("mpirun has no program");

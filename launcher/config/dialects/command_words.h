@@ -26,9 +26,14 @@ std::string quoted_but_variables(const std::string& word);
 
 // The rank's own program of a line that begins with mpirun or mpiexec.
 struct MpirunLine {
-  std::string program;                    // the rest of the line, as written
-  std::optional<std::string> count = {};  // of -n
-  std::vector<std::pair<std::string, std::string>> variables = {};  // of -x NAME=VALUE and -genv
+  std::string program;  // the rest of the line, as written
+  struct Count {
+    std::string option;  // "-np 4"
+    std::string number;  // "4"
+  };
+  std::optional<Count> total = {};     // of -n
+  std::optional<Count> per_node = {};  // of -ppn, -npernode, --map-by ppr:4:node
+  std::vector<std::pair<std::string, std::string>> variables = {};  // of -x and -genv
 };
 
 // Whether a line starts ranks itself; an error says why its program cannot be told apart.
