@@ -22,10 +22,20 @@ namespace muster::exec {
 namespace fs = std::filesystem;
 namespace {
 
+constexpr std::size_t kDigits = 8;  // of a name's random part
+// Written with the lock held, removed last: no directory but one of ours has it.
+constexpr const char* kMark = ".muster-runtime";
 constexpr std::size_t kLongestSocketName = 16;  // "/control.sock" and room to grow
 
 std::string name_prefix() {
   return "muster-" + std::to_string(::getuid()) + "-";
+}
+
+// Names alone say little: somebody else may well keep things in a `muster-0-backup`.
+bool is_name_of_ours(std::string_view name) {
+  const std::string prefix = name_prefix();
+  return name.starts_with(prefix) && name.size() == prefix.size() + kDigits &&
+         name.find_first_not_of("0123456789abcdef", prefix.size()) == std::string_view::npos;
 }
 
 std::string random_name() {
@@ -45,6 +55,36 @@ bool is_same_file(const Fd& fd, const fs::path& path) {
   struct stat named {};
   return ::fstat(fd.get(), &open_file) == 0 && ::lstat(path.c_str(), &named) == 0 &&
          open_file.st_dev == named.st_dev && open_file.st_ino == named.st_ino;
+}
+
+Result<> mark(const Fd& directory, const fs::path& path) {
+  const Fd made(::openat(directory.get(), kMark, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (made) return {};
+  const Error error = system_error(ErrorCode::kInternal, "creating " + (path / kMark).string());
+  ::rmdir(path.c_str());
+  return Failure(error);
+}
+
+bool is_marked(const Fd& directory) {
+  struct stat info {};
+  return ::fstatat(directory.get(), kMark, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+         S_ISREG(info.st_mode) && info.st_uid == ::getuid();
+}
+
+// The mark goes last, so that whoever is killed half-way leaves something that the next start
+// knows.  Nothing is removed where anything is mounted.
+bool remove_marked(const fs::path& path) {
+  if (!mounts_below(mount_table(), path_in_table(path)).empty()) return false;
+  std::error_code error;
+  for (fs::directory_iterator entry(path, error), end; !error && entry != end;
+       entry.increment(error)) {
+    if (entry->path().filename() == kMark) continue;
+    fs::remove_all(entry->path(), error);
+    if (error) return false;
+  }
+  if (error) return false;
+  ::unlink((path / kMark).c_str());
+  return ::rmdir(path.c_str()) == 0;
 }
 
 bool is_remote_file_system(const fs::path& path) {
@@ -108,6 +148,7 @@ Result<LockedDirectory> LockedDirectory::create(const fs::path& parent) {
       return Failure(error);
     }
     if (lock && ::flock(lock.get(), LOCK_EX) == 0 && is_same_file(lock, path)) {
+      MUSTER_TRY(mark(lock, path));
       return LockedDirectory(path, std::move(lock));
     }
   }
@@ -120,7 +161,7 @@ std::vector<std::string> LockedDirectory::remove_stale(const fs::path& parent) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(parent, error)) {
     struct stat info {};
-    if (!entry.path().filename().string().starts_with(name_prefix()) ||
+    if (!is_name_of_ours(entry.path().filename().string()) ||
         ::lstat(entry.path().c_str(), &info) != 0 || !S_ISDIR(info.st_mode) ||
         info.st_uid != ::getuid()) {
       continue;
@@ -128,9 +169,16 @@ std::vector<std::string> LockedDirectory::remove_stale(const fs::path& parent) {
     const Fd lock = open_directory(entry.path());
     const bool stale = lock && ::flock(lock.get(), LOCK_EX | LOCK_NB) == 0;
     if (!stale) continue;
-    // Its launcher was killed before it could unmount the inputs; that they are ours the lock says.
-    detach_mounts_below(entry.path());
-    if (remove_tree(entry.path())) removed.push_back(entry.path().string());
+    bool gone = false;
+    if (is_marked(lock)) {
+      // Its launcher was killed before it could unmount the inputs.
+      detach_mounts_below(entry.path());
+      gone = remove_marked(entry.path());
+    } else {
+      // Killed right after its mkdir; only what is empty goes, and nothing mounted does.
+      gone = ::rmdir(entry.path().c_str()) == 0;
+    }
+    if (gone) removed.push_back(entry.path().string());
   }
   return removed;
 }
@@ -142,7 +190,7 @@ LockedDirectory& LockedDirectory::operator=(LockedDirectory&& other) noexcept {
 }
 
 LockedDirectory::~LockedDirectory() {
-  if (!path_.empty()) static_cast<void>(remove_tree(path_));
+  if (!path_.empty()) static_cast<void>(remove_marked(path_));
 }
 
 Result<RuntimeDirectories> make_runtime_directories(

@@ -3,7 +3,7 @@
 //
 // Both are ours alone (0700), hold a lock for as long as the launcher lives, and are removed at its
 // end; those of a launcher that was killed are removed by the next start, because their lock is
-// free.
+// free.  Nothing is taken for one of them that has not the whole name and the mark.
 #pragma once
 
 #include <filesystem>

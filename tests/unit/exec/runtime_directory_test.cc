@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/mounts.h"
 #include "base/unix_socket.h"
 #include "tests/support/forked.h"
 #include "tests/support/scratch.h"
@@ -239,9 +240,44 @@ TEST_F(RuntimeDirectoryTest, WhatIsNotOursIsNotTouched) {
   EXPECT_TRUE(fs::exists(scratch() / "target/keep"));
 }
 
+// Somebody's data in a directory whose name only looks like one of ours, with a mount of theirs.
+TEST_F(RuntimeDirectoryTest, WhatNoLauncherMadeIsNeitherUnmountedNorRemoved) {
+  const std::vector<std::string> names = {"backup", "0123abcde", "0123abc", "0123ABCD", "0123abcd"};
+  for (const std::string& name : names) {
+    fs::create_directories(scratch() / own_name(name) / "m");
+    write(own_name(name) + "/model.pt", "precious");
+  }
+  folder("elsewhere");
+  MUSTER_EXPECT_IN_FORK([&]() -> std::string {
+    const bool may_mount =
+        ::unshare(CLONE_NEWNS) == 0 &&
+        ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+        ::mount((scratch() / "elsewhere").c_str(), (scratch() / own_name("0123abcd") / "m").c_str(),
+                nullptr, MS_BIND, nullptr) == 0;
+    if (!LockedDirectory::remove_stale(scratch()).empty()) return "something was removed";
+    if (may_mount && mounts_below(mount_table(), scratch()).size() != 1) return "it was unmounted";
+    return "";
+  });
+  for (const std::string& name : names) {
+    EXPECT_TRUE(fs::exists(scratch() / own_name(name) / "model.pt")) << name;
+  }
+}
+
+// A cleaner that is killed half-way leaves the mark for the next one.
+TEST_F(RuntimeDirectoryTest, TheMarkIsWhatMakesADirectoryOurs) {
+  const fs::path stale = leave_stale_directory(folder("a"));
+  ASSERT_TRUE(fs::exists(stale / ".muster-runtime"));
+  fs::remove(stale / ".muster-runtime");
+  EXPECT_TRUE(LockedDirectory::remove_stale(scratch() / "a").empty());
+  EXPECT_TRUE(fs::exists(stale / "shared-memory"));
+  fs::remove(stale / "shared-memory");
+  write("a/" + stale.filename().string() + "/.muster-runtime", "");
+  EXPECT_EQ(LockedDirectory::remove_stale(scratch() / "a").size(), 1U);
+}
+
 // What a launcher leaves that is killed right after its mkdir.
 TEST_F(RuntimeDirectoryTest, AnEmptyDirectoryThatNobodyHoldsIsRubbish) {
-  folder(own_name("new"));
+  folder(own_name("0123abcd"));
   EXPECT_EQ(LockedDirectory::remove_stale(scratch()).size(), 1U);
 }
 
