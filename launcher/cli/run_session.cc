@@ -11,6 +11,7 @@
 #include <random>
 #include <unistd.h>
 
+#include "base/credentials.h"
 #include "base/error_text.h"
 #include "base/exit_code.h"
 #include "base/files.h"
@@ -37,6 +38,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kConsolePatience = 5s;  // a terminal that blocks must not keep a finished run
+constexpr auto kDetachPatience = 1s;   // ranks run already, and their launcher waits
 constexpr auto kShortestPatience = 100ms;
 constexpr std::size_t kMpirunTailLines = 10;
 constexpr std::size_t kMpirunTailBytes = 8192;
@@ -111,7 +113,8 @@ plan::RunOutcome failure_of_muster(const Error& error, const std::string& how) {
   return outcome;
 }
 
-plan::RunOutcome cancelled_before_start(const StopAsked& asked, int world_size) {
+plan::RunOutcome cancelled_before_start(const StopAsked& asked, int world_size,
+                                        std::chrono::system_clock::time_point created_at) {
   plan::RunOutcome outcome;
   outcome.status = plan::RunStatus::kCancelled;
   outcome.exit_code = 128 + asked.signal_number;
@@ -122,7 +125,9 @@ plan::RunOutcome cancelled_before_start(const StopAsked& asked, int world_size) 
   stopped.description = "stopped by " + asked.by;
   outcome.first_failure = stopped;
   for (int rank = 0; rank < world_size; ++rank) outcome.ranks.push_back({.rank = rank});
-  outcome.started_at = outcome.ended_at = std::chrono::system_clock::now();
+  // What was prepared took its time, too.
+  outcome.started_at = created_at;
+  outcome.ended_at = std::chrono::system_clock::now();
   return outcome;
 }
 
@@ -212,7 +217,7 @@ Result<> RunSession::open_records() {
   MUSTER_TRY(store::link_azureml_names(
       *directory_, {plan_.world_size, plan_.nodes.front().hostname, plan_.mpirun.has_value(),
                     plan_.driver_sentences != plan::DriverSentences::kNone}));
-  MUSTER_TRY(replace_file(directory_->config_yaml(), run_.config_text));
+  MUSTER_TRY(replace_file(directory_->config_yaml(), without_credentials(run_.config_text)));
   MUSTER_TRY(replace_file(directory_->plan_json(), plan::plan_json(plan_)));
   began_ = exec::file_time_now();
   console_.emplace(console_options(line_, plan_.world_size));
@@ -233,6 +238,9 @@ Result<> RunSession::start_control() {
   recorder_->tell(*control_);
   if (detachment_) {
     recorder_->when_all_started([this] {
+      // Warnings that the console's thread has not shown yet would go into the log instead.
+      console_->suspend(kDetachPatience);
+      console_->resume();
       detachment_->complete(start_.run_id, directory_->root().string(),
                             directory_->launcher_log(plan_.nodes.front().hostname));
     });
@@ -284,7 +292,8 @@ Result<int> RunSession::conclude_unprepared(Error error, StopWatch& stops) {
   if (error.code != ErrorCode::kStopped || !stops.asked()) {
     return Failure(conclude_without_start(std::move(error)));
   }
-  plan::RunOutcome outcome = cancelled_before_start(*stops.asked(), plan_.world_size);
+  plan::RunOutcome outcome =
+      cancelled_before_start(*stops.asked(), plan_.world_size, recorder_->record().created_at);
   if (mounts_) end_mounts(*mounts_, plan_, outcome);
   return conclude(std::move(outcome), stops);
 }

@@ -291,7 +291,7 @@ std::string phase_text(const protocol::RunState& state, plan::WallTime now) {
   std::string text = phase_word(state.phase());
   std::string what;
   switch (state.phase()) {
-    case Said::PREPARING: what = ": its source is copied"; break;
+    case Said::PREPARING: what = ": source, packages and data are made ready"; break;
     case Said::STARTING:
       text += " " + std::to_string(state.started()) + "/" + std::to_string(state.world_size());
       break;

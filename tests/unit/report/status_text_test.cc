@@ -135,7 +135,7 @@ TEST(StatusTextTest, EveryPhaseHasItsWords) {
     state.set_phase(phase);
     return phase_text(state, now + std::chrono::seconds(2));
   };
-  EXPECT_EQ(text(protocol::RunState::PREPARING), "preparing for 2.0 s: its source is copied");
+  EXPECT_EQ(text(protocol::RunState::PREPARING), "preparing for 2.0 s: source, packages and data are made ready");
   EXPECT_EQ(text(protocol::RunState::STARTING), "starting 3/4 for 2.0 s");
   EXPECT_EQ(text(protocol::RunState::RUNNING), "running 2/4 for 2.0 s");
   EXPECT_EQ(text(protocol::RunState::STOPPING), "stopping 2/4 (rank 1 exited with 7) for 2.0 s");
