@@ -119,7 +119,8 @@ std::optional<DataPath> path_of_dataset(const Given& given, Translation& to) {
   dataset.finish();
   if (!name && !id) return std::nullopt;
   std::string text = "azureml:" + (name ? *name : *id);
-  if (name && version) text += ":" + *version;
+  // The word, as the SDK writes it, is no version but the highest of them.
+  if (name && version) text += (lower_case(*version) == "latest" ? "@" : ":") + *version;
   return DataPath{given, std::move(text)};
 }
 
