@@ -14,8 +14,11 @@
 
 #include "base/credentials.h"
 #include "base/text.h"
+#include "launcher/config/azureml_packages.h"
+#include "launcher/config/problems.h"
 #include "launcher/plan/conda_file.h"
 #include "launcher/plan/launch_plan.h"
+#include "launcher/plan/pip_options.h"
 #include "launcher/plan/python_path.h"
 #include "launcher/plan/requirement_text.h"
 
@@ -214,13 +217,26 @@ std::string counted_from(const fs::path& directory, const std::string& line) {
   return line;
 }
 
+// As the packages that a run configuration itself lists: Azure ML's files name its SDK.
+void leave_out_sdk(std::vector<std::string>& words, const std::string& file, PythonPlan& plan) {
+  std::erase_if(words, [&](const std::string& word) {
+    if (!config::is_sdk_package(word)) return false;
+    plan.notes.push_back(config::printable(word) + " of " + file +
+                         " is left out: Azure ML's SDK has no part in a run here");
+    return true;
+  });
+}
+
 // conda_packages_by: pip.
 Result<> take_conda_names(const RunConfig& config, const PythonSources& sources, PythonPlan& plan) {
   std::vector<std::string> specs = texts(config.python.conda_packages);
   std::vector<std::string> channels = texts(config.python.conda_channels);
   if (sources.conda_text) {
-    MUSTER_TRY_ASSIGN(const CondaFile file,
+    MUSTER_TRY_ASSIGN(CondaFile file,
                       read_conda_file(sources.conda_text->text, sources.conda_text->path));
+    for (std::vector<std::string>* words : {&file.packages, &file.pip}) {
+      leave_out_sdk(*words, sources.conda_file, plan);
+    }
     specs.insert(specs.end(), file.packages.begin(), file.packages.end());
     channels.insert(channels.end(), file.channels.begin(), file.channels.end());
     for (const std::string& line : file.pip) {
@@ -355,6 +371,7 @@ bool wants_packages(const RunConfig& config) {
 Result<PythonPlan> plan_python(const RunConfig& config, const PythonSources& sources) {
   const PythonPackages& python = config.python;
   if (python.user_managed.value) return as_it_is(config, sources);
+  MUSTER_TRY(check_pip_options(python.pip_options));
   PythonPlan plan;
   plan.origin = origin_of(python).text;
   take_pip_packages(sources, plan);

@@ -292,6 +292,22 @@ class PackagesTest(MusterTest):
         self.assertIn("pip's setting install.target would take packages elsewhere", result.stderr)
         self.assertFalse(elsewhere.exists())
 
+    def test_options_of_pip_that_lead_elsewhere_are_refused(self):
+        elsewhere = self.directory / "elsewhere"
+        for words in (["--target", str(elsewhere)], [f"--targ={elsewhere}"], ["--user"],
+                      ["-qt", str(elsewhere)], ["--dry-run"]):
+            with self.subTest(words=words):
+                self.write_config({"pip_packages": ["tinypack"], "pip_options": [
+                    "--no-index", "--find-links", str(self.wheels), *words]})
+                for command in ("plan", "run"):
+                    result = self.run_muster([command, "run.yaml"])
+                    self.assert_code(result, 65)
+                    self.assertIn("run.yaml:4:", result.stderr)
+                    self.assertIn("pip_options: \"-", result.stderr)
+                    self.assertIn("user_managed: true", result.stderr)
+        self.assertEqual(self.environment_directories(), [])
+        self.assertFalse(elsewhere.exists())
+
     def start_with_silent_index(self, stall="300s", secret="s3cret-0f-4-person"):
         server = SilentServer()
         self.addCleanup(server.socket.close)
@@ -339,10 +355,35 @@ class PackagesTest(MusterTest):
             texts[" ".join(command)] = shown.stdout + shown.stderr
             self.assertIn("http://****@127.0.0.1", texts[" ".join(command)])
         for path in [*result.run_directory.rglob("*"), *self.cache.rglob("*")]:
-            if path.is_file() and path.name != "config.yaml":  # as given, by definition
+            if path.is_file():
                 texts[str(path)] = path.read_text(encoding="utf-8", errors="replace")
         for where, text in texts.items():
             self.assertNotIn(secret, text, where)
+
+    def test_a_status_while_packages_are_installed_and_the_time_it_took(self):
+        muster = self.start_with_silent_index()
+        shown = self.run_muster(["status", str(muster.run_directory)])
+        self.assertIn(": source, packages and data are made ready", shown.stdout)
+        time.sleep(0.2)
+        muster.send(signal.SIGINT)
+        result = muster.wait()
+        self.assert_code(result, 130)
+        shown = self.run_muster(["status", str(result.run_directory)])
+        self.assertRegex(result.stderr + shown.stdout, r"after \d")
+        self.assertNotIn("after 0 ms", result.stderr + shown.stdout)
+
+    def test_what_is_said_before_a_detachment_is_heard(self):
+        for made in range(ROUNDS):
+            self.write_config({"pip_packages": ["tinypack"]}, run="command: exec sleep 60",
+                              more={"image": "no.such/image:1"})
+            begun = self.run_muster(["run", "run.yaml", "--detach"])
+            self.assert_code(begun, 0)
+            run_id = begun.stdout.strip()
+            self.addCleanup(self.run_muster, ["cancel", run_id, "--now"])
+            self.assertIn("no.such/image", begun.stderr)
+            self.assertIn("Python environment", begun.stderr)
+            self.assertEqual("made the Python environment" in begun.stderr, made == 0)
+            self.assert_code(self.run_muster(["cancel", run_id, "--now"]), 0)
 
     # Several at once, and killed ones.
 

@@ -3,16 +3,11 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "launcher/config/azureml_packages.h"
 #include "launcher/config/dialects/run_configuration.h"
 
 namespace muster::config::v1 {
 namespace {
-
-// Azure ML's SDK, which it adds to every environment.  Muster has what a run needs of it.
-bool is_sdk_package(const std::string& package) {
-  const std::string name = lower_case(package.substr(0, package.find_first_of("=<>!~[ ;")));
-  return name == "azureml" || name.starts_with("azureml-") || name.starts_with("azureml_");
-}
 
 void add_pip_item(const Given& list, const Given& item, Translation& to) {
   const auto text = to.text_of(item);

@@ -163,6 +163,31 @@ TEST_F(PythonPlans, TakeCondasNamesFromPipWhereThatIsAsked) {
   EXPECT_THAT(planned.notes, ElementsAre(HasSubstr("not from defaults")));
 }
 
+TEST_F(PythonPlans, LeaveOutTheSdkOfACondaFileThatPipReads) {
+  config.python.conda_packages_by.value = config::CondaBy::kPip;
+  config.python.conda_file.value = "environment.yml";
+  sources.conda_file = "/data/environment.yml";
+  sources.conda_text = NamedText{"/data/environment.yml",
+                                 "dependencies:\n- conda-forge::azureml-core\n- numpy\n- pip:\n"
+                                 "  - azureml-defaults==1.0\n  - AzureML_core[x]\n  - azure\n"};
+  const PythonPlan planned = plan();
+  EXPECT_THAT(planned.pip_lines, ElementsAre("tinypack", "azure", "numpy"));
+  EXPECT_THAT(planned.warnings, testing::IsEmpty());
+  EXPECT_THAT(planned.notes,
+              testing::IsSupersetOf({HasSubstr("azureml-defaults==1.0 of /data/environment.yml is "
+                                               "left out: Azure ML's SDK"),
+                                     HasSubstr("AzureML_core[x] of"),
+                                     HasSubstr("conda-forge::azureml-core of")}));
+}
+
+TEST_F(PythonPlans, RefuseOptionsThatLeadElsewhere) {
+  config.python.pip_options = {{"--target=/d", from_line(8, 5, "--target=/d")}};
+  EXPECT_EQ(refused().code, ErrorCode::kConfig);
+  EXPECT_EQ(refused().location->line, 8);
+  config.python.user_managed.value = true;
+  EXPECT_EQ(plan().kind, PythonPlan::Kind::kAsIs) << "nothing is installed";
+}
+
 TEST_F(PythonPlans, AreNotNeededWhenThePersonManagesThem) {
   config.python.user_managed.value = true;
   sources.interpreter->versions = {{"tinypack", ""}};
