@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
+from muster_azureml._tell import tell
 from muster_azureml.exceptions import UserErrorException
 
 # Names the program when it is not on PATH.  It is ours, and not handed on: `muster` takes every
@@ -22,6 +23,9 @@ def find_program() -> str:
     """$MUSTER_EXECUTABLE, `muster` on PATH, or what was built in the checkout this lies in."""
     named = os.environ.get(PROGRAM_VARIABLE)
     if named:
+        if not shutil.which(named):
+            raise UserErrorException(f"{PROGRAM_VARIABLE} is {named}, and that is no program that "
+                                     "can be run: name the program muster in it, or unset it")
         return named
     found = shutil.which("muster")
     if found:
@@ -65,23 +69,49 @@ class Muster:
         return Answer(done.returncode, done.stdout.decode("utf-8", "replace"),
                       done.stderr.decode("utf-8", "replace"))
 
-    def start(self, words: List[str], changes: Dict[str, str]) -> Answer:
+    def start(self, run_id: str, words: List[str], changes: Dict[str, str],
+              on_directory: Callable[[], None]) -> Answer:
         """`muster run --detach`: back when the ranks run, or when they will not.
 
         What it says meanwhile (downloads, packages) is passed on line by line, but for an error,
-        which is the caller's to raise, and for how to go on in a shell.
+        which is the caller's to raise, and for how to go on in a shell.  `on_directory` is called
+        once, when the run directory is there.  An exception meanwhile (Ctrl-C) ends the run.
         """
-        process = subprocess.Popen([self.program, "run", "--detach", *words],
+        process = subprocess.Popen([self.program, "run", "--detach", *words, "--run-id", run_id],
                                    env=self.environment(changes), stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         said: List[str] = []
         teller = threading.Thread(target=_pass_on, args=(process.stderr, sys.stderr, said,
                                                             _is_for_python))
         teller.start()
-        stdout = process.stdout.read().decode("utf-8", "replace")
-        code = process.wait()
-        teller.join()
-        return Answer(code, stdout, "".join(said))
+        directory = self.runs_dir / run_id
+        told = False
+        try:
+            while True:
+                ended = _ends_within(process, 0.05)
+                if not told and directory.is_dir():
+                    told = True
+                    on_directory()
+                if ended:
+                    break
+            teller.join()
+        except BaseException:
+            self._give_up(process, run_id)
+            raise
+        stdout = process.stdout.read().decode("utf-8", "replace")  # a line: it fits into the pipe
+        process.stdout.close()
+        process.stderr.close()
+        return Answer(process.returncode, stdout, "".join(said))
+
+    def _give_up(self, process, run_id: str) -> None:
+        """Ends a run that nobody would know of: its launcher hears signals until the ranks run."""
+        tell(f"interrupted: run {run_id} is ended")
+        if not _ends_within(process, 0.2):  # a terminal's Ctrl-C has reached it, too
+            process.terminate()
+            if not _ends_within(process, 60):
+                tell(f"run {run_id} has not ended yet: muster cancel {run_id}")
+        elif process.returncode == 0 and (self.runs_dir / run_id).is_dir():
+            self.call("cancel", "--no-wait", run_id)
 
     def status(self, run_id: str) -> Dict[str, Any]:
         answer = self.call("status", "--json", run_id)
@@ -128,6 +158,14 @@ class Muster:
             process.stdout.close()
 
 
+def _ends_within(process, seconds: float) -> bool:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
 def _is_for_python(lines: List[str]) -> bool:
     """Whether the last of the lines so far says something that an exception will not, or a shell."""
     last = lines[-1]
@@ -140,5 +178,14 @@ def _pass_on(source, target, kept: List[str],
     for line in iter(source.readline, b""):
         kept.append(line.decode("utf-8", "replace"))
         if wanted(kept):
-            target.write(kept[-1])
-            target.flush()
+            _write(target, kept[-1])
+
+
+def _write(target, text: str) -> None:
+    """Also where the target's encoding has no letter for it (PYTHONIOENCODING=ascii)."""
+    try:
+        target.write(text)
+    except UnicodeEncodeError:
+        encoding = target.encoding or "ascii"
+        target.write(text.encode(encoding, "replace").decode(encoding))
+    target.flush()

@@ -11,11 +11,28 @@ from muster_azureml.exceptions import UserErrorException
 
 class References(unittest.TestCase):
     def test_names_say_what_they_point_to(self):
-        self.assertEqual(DataReference("blob", path_on_datastore="/a-b/c.d").data_reference_name,
-                         "blob_a_b_c_d")
+        self.assertEqual(DataReference("blob", path_on_datastore="/a/b").data_reference_name,
+                         "blob_a_b")
+        self.assertRegex(DataReference("blob", path_on_datastore="/a-b/c.d").data_reference_name,
+                         "^blob_a_b_c_d_mount_[0-9a-f]{8}$")
         self.assertEqual(data_name_of("2020", "x"), "data_2020_x")
         with self.assertRaisesRegex(UserErrorException, "cannot name an input or output"):
             DataReference("blob", "my data")
+
+    def test_names_that_nobody_gave_are_names_of_one_thing(self):
+        bindings = Bindings("r")
+        whole, part = DataReference("blob"), DataReference("blob", path_on_datastore="in")
+        for handle in (whole.as_mount(), whole.as_upload(), part.as_mount(), part.as_download(),
+                       part.as_download("/x"), part.as_upload(overwrite=True),
+                       DataReference("blob", path_on_datastore="a/b"),
+                       DataReference("blob", path_on_datastore="a_b"),
+                       DataReference("blob", path_on_datastore="a-b"),
+                       DataReference("blob_a", path_on_datastore="b")):
+            self.assertTrue(bindings.add(handle))
+        self.assertEqual(len(bindings.references), 10)
+        self.assertTrue(bindings.add(part.as_download()))
+        self.assertEqual(len(bindings.references), 10, "the same is there once")
+        self.assertEqual(DataReference("blob", "d").as_upload().data_reference_name, "d")
 
     def test_modes(self):
         reference = DataReference("blob", "d", "p")
@@ -60,7 +77,23 @@ class Datasets(unittest.TestCase):
             Dataset.File.from_files(("blob", "x")).register(None, "digits")
 
 
+    def test_without_a_name_each_has_its_own(self):
+        bindings = Bindings("r")
+        one, two = (Dataset.File.from_files(("blob", each)) for each in "pq")
+        for handle in (one, two, one.as_download(), one.as_mount("/x"), one):
+            self.assertTrue(bindings.add(handle))
+        self.assertEqual(len(bindings.data), 4)
+        self.assertRegex(min(bindings.data), "^input_[0-9a-f]{8}$")
+
+
 class Outputs(unittest.TestCase):
+    def test_without_a_name_each_is_a_directory_of_its_own(self):
+        bindings = Bindings("r")
+        one, two = OutputFileDatasetConfig(), OutputFileDatasetConfig().as_upload()
+        self.assertNotEqual(bindings.argument(one), bindings.argument(two))
+        self.assertEqual(sorted(bindings.outputs), sorted([one.name, two.name]))
+        self.assertEqual(one.as_upload().name, one.name)
+
     def test_without_a_destination_it_stays_in_the_run(self):
         self.assertNotIn("outputLocation", OutputFileDatasetConfig("o").to_entry("r"))
 

@@ -8,6 +8,8 @@ import contextlib
 import io
 import json
 import os
+import signal
+import socket
 import sys
 import threading
 import time
@@ -134,6 +136,12 @@ class Successes(RunTest):
         run.tag("b", 2)
         self.assertEqual(run.get_properties()["a"], "1")
         self.assertEqual(run.tags["b"], "2")
+        threads = [threading.Thread(target=run.tag, args=(f"t{each}", each)) for each in range(16)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        self.assertEqual(len([name for name in run.tags if name.startswith("t")]), 16)
 
     def test_files(self):
         run, _ = self.train(count=1)
@@ -198,6 +206,39 @@ class Failures(RunTest):
         self.assertIn("none.py", str(caught.exception))
         self.assertEqual(self.run_directories(), [])
 
+    def test_an_interrupted_submit_ends_the_run_and_leaves_its_record(self):
+        # A package index that accepts and says nothing: packages are made until someone ends it.
+        with socket.create_server(("127.0.0.1", 0)) as index:
+            port = index.getsockname()[1]
+            interrupter = threading.Thread(target=self.interrupt_when_recorded)
+            interrupter.start()
+            with self.assertRaises(KeyboardInterrupt), \
+                    mock.patch.dict(os.environ, MUSTER_CACHE_DIR=str(self.directory / "cache")), \
+                    contextlib.redirect_stderr(io.StringIO()) as said:
+                self.experiment.submit(Config(self.source, {
+                    "entry_script": "train.py", "environment": {"python": {
+                        "interpreter": sys.executable, "pip_packages": ["none"], "pip_options": [
+                            "--index-url", f"http://me:secret@127.0.0.1:{port}/simple"]}}}))
+            interrupter.join()
+        (run,) = self.experiment.get_runs()
+        self.assertIn(f"interrupted: run {run.id} is ended", said.getvalue())
+        self.assertIn(self.wait(run, raise_on_error=False)[0]["status"], ("Canceled", "Failed"))
+        definition = json.dumps(run.get_details()["runDefinition"])
+        self.assertIn(f"http://****@127.0.0.1:{port}/simple", definition)
+        self.assertEqual((run.directory / "azureml.json").stat().st_mode & 0o777, 0o600)
+        self.assert_nothing_left()
+
+    def interrupt_when_recorded(self):
+        """SIGINT to this process alone."""
+        muster_test.wait_until(lambda: list(self.workspace.runs_dir.glob("*/azureml.json")), 60)
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def test_a_wrong_program_is_named(self):
+        with mock.patch.dict(os.environ, {"MUSTER_EXECUTABLE": "/nowhere/muster"}), \
+                self.assertRaisesRegex(UserErrorException, "MUSTER_EXECUTABLE is /nowhere/muster"):
+            self.submit({"command": "true"})
+
     def test_a_missing_program_is_named(self):
         with mock.patch.dict(os.environ, {"MUSTER_EXECUTABLE": "", "PATH": "/nowhere"}), \
                 mock.patch("muster_azureml._muster.__file__", "/nowhere/a/b/c.py"), \
@@ -221,6 +262,8 @@ class Failures(RunTest):
         os.kill(launcher, 9)
         details, _ = self.wait(run, show_output=True, raise_on_error=False)
         self.assertEqual(details["status"], "NotResponding")
+        self.assertRegex(details["error"]["error"]["message"],
+                         f"launcher of run {run.id} is gone .*{run.directory}/ranks")
         self.assert_nothing_left()
 
 
@@ -278,6 +321,14 @@ class Handles(RunTest):
             OutputFileDatasetConfig("model")]))
         self.assertIn("outputs/model/a.txt", run.get_file_names())
 
+    def test_a_reference_that_is_uploaded_is_an_output(self):
+        run, _ = self.submit_quietly(ScriptRunConfig(str(self.source), "copy.py", [
+            self.store.path("digits").as_mount(),
+            self.store.path("kept", data_reference_name="kept").as_upload()]))
+        self.assertEqual((self.work_dir / "store/kept/a.txt").read_text(), "seven")
+        self.assertEqual(run.get_details()["inputDatasets"], ["blob_digits"])
+        self.assertEqual(run.get_details()["outputDatasets"], ["kept"])
+
     def test_several_nodes_run_on_this_one_and_that_is_told(self):
         run, said = self.submit_quietly(ScriptRunConfig(
             str(self.source), command="echo rank $RANK of $WORLD_SIZE",
@@ -317,15 +368,31 @@ class Workspaces(RunTest):
         (self.work_dir / ".azureml/config.json").write_text("{")
         with self.assertRaisesRegex(UserErrorException, "cannot read .*config.json"):
             Workspace.from_config()
+        (self.work_dir / ".azureml/config.json").write_text("[1]")
+        with self.assertRaisesRegex(UserErrorException, "config.json: it is no JSON object"):
+            Workspace.from_config()
+        with self.assertRaisesRegex(UserErrorException, "there is no .*none.json"):
+            Workspace.from_config("none.json")
 
     def test_any_compute_target_is_there(self):
         self.assertIn("gpu", self.workspace.compute_targets)
+        self.assertEqual(self.workspace.compute_targets.get("cpu").name, "cpu")
         self.assertEqual(self.workspace.compute_targets["gpu"].name, "gpu")
         with self.assertRaisesRegex(UserErrorException, "cannot name an experiment"):
             Experiment(self.workspace, "a b")
 
 
 class Context(RunTest):
+    def test_every_image_is_kept(self):
+        with contextlib.redirect_stdout(io.StringIO()) as shown:
+            run = Run.get_context()
+            for text in ("one", "two"):
+                (self.work_dir / "a.png").write_text(text)
+                run.log_image("curve", "a.png")
+        self.assertEqual((self.work_dir / "outputs/curve.png").read_text(), "one")
+        self.assertEqual((self.work_dir / "outputs/curve_2.png").read_text(), "two")
+        self.assertIn("outputs/curve_2.png", shown.getvalue())
+
     def test_outside_of_a_rank_it_is_offline(self):
         self.assertTrue(Run.get_context().id.startswith("OfflineRun_"))
 

@@ -20,6 +20,7 @@ from muster_azureml.exceptions import RunConfigurationException, UserErrorExcept
 
 def document(**arguments):
     return ScriptRunConfig(**arguments).submission("exp_1_a").document
+from muster_azureml.train.estimator import Estimator
 
 
 class Documents(unittest.TestCase):
@@ -163,6 +164,29 @@ class Refusals(unittest.TestCase):
             document()
         with self.assertRaisesRegex(RunConfigurationException, "is a notebook"):
             document(script="t.ipynb")
+
+    def test_a_backend_that_would_not_count(self):
+        with self.assertRaisesRegex(RunConfigurationException, "'MPI': PyTorchConfiguration has"):
+            PyTorchConfiguration("MPI", process_count=2)
+        changed = PyTorchConfiguration("gloo", 2)
+        changed.communication_backend = "Mpi"
+        with self.assertRaisesRegex(RunConfigurationException, "use MpiConfiguration"):
+            document(script="t.py", distributed_job_config=changed)
+        for make in (lambda: MpiConfiguration(0), lambda: MpiConfiguration("2"),
+                     lambda: PyTorchConfiguration("Nccl", -1),
+                     lambda: PyTorchConfiguration("Nccl", 2, node_count=0)):
+            with self.assertRaisesRegex(RunConfigurationException, "a whole number, 1 or more"):
+                make()
+
+    def test_a_text_is_no_list(self):
+        with self.assertRaisesRegex(RunConfigurationException, r"a list, \['--a', '1'\]"):
+            ScriptRunConfig(script="t.py", arguments="--a 1")
+        with self.assertRaisesRegex(UserErrorException, 'pip_packages is the text "numpy"'):
+            CondaDependencies.create(pip_packages="numpy")
+        with self.assertRaisesRegex(UserErrorException, 'conda_packages is the text "numpy"'):
+            Estimator(entry_script="t.py", conda_packages="numpy")
+        with self.assertRaisesRegex(UserErrorException, "it is a map of name and value"):
+            Estimator(entry_script="t.py", script_params=["--a", 1])
 
     def test_fields_that_mean_nothing_here_are_told(self):
         config = RunConfiguration()

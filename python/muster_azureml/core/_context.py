@@ -47,6 +47,7 @@ class ScriptSide:
         target = self.working_directory / "outputs" / (
             re.sub(r"[^\w.-]", "_", name) + (Path(path).suffix if path else ".png"))
         target.parent.mkdir(parents=True, exist_ok=True)
+        target = _unused(target)
         if path is not None:
             shutil.copyfile(path, target)
         else:
@@ -144,6 +145,19 @@ class _OfflineRun(ScriptSide):
 
     def _record(self, kind: str, name: str, value: Any, **more) -> None:
         print(f"{kind} {name}: {plain(value)}")
+
+
+def _unused(path: Path) -> Path:
+    """The path, or NAME_2, NAME_3 …: every image that is logged is kept."""
+    count = 1
+    place = path
+    while True:
+        try:
+            place.open("xb").close()  # ours, though other ranks log images of the same name
+            return place
+        except FileExistsError:
+            count += 1
+            place = path.with_name(f"{path.stem}_{count}{path.suffix}")
 
 
 def context(allow_offline: bool = True):

@@ -90,6 +90,10 @@ class Labels(dict):
     def __contains__(self, name) -> bool:
         return isinstance(name, str)
 
+    def get(self, name, default=None):
+        """dict.get does not ask __missing__."""
+        return self[name] if name in self else default
+
     def __missing__(self, name: str) -> ComputeTarget:
         if not isinstance(name, str):
             raise ComputeTargetException(f"a compute target's name is a text, not {name!r}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional
 
+from muster_azureml.exceptions import UserErrorException
+
 
 class CondaDependencies:
     """Conda packages, pip packages, channels.
@@ -26,9 +28,9 @@ class CondaDependencies:
                conda_packages: Optional[List[str]] = None, python_version: Optional[str] = None,
                pin_sdk_version: bool = True) -> "CondaDependencies":
         made = CondaDependencies()
-        for package in pip_packages or []:
+        for package in _names("pip_packages", pip_packages):
             made.add_pip_package(package)
-        for package in conda_packages or []:
+        for package in _names("conda_packages", conda_packages):
             made.add_conda_package(package)
         if pip_indexurl:
             made.pip_options.append(f"--index-url {pip_indexurl}")
@@ -72,3 +74,11 @@ class CondaDependencies:
         if self.conda_channels:
             document["channels"] = list(self.conda_channels)
         return document
+
+
+def _names(parameter: str, packages: Any) -> List[str]:
+    """A text would be taken letter by letter."""
+    if isinstance(packages, str):
+        raise UserErrorException(f'{parameter} is the text "{packages}": it is a list, '
+                                 f"{packages.split()!r}")
+    return list(packages or [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, Optional
 
+from muster_azureml.data._names import mark_of
 from muster_azureml.data.data_reference import DataReference
 from muster_azureml.data.dataset_consumption_config import DatasetConsumptionConfig
 from muster_azureml.exceptions import UserErrorException
@@ -21,10 +22,10 @@ class FileDataset:
         return DatasetConsumptionConfig(name, self)
 
     def as_mount(self, path_on_compute: Optional[str] = None) -> DatasetConsumptionConfig:
-        return self.as_named_input("input").as_mount(path_on_compute)
+        return self._unnamed("mount", path_on_compute)
 
     def as_download(self, path_on_compute: Optional[str] = None) -> DatasetConsumptionConfig:
-        return self.as_named_input("input").as_download(path_on_compute)
+        return self._unnamed("download", path_on_compute)
 
     def as_default_handle(self) -> DatasetConsumptionConfig:
         return self.as_mount()
@@ -36,6 +37,11 @@ class FileDataset:
         raise UserErrorException(
             f'datasets are not registered from Python: write under assets: in datastores.yaml '
             f'"{name}:1": {self.name}')
+
+    def _unnamed(self, mode: str, path_on_compute: Optional[str]) -> DatasetConsumptionConfig:
+        """Under a name that no input of something else has."""
+        return DatasetConsumptionConfig(f"input_{mark_of(self.location, mode, path_on_compute)}",
+                                        self, mode, path_on_compute)
 
     def __repr__(self) -> str:
         return f"FileDataset({self.name})"

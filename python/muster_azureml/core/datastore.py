@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from muster_azureml.core._datastore_files import files_of
-from muster_azureml.data._names import data_name_of
 from muster_azureml.data.data_reference import DataReference
 from muster_azureml.exceptions import UserErrorException
 
@@ -47,7 +46,7 @@ class Datastore:
 
     def path(self, path: Optional[str] = None,
              data_reference_name: Optional[str] = None) -> DataReference:
-        return DataReference(self, data_reference_name or data_name_of(self.name, path or ""), path)
+        return DataReference(self, data_reference_name, path)
 
     def as_mount(self) -> DataReference:
         return self.path().as_mount()

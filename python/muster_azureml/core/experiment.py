@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
+from muster_azureml._credentials import without_credentials
 from muster_azureml._muster import Muster
 from muster_azureml._submission import Submission
 from muster_azureml._tell import tell
@@ -89,23 +90,23 @@ class Experiment:
         lines += filter(None, [os.environ.get("MUSTER_SET")])
         variables["MUSTER_SET"] = "\n".join(lines)
         muster = Muster(self.workspace.runs_dir)
+        record = {"experiment": self.name, "workspace": self.workspace.name,
+                  "submitted_at": _metrics.now(), "submitted_by": user_name(),
+                  "tags": {key: str(value) for key, value in tags.items()}, "properties": {},
+                  "definition": without_credentials(submission.document)}
         with tempfile.TemporaryDirectory(prefix="muster-azureml-") as scratch:
             file = submission.file
             if file is None:
                 file = os.path.join(scratch, f"{run_id}.runconfig")
                 Path(file).write_text(json.dumps(submission.document, indent=2) + "\n",
                                       encoding="utf-8")
-            answer = muster.start([file, "--run-id", run_id, *submission.options], variables)
+            # Written early: a run that is interrupted while its packages are made is known, too.
+            answer = muster.start(run_id, [file, *submission.options], variables,
+                                  lambda: Run(self, run_id).write_record(record))
         if not (self.workspace.runs_dir / run_id).is_dir():
             raise UserErrorException(f"muster did not start the run (exit code {answer.code}):\n"
                                      f"{answer.stderr.strip()}")
-        run = Run(self, run_id)
-        run.write_record({
-            "experiment": self.name, "workspace": self.workspace.name,
-            "submitted_at": _metrics.now(), "submitted_by": user_name(),
-            "tags": {key: str(value) for key, value in tags.items()}, "properties": {},
-            "definition": submission.document})
-        return run
+        return Run(self, run_id)
 
     def _variables_of_ranks(self, submission: Submission) -> List[str]:
         """So that a training script finds this package, and run.experiment its name."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import getpass
 import json
 import os
+import tempfile
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 from muster_azureml._muster import Muster
 from muster_azureml.core import _metrics, _run_files
@@ -90,6 +93,9 @@ class Run:
         facts = self._run_json()
         record = self.record()
         definition = record.get("definition") or {}
+        references = definition.get("dataReferences", {})
+        uploaded = [name for name, entry in references.items()
+                    if str(entry.get("mode")).lower() == "upload"]
         details: Dict[str, Any] = {
             "runId": self.id,
             "target": definition.get("target", "local"),
@@ -103,9 +109,9 @@ class Run:
                          for text in map(_text_of, facts.get("warnings") or [])],
             "tags": self.get_tags(),
             "properties": self.get_properties(),
-            "inputDatasets": sorted([*definition.get("dataReferences", {}),
+            "inputDatasets": sorted([*(name for name in references if name not in uploaded),
                                      *definition.get("data", {})]),
-            "outputDatasets": sorted(definition.get("outputData", {})),
+            "outputDatasets": sorted([*uploaded, *definition.get("outputData", {})]),
             "runDefinition": definition or None,
             "logFiles": {name: (self.directory / name).absolute().as_uri()
                          for name in _run_files.log_names(self.get_file_names())},
@@ -240,17 +246,20 @@ class Run:
 
     def write_record(self, record: Dict[str, Any]) -> None:
         target = self.directory / RECORD
-        partial = target.with_name(f".{RECORD}.{os.getpid()}")
-        partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        # The user's own (0600): the definition holds variables and arguments.
+        descriptor, partial = tempfile.mkstemp(prefix=f".{RECORD}.", dir=str(self.directory))
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(json.dumps(record, indent=2) + "\n")
         os.replace(partial, target)
 
     def __repr__(self) -> str:
         return f"Run(Experiment: {self.experiment.name}, Id: {self.id}, Status: {self.get_status()})"
 
     def _change_record(self, kind: str, changes: Dict[str, str]) -> None:
-        record = self.record()
-        record.setdefault(kind, {}).update(changes)
-        self.write_record(record)
+        with _changing(self.directory):
+            record = self.record()
+            record.setdefault(kind, {}).update(changes)
+            self.write_record(record)
 
     def _run_json(self) -> Dict[str, Any]:
         try:
@@ -298,8 +307,24 @@ class Run:
         if status not in ("Failed", "NotResponding"):
             return None
         code = "UserError" if facts.get("origin") == "training" else "ServiceError"
-        return {"error": {"code": code, "message": self._report(), "details": []},
+        message = self._report()
+        if status == "NotResponding" and not message:
+            message = (f"the launcher of run {self.id} is gone without having written the run's "
+                       "end: it was killed, or is on another machine; what the ranks wrote until "
+                       f"then is in {self.directory / 'ranks'}")
+        return {"error": {"code": code, "message": message, "details": []},
                 "location": "local", "time": facts.get("ended_at")}
+
+
+@contextlib.contextmanager
+def _changing(directory: Path) -> Iterator[None]:
+    """One change of a run's record at a time, of all threads and processes."""
+    descriptor = os.open(str(directory / f".{RECORD}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def user_name() -> Optional[str]:

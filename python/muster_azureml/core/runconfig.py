@@ -23,6 +23,16 @@ DEFAULT_CPU_IMAGE = None
 DEFAULT_GPU_IMAGE = None
 
 
+def check_count(name: str, count: Any) -> int:
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise RunConfigurationException(f"{name} is {count!r}: it is a whole number, 1 or more")
+    return count
+
+
+def check_optional_count(name: str, count: Any) -> Optional[int]:
+    return None if count is None else check_count(name, count)
+
+
 class MpiConfiguration:
     """Ranks that mpirun starts: so many on each node."""
 
@@ -31,10 +41,11 @@ class MpiConfiguration:
     framework = "Python"
 
     def __init__(self, process_count_per_node: int = 1, node_count: Optional[int] = None):
-        self.process_count_per_node = process_count_per_node
-        self.node_count = node_count
+        self.process_count_per_node = check_count("process_count_per_node", process_count_per_node)
+        self.node_count = check_optional_count("node_count", node_count)
 
     def to_document(self, node_count: int) -> Dict[str, Any]:
+        check_count("process_count_per_node", self.process_count_per_node)
         return {"mpi": {"processCountPerNode": self.process_count_per_node,
                         "nodeCount": node_count}}
 
@@ -48,14 +59,24 @@ class PyTorchConfiguration:
     def __init__(self, communication_backend: str = "Nccl", process_count: Optional[int] = None,
                  node_count: Optional[int] = None):
         self.communication_backend = communication_backend
-        self.process_count = process_count
-        self.node_count = node_count
+        self.process_count = check_optional_count("process_count", process_count)
+        self.node_count = check_optional_count("node_count", node_count)
+        self._check_backend()
 
     @property
     def communicator(self) -> str:
+        self._check_backend()
         return self.communication_backend.capitalize()
 
+    def _check_backend(self) -> None:
+        """Another one would select another block, and process_count would not count."""
+        if str(self.communication_backend).lower() not in ("nccl", "gloo"):
+            raise RunConfigurationException(
+                f"communication_backend is {self.communication_backend!r}: PyTorchConfiguration "
+                "has Nccl and Gloo; for MPI use MpiConfiguration(process_count_per_node)")
+
     def to_document(self, node_count: int) -> Dict[str, Any]:
+        self._check_backend()
         return {"pytorch": {"communicationBackend": self.communication_backend.lower(),
                             "processCount": self.process_count, "nodeCount": node_count}}
 

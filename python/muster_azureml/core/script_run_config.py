@@ -31,6 +31,9 @@ class ScriptRunConfig:
                 f"environment beside a loaded run configuration: write it in {run_config.path}")
         tell_unused("ScriptRunConfig", {"resume_from": resume_from},
                     {"resume_from": "give the path as an argument of the script"})
+        if isinstance(arguments, str):
+            raise RunConfigurationException(f'arguments is the text "{arguments}": it is a list, '
+                                            f"{arguments.split()!r}")
         self.source_directory = source_directory
         self.script = script
         self.arguments = arguments

@@ -46,6 +46,9 @@ class Workspace:
     def from_config(path: Optional[str] = None, **_) -> "Workspace":
         """The directory of config.json, here or above; without one, the working directory."""
         begin = Path(path or os.getcwd()).absolute()
+        if path is not None and not begin.exists():
+            raise UserErrorException(f"Workspace.from_config: there is no {begin}: name a "
+                                     "config.json, or a directory that has one or is below one")
         if begin.is_file():
             return _from_file(begin)
         for directory in (begin, *begin.parents):
@@ -167,6 +170,9 @@ def _from_file(file: Path) -> Workspace:
         config = json.loads(file.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise UserErrorException(f"cannot read {file}: {error}") from None
+    if not isinstance(config, dict) or not isinstance(config.get("muster") or {}, dict):
+        raise UserErrorException(f"cannot read {file}: it is no JSON object with the workspace's "
+                                 'name, and "muster", if it is there, an object of settings')
     folder = file.parent
     root = folder.parent if folder.name in (".azureml", "aml_config") else folder
     return Workspace(config.get("subscription_id"), config.get("resource_group"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
+from typing import Any
 
 from muster_azureml.exceptions import UserErrorException
 
@@ -20,3 +23,8 @@ def data_name_of(*parts: str) -> str:
     words = re.findall(r"[A-Za-z0-9]+", " ".join(parts))
     name = "_".join(words) or "data"
     return name if not name[0].isdigit() else f"data_{name}"
+
+
+def mark_of(*what: Any) -> str:
+    """The same for the same things, another one for others: it keeps made-up names apart."""
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:8]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Dict, Optional
 
-from muster_azureml.data._names import check_data_name, data_name_of
+from muster_azureml.data._names import check_data_name, data_name_of, mark_of
 from muster_azureml.exceptions import UserErrorException
 
 MODES = ("mount", "download", "upload")
@@ -20,11 +21,11 @@ class DataReference:
             raise UserErrorException(f'mode "{mode}" of a data reference: one of {", ".join(MODES)}')
         self.datastore = datastore
         self.path_on_datastore = path_on_datastore
-        self.data_reference_name = check_data_name(
-            data_reference_name or data_name_of(_name(datastore), path_on_datastore or ""))
         self.mode = mode.lower()
         self.path_on_compute = path_on_compute
         self.overwrite = overwrite
+        self._is_named = bool(data_reference_name)
+        self.data_reference_name = check_data_name(data_reference_name or self._own_name())
 
     def path(self, path: Optional[str] = None,
              data_reference_name: Optional[str] = None) -> "DataReference":
@@ -62,8 +63,20 @@ class DataReference:
 
     def _changed(self, mode: str, path_on_compute: Optional[str],
                  overwrite: bool = False) -> "DataReference":
-        return DataReference(self.datastore, self.data_reference_name, self.path_on_datastore, mode,
-                             path_on_compute, overwrite or self.overwrite)
+        return DataReference(self.datastore, self.data_reference_name if self._is_named else None,
+                             self.path_on_datastore, mode, path_on_compute,
+                             overwrite or self.overwrite)
+
+    def _own_name(self) -> str:
+        """Without a name of the user's: one that no reference to something else has."""
+        path = (self.path_on_datastore or "").strip("/")
+        place = f"{_name(self.datastore)}/{path}".rstrip("/")
+        name = data_name_of(place)
+        # "a/b" is all in the name; "a-b" and "a_b" would be the same.
+        plain = re.fullmatch(r"[A-Za-z0-9]+(/[A-Za-z0-9]+)*", place) is not None
+        if plain and self.mode == "mount" and not self.path_on_compute and not self.overwrite:
+            return name
+        return f"{name}_{self.mode}_{mark_of(self.to_entry())}"
 
 
 def _name(datastore) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any, Dict, Optional, Tuple, Union
 
 from muster_azureml.data._names import check_data_name
@@ -15,13 +16,14 @@ class OutputFileDatasetConfig:
     """A directory for a script's output; in arguments it stands for its path.
 
     Without a destination it stays in the run directory.  `{run-id}` in the destination's path is
-    the run's id, `{output-name}` this output's name.
+    the run's id, `{output-name}` this output's name.  Without a name it has one of its own, for two
+    outputs of one name would be one directory.
     """
 
     def __init__(self, name: Optional[str] = None, destination: DestinationType = None,
                  source: Optional[str] = None, **unused):
         tell_unused("OutputFileDatasetConfig", unused, {"partition_format": "datasets only"})
-        self.name = check_data_name(name or "output")
+        self.name = check_data_name(name or f"output_{secrets.token_hex(4)}")
         self.destination = destination
         self.source = source
         self.mode = "mount"

@@ -81,7 +81,7 @@ class Estimator:
             raise TrainingException(f"{entry_script} is a notebook: write it as a script "
                                     "(jupyter nbconvert --to script)")
         self.source_directory = source_directory
-        self.script_params = dict(script_params or {})
+        self.script_params = dict(checked_params(script_params))
         self.inputs = list(inputs or [])
         self.resume_from = resume_from
 
@@ -114,7 +114,8 @@ class Estimator:
             if not bindings.add(handle):
                 raise TrainingException(f"{handle!r} in inputs: use datastore.as_mount(), "
                                         "datastore.path(…) or dataset.as_named_input(…)")
-        words = flattened(self.script_params if script_params is None else script_params)
+        words = flattened(self.script_params if script_params is None
+                          else checked_params(script_params))
         if self.resume_from is not None:
             words += ["--resume-from", _model_location(self.resume_from)]
         self.run_config.arguments = words
@@ -165,6 +166,13 @@ class Estimator:
 ARGUMENTS = tuple(name for name in Estimator.__init__.__code__.co_varnames
                   [1:1 + Estimator.__init__.__code__.co_argcount
                    + Estimator.__init__.__code__.co_kwonlyargcount])
+
+
+def checked_params(script_params) -> Dict[str, Any]:
+    if script_params is not None and not isinstance(script_params, dict):
+        raise TrainingException(f"script_params is {script_params!r}: it is a map of name and "
+                                'value, {"--lr": 0.1}')
+    return script_params or {}
 
 
 def _one_of(name: str, value, other_name: str, other):
