@@ -110,7 +110,8 @@ class Muster:
             process.terminate()
             if not _ends_within(process, 60):
                 tell(f"run {run_id} has not ended yet: muster cancel {run_id}")
-        elif process.returncode == 0 and (self.runs_dir / run_id).is_dir():
+        # The ranks had started before it heard the signal.
+        if process.returncode == 0 and (self.runs_dir / run_id).is_dir():
             self.call("cancel", "--no-wait", run_id)
 
     def status(self, run_id: str) -> Dict[str, Any]:

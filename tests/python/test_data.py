@@ -1,7 +1,10 @@
 """Handles of data: names, modes, and what is refused."""
 
+import io
 import unittest
 
+from muster_azureml._credentials import without_credentials
+from muster_azureml._muster import _pass_on
 from muster_azureml.core import Dataset
 from muster_azureml.data import DataReference, OutputFileDatasetConfig
 from muster_azureml.data._bindings import Bindings
@@ -84,6 +87,19 @@ class Datasets(unittest.TestCase):
             self.assertTrue(bindings.add(handle))
         self.assertEqual(len(bindings.data), 4)
         self.assertRegex(min(bindings.data), "^input_[0-9a-f]{8}$")
+
+
+class Texts(unittest.TestCase):
+    def test_credentials_are_hidden(self):
+        self.assertEqual(without_credentials({"a": ["--index-url https://me:pw@host/simple", 3],
+                                              "b": "https://host/p?sv=1&sig=abc#x"}),
+                         {"a": ["--index-url https://****@host/simple", 3],
+                          "b": "https://host/p?sv=1&sig=****#x"})
+
+    def test_letters_that_the_encoding_has_not_are_shown_as_question_marks(self):
+        target = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+        _pass_on(io.BytesIO("größe\n".encode()), target, [])
+        self.assertEqual(target.buffer.getvalue(), b"gr??e\n")
 
 
 class Outputs(unittest.TestCase):

@@ -234,6 +234,19 @@ class Failures(RunTest):
         time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGINT)
 
+    def test_an_interrupt_while_ranks_start_ends_them(self):
+        def late(run, record):
+            muster_test.wait_until(lambda: (run.directory / "run.json").exists()
+                                   and run.get_status() == "Running", 30)
+            raise KeyboardInterrupt
+
+        with mock.patch.object(Run, "write_record", late), self.assertRaises(KeyboardInterrupt):
+            self.submit({"command": "exec sleep 60"})
+        (directory,) = self.run_directories()
+        run = self.workspace.get_run(directory.name)
+        self.assertEqual(self.wait(run, raise_on_error=False)[0]["status"], "Canceled")
+        self.assert_nothing_left()
+
     def test_a_wrong_program_is_named(self):
         with mock.patch.dict(os.environ, {"MUSTER_EXECUTABLE": "/nowhere/muster"}), \
                 self.assertRaisesRegex(UserErrorException, "MUSTER_EXECUTABLE is /nowhere/muster"):
