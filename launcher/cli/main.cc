@@ -104,8 +104,8 @@ int report_problems(const Problems& problems) {
 int main(int argc, char** argv) {
   using namespace muster;
   // Started by ourselves, to be left behind if it hangs.
-  if (argc == 3 && std::string_view(argv[1]) == data::kFirstReadWord) {
-    return data::first_read(argv[2]);
+  if (argc >= 3 && std::string_view(argv[1]) == data::kFirstReadWord) {
+    return data::first_read(argv[2], {argv + 3, argv + argc});
   }
   std::signal(SIGPIPE, SIG_IGN);
   restore_child_signal();

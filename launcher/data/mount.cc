@@ -17,6 +17,8 @@
 #include "base/preparation.h"
 #include "base/text.h"
 #include "launcher/data/first_read.h"
+#include "launcher/data/remote_look.h"
+#include "launcher/data/transfer_rclone.h"
 
 namespace muster::data {
 namespace {
@@ -239,7 +241,7 @@ Result<bool> MountedItem::step(const std::vector<Mount>& table) {
       }
       if (!mount) return false;
       if (auto checked = check_table(*mount); !checked) return wrong(std::move(checked).error());
-      if (auto started = start_reader(); !started) return wrong(std::move(started).error());
+      if (auto started = start_reader(true); !started) return wrong(std::move(started).error());
       state_ = State::kReading;
       return false;
     case State::kReading: {
@@ -252,10 +254,7 @@ Result<bool> MountedItem::step(const std::vector<Mount>& table) {
           detail::pause_briefly();
           if (auto looked = look_at_helper(); !looked) return wrong(std::move(looked).error());
         }
-        return wrong(failure("it is mounted and cannot be read: " +
-                             std::string(end->status.how == ExitStatus::How::kExited
-                                             ? std::strerror(end->status.value)
-                                             : end->status.describe())));
+        return wrong(not_read(end->status));
       }
       state_ = State::kReady;
       next_read_ = Clock::now() + kReadInterval;
@@ -277,10 +276,38 @@ Error MountedItem::timed_out() {
   return failure("nothing was mounted from " + item_.place->location + after, hint);
 }
 
-Result<> MountedItem::start_reader() {
+// How an empty mount of an input is asked for at its source; none for what may be empty.
+std::vector<std::string> MountedItem::remote_words() const {
+  if (item_.is_output || item_.means != DataMeans::kRclone) return {};
+  const auto& place = *item_.place;
+  std::vector<std::string> words{item_.helpers.front().argv.front()};
+  if (!place.config_file.empty()) words.insert(words.end(), {"--config", place.config_file});
+  const std::vector<std::string> options = options_for_copies(place.options);
+  words.insert(words.end(), options.begin(), options.end());
+  words.insert(words.end(), {"--ask-password=false", place.location});
+  return words;
+}
+
+Error MountedItem::not_read(const ExitStatus& status) const {
+  if (status.how != ExitStatus::How::kExited) {
+    return failure("it is mounted and cannot be read: " + status.describe());
+  }
+  if (status.value == kNothingThere) {
+    return failure("there is nothing at " + item_.place->location + ", only an empty mount",
+                   "correct the path; `rclone lsf` lists what is above it");
+  }
+  return failure("it is mounted and cannot be read: " + std::string(std::strerror(status.value)));
+}
+
+Result<> MountedItem::start_reader(bool first) {
   const bool file = !item_.link_target.empty() && item_.type == config::DataType::kFile;
-  MUSTER_TRY_ASSIGN(Child reader, start({settings_.reader, kFirstReadWord,
-                                         file ? item_.link_target : item_.mount_point}));
+  std::vector<std::string> argv{settings_.reader, kFirstReadWord,
+                                file ? item_.link_target : item_.mount_point};
+  if (first && !file) {
+    const std::vector<std::string> words = remote_words();
+    argv.insert(argv.end(), words.begin(), words.end());
+  }
+  MUSTER_TRY_ASSIGN(Child reader, start(argv));
   reader_ = std::make_unique<Child>(std::move(reader));
   reader_began_ = Clock::now();
   return {};
@@ -329,7 +356,7 @@ Result<> MountedItem::watch(Clock::time_point now) {
     if (!mount_at(mount_table(), point())) {
       return died("its mount is gone in the middle of the run: somebody unmounted it");
     }
-    if (auto started = start_reader(); !started) next_read_ = now + kReadInterval;
+    if (auto started = start_reader(false); !started) next_read_ = now + kReadInterval;
   }
   return {};
 }

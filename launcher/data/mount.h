@@ -80,8 +80,10 @@ class MountedItem {
 
   Result<> make_place();
   Result<> read_credentials();
+  std::vector<std::string> remote_words() const;
+  Error not_read(const ExitStatus& status) const;
   Result<> start_helper();
-  Result<> start_reader();
+  Result<> start_reader(bool first);
   Result<Child> start(const std::vector<std::string>& argv);
   Error failure(const std::string& what, std::string hint = {}) const;
   std::string who() const;

@@ -359,6 +359,39 @@ class RcloneTest(MountTest):
         muster_test.end(server)
         self.assert_clean()
 
+    def test_a_folder_that_is_not_there_fails_before_any_rank_and_an_empty_one_does_not(self):
+        (self.data / "empty").mkdir()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        server = subprocess.Popen(
+            ["rclone", "serve", "webdav", str(self.data), "--addr", f"127.0.0.1:{port}"],
+            env=self.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(muster_test.end, server)
+
+        def listens():
+            with socket.socket() as one:
+                return one.connect_ex(("127.0.0.1", port)) == 0
+        wait_until(listens, 20, "the server")
+        (self.work_dir / "dav.env").write_text(
+            f"RCLONE_CONFIG_DAV_TYPE=webdav\nRCLONE_CONFIG_DAV_URL=http://127.0.0.1:{port}\n")
+        os.chmod(self.work_dir / "dav.env", 0o600)
+        # An option that `rclone mount` alone knows does not keep the question from being asked.
+        self.datastores(dav="{type: rclone, remote: 'dav:', environment_file: dav.env, "
+                            "options: [--dir-cache-time, 5s]}")
+        result = self.run_data("echo ran", "inputs: {digits: {path: 'datastore://dav/nope'}}")
+        self.assert_code(result, 74)
+        self.assertRegex(result.stderr, r"input digits on \S+: there is nothing at dav:nope")
+        self.assertIn("directory not found", result.stderr)
+        self.assertNotIn("ran\n", result.stdout)
+        self.assertEqual(mount_points(self.directory), [])
+        result = self.run_data("echo ran", "inputs: {digits: {path: 'datastore://dav/empty'}}\n"
+                                           "outputs: {model: {path: 'datastore://dav/new'}}")
+        self.assert_code(result, 0)
+        self.assertIn("ran\n", result.stdout)
+        muster_test.end(server)
+        self.assert_clean()
+
     @unittest.skipUnless(has_moto(), "no moto[server] for " + muster_test.PYTHON + " (PyPI)")
     def test_an_s3_server(self):
         with socket.socket() as probe:
@@ -394,6 +427,11 @@ class RcloneTest(MountTest):
         self.assert_code(result, 0)
         self.assertIn("first line", result.stdout)
         self.assertEqual(rclone("cat", "s3:bucket/models/m.txt"), "model\n")
+        missing = self.run_data("true", "inputs: {digits: {path: 'datastore://blob/nope'}}",
+                                env=plain)
+        self.assert_code(missing, 74)
+        self.assertIn("there is nothing at s3:bucket/nope", missing.stderr)
+        self.assertIn("this store has no empty folders", missing.stderr)
         for path in result.run_directory.rglob("*"):
             if path.is_file():
                 self.assertNotIn(SECRET, path.read_text(errors="replace"), path)
