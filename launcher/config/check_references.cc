@@ -67,11 +67,10 @@ Origin origin_inside(const Draft& draft, const TextWithReferences& text, std::si
 void check_references(Draft& draft) {
   const ReferenceValues values = declared(draft.config);
   for (const TextWithReferences& text : draft.references) {
-    auto filled = substituted(text.text, values);
-    if (filled) continue;
-    ExpressionProblem problem = std::move(filled).error();
-    draft.problems.push_back(problem_at(origin_inside(draft, text, problem.offset), text.path,
-                                        problem.why, std::move(problem.hint)));
+    for (ExpressionProblem& problem : reference_problems(text.text, values)) {
+      draft.problems.push_back(problem_at(origin_inside(draft, text, problem.offset), text.path,
+                                          problem.why, std::move(problem.hint)));
+    }
   }
 }
 

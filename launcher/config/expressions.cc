@@ -16,6 +16,7 @@ constexpr std::string_view kReference = "${{";
 constexpr std::string_view kReferenceEnd = "}}";
 constexpr std::string_view kOptional = "$[[";
 constexpr std::string_view kOptionalEnd = "]]";
+constexpr std::string_view kEscaped = "${{'${{'}}";  // stands for "${{"
 constexpr int kDeepestBlock = 16;
 
 tl::unexpected<ExpressionProblem> wrong(std::size_t offset, std::string why, std::string hint) {
@@ -53,8 +54,8 @@ Expressed<Expression> parse_reference(std::string_view inside, std::size_t offse
     return wrong(offset, why, "muster runs one job: write the value itself in its place");
   }
   const std::size_t dot = words.find('.');
-  const std::string scope(words.substr(0, dot));
-  const std::string name(dot == std::string_view::npos ? "" : words.substr(dot + 1));
+  const std::string scope(trimmed(words.substr(0, dot)));
+  const std::string name(dot == std::string_view::npos ? "" : trimmed(words.substr(dot + 1)));
   if (scope != "inputs" && scope != "outputs") {
     const std::vector<std::string> scopes{"inputs", "outputs"};
     const auto meant = did_you_mean(scope, scopes);
@@ -64,6 +65,11 @@ Expressed<Expression> parse_reference(std::string_view inside, std::size_t offse
   if (name.empty()) {
     return wrong(offset, printable(reference(words)) + " names nothing",
                  "write ${{" + scope + ".NAME}}");
+  }
+  const std::string plain = scope + "." + name;
+  if (plain != words) {
+    return wrong(offset, printable(reference(words)) + " has blanks beside its dot",
+                 "did you mean " + printable(reference(plain)) + "?");
   }
   return Expression{scope == "inputs" ? Kind::kInput : Kind::kOutput, name, offset};
 }
@@ -77,16 +83,28 @@ class ExpressionParser {
  public:
   explicit ExpressionParser(std::string_view text) : text_(text) {}
 
+  // References that are wrong in themselves; the rest of the text is read all the same.
+  const std::vector<ExpressionProblem>& problems() const { return problems_; }
+
   // Up to the end of the text, or inside a block up to and with its "]]".
   Expressed<Expressions> parse(std::optional<std::size_t> block, int depth) {
     Expressions parts;
     std::size_t plain = at_;  // where text begins that is not in parts yet
     while (at_ < text_.size()) {
-      if (next_is(kReference)) {
+      if (next_is(kEscaped)) {
         add_text(parts, plain);
+        parts.push_back({Kind::kText, std::string(kReference), at_});
+        plain = at_ += kEscaped.size();
+      } else if (next_is(kReference)) {
+        add_text(parts, plain);
+        const std::size_t begin = at_;
         auto one = parse_one_reference();
-        if (!one) return tl::unexpected(std::move(one).error());
-        parts.push_back(std::move(*one));
+        if (!one && at_ == begin) return tl::unexpected(std::move(one).error());
+        if (one) {
+          parts.push_back(std::move(*one));
+        } else {  // where it ends is known, so that what follows can be read
+          problems_.push_back(std::move(one).error());
+        }
         plain = at_;
       } else if (next_is(kOptional)) {
         add_text(parts, plain);
@@ -100,12 +118,14 @@ class ExpressionParser {
       } else if (block && next_is(kOptionalEnd)) {
         add_text(parts, plain);
         at_ += kOptionalEnd.size();
+        closed_ = true;
         return parts;
       } else {
         ++at_;
       }
     }
     add_text(parts, plain);
+    closed_ = false;
     if (block && holds_reference(parts)) {
       return wrong(*block, "\"$[[\" is never closed", "write ]] after the words that it encloses");
     }
@@ -124,7 +144,11 @@ class ExpressionParser {
     if (holds_reference(inner)) {
       parts.push_back({Kind::kOptional, "", begin, std::move(inner)});
     } else {
-      add_text(parts, begin);
+      // The shell's: its text as written, but for what is escaped in it.
+      std::string text(kOptional);
+      for (const Expression& part : inner) text += part.text;
+      if (closed_) text += kOptionalEnd;
+      parts.push_back({Kind::kText, std::move(text), begin});
     }
   }
 
@@ -142,6 +166,8 @@ class ExpressionParser {
 
   std::string_view text_;
   std::size_t at_ = 0;
+  bool closed_ = false;  // the block that was read last
+  std::vector<ExpressionProblem> problems_ = {};
 };
 
 Expressed<std::optional<std::string>> value_of(const Expression& part,
@@ -165,6 +191,28 @@ Expressed<std::optional<std::string>> value_of(const Expression& part,
     if (!names.empty()) hint += "; there are " + join(names, ", ");
   }
   return wrong(part.offset, why, hint);
+}
+
+ExpressionProblem has_no_value(const Expression& missing) {
+  const std::string what = missing.kind == Kind::kInput ? "input " : "output ";
+  return {missing.offset, what + in_quotes(missing.text) + " has no value",
+          "give it one, or put the words that need it between $[[ and ]]"};
+}
+
+void collect_problems(const Expressions& parts, const ReferenceValues& values, bool optional,
+                      std::vector<ExpressionProblem>& problems) {
+  for (const Expression& part : parts) {
+    if (part.kind == Kind::kOptional) {
+      collect_problems(part.parts, values, true, problems);
+    } else if (part.kind != Kind::kText) {
+      const auto value = value_of(part, values);
+      if (!value) {
+        problems.push_back(value.error());
+      } else if (!*value && !optional) {
+        problems.push_back(has_no_value(part));
+      }
+    }
+  }
 }
 
 // nullopt: something in it has no value, and `missing` is where.
@@ -202,7 +250,21 @@ bool has_expression(std::string_view text) {
 Expressed<std::vector<Expression>> parse_expressions(std::string_view text) {
   if (text.empty()) return Expressions{};
   if (!has_expression(text)) return Expressions{{Kind::kText, std::string(text), 0}};
-  return ExpressionParser(text).parse(std::nullopt, 0);
+  ExpressionParser parser(text);
+  auto parts = parser.parse(std::nullopt, 0);
+  if (!parser.problems().empty()) return tl::unexpected(parser.problems().front());
+  return parts;
+}
+
+std::string without_references(std::string_view text) {
+  std::string plain;
+  for (std::size_t at = text.find(kReference); at != std::string_view::npos;
+       at = text.find(kReference)) {
+    plain += text.substr(0, at);
+    plain += kEscaped;
+    text.remove_prefix(at + kReference.size());
+  }
+  return plain + std::string(text);
 }
 
 Expressed<std::string> substituted(std::string_view text, const ReferenceValues& values) {
@@ -212,11 +274,23 @@ Expressed<std::string> substituted(std::string_view text, const ReferenceValues&
   auto whole = filled(*parts, values, missing);
   if (!whole) return tl::unexpected(std::move(whole).error());
   if (*whole) return std::move(**whole);
-  const bool input = missing->kind == Kind::kInput;
-  return wrong(
-      missing->offset,
-      std::string(input ? "input " : "output ") + in_quotes(missing->text) + " has no value",
-      "give it one, or put the words that need it between $[[ and ]]");
+  return tl::unexpected(has_no_value(*missing));
+}
+
+std::vector<ExpressionProblem> reference_problems(std::string_view text,
+                                                  const ReferenceValues& values) {
+  if (!has_expression(text)) return {};
+  ExpressionParser parser(text);
+  const auto parts = parser.parse(std::nullopt, 0);
+  std::vector<ExpressionProblem> problems = parser.problems();
+  if (parts) {
+    collect_problems(*parts, values, false, problems);
+  } else {
+    problems.push_back(parts.error());
+  }
+  std::stable_sort(problems.begin(), problems.end(),
+                   [](const auto& a, const auto& b) { return a.offset < b.offset; });
+  return problems;
 }
 
 }  // namespace muster::config

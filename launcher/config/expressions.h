@@ -38,6 +38,9 @@ bool has_expression(std::string_view text);
 // The text in its pieces, in order.  A "$[[ ]]" without a reference inside is plain text.
 Expressed<std::vector<Expression>> parse_expressions(std::string_view text);
 
+// The text with its "${{" as text, where nothing in it is a reference.
+std::string without_references(std::string_view text);
+
 // What the names stand for.  nullopt: declared, and without a value.
 struct ReferenceValues {
   std::map<std::string, std::optional<std::string>> inputs = {};
@@ -47,5 +50,9 @@ struct ReferenceValues {
 // The text with its values in place: text for text, nothing is quoted.  An optional block is left
 // out when an input or output in it has no value.
 Expressed<std::string> substituted(std::string_view text, const ReferenceValues& values);
+
+// Everything that keeps a text from being substituted, in its order.
+std::vector<ExpressionProblem> reference_problems(std::string_view text,
+                                                  const ReferenceValues& values);
 
 }  // namespace muster::config

@@ -23,7 +23,9 @@ constexpr std::string_view kOneJob =
 // Whether the file is something else than a job, which is then said.
 bool refuse_other_kinds(Fields& job, Translation& to) {
   const auto schema = job.take_value("$schema");
-  const auto type = job.take_value("type");
+  const auto of_service = job.take_value("job_type");
+  const auto own_type = job.take_value("type");
+  const auto type = of_service ? of_service : own_type;
   const std::string schema_text = schema ? lower(schema->text()) : "";
   const std::string type_word = type ? plain_word(type->text()) : "";
   const auto is = [&](std::string_view word) {
@@ -344,14 +346,70 @@ void translate_command(const Given& command, Translation& to) {
   }
 }
 
+// The service's answers have the job in {id, name, properties: {jobType, …}}.
+Given without_envelope(const Given& whole, Translation& to) {
+  Fields envelope(to, whole);
+  if (envelope.has("command") || envelope.has("job_type")) return whole;
+  const auto properties = envelope.take("properties");
+  if (!properties || !properties->is_mapping() || !Fields(to, *properties).has("job_type")) {
+    return whole;
+  }
+  envelope.pass({"$schema", "id", "name", "type", "system_data"});
+  envelope.finish();
+  return *properties;
+}
+
+// What the service's form names by the ids of a workspace.
+void tell_ids(Fields& job, Translation& to) {
+  if (const auto compute = job.take_value("compute_id")) translate_target(*compute, to);
+  if (const auto environment = job.take_value("environment_id")) {
+    to.elsewhere(*environment,
+                 "it is an environment of a workspace: the ranks use what is installed here");
+  }
+  if (const auto component = job.take_value("component_id")) {
+    to.elsewhere(*component, "the component is not read: the job's own command is run");
+  }
+  if (const auto code = job.take_value("code_id")) {
+    to.elsewhere(*code,
+                 "the code is an asset of a workspace, which Muster does not fetch: the ranks have "
+                 "the files beside the config");
+  }
+}
+
+bool names_default_output(const std::vector<Expression>& parts) {
+  return std::any_of(parts.begin(), parts.end(), [](const Expression& part) {
+    return (part.kind == Expression::Kind::kOutput && part.text == "default") ||
+           names_default_output(part.parts);
+  });
+}
+
+// ${{outputs.default}} is the run's own artifacts, which nobody declares.
+void declare_default_output(Translation& to, const std::vector<std::optional<Given>>& users) {
+  const NativeKey key = NativeKey("outputs") / "default";
+  const auto declare_for = [&](const Given& user) {
+    const auto parts = parse_expressions(with_present_references(user.text()));
+    if (!parts || !names_default_output(*parts) || to.has(key)) return;
+    Node own;
+    own.note = "the run's own artifacts";
+    to.set_node(key, user, std::move(own));
+  };
+  for (const auto& user : users) {
+    if (!user) continue;
+    if (user->is_scalar()) declare_for(*user);
+    for (const Given& variable : user->entries()) declare_for(variable);
+  }
+}
+
 }  // namespace
 
 void translate_command_job(const NodePtr& root, Translation& to) {
-  const Given whole = to.whole(root);
+  const Given whole = without_envelope(to.whole(root), to);
   Fields job(to, whole);
   if (refuse_other_kinds(job, to)) return;
+  tell_ids(job, to);
   job.pass({"name", "display_name", "experiment_name", "description", "tags", "properties", "id",
-            "version", "status", "creation_context", "parent_job_name", "resource_group"});
+            "version", "status", "creation_context", "parent_job_name", "resource_group",
+            "is_archived", "notification_setting", "secrets_configuration", "parameters"});
   if (const auto component = job.take_value("component")) {
     to.refuse(*component, "the job is made of a component, which Muster does not read",
               "write the component's command, code and environment into the job");
@@ -367,6 +425,8 @@ void translate_command_job(const NodePtr& root, Translation& to) {
   if (const auto code = job.take_value("code")) translate_code(*code, to);
   if (const auto inputs = job.take_value("inputs")) translate_job_inputs(*inputs, to);
   if (const auto outputs = job.take_value("outputs")) translate_job_outputs(*outputs, to);
+
+  declare_default_output(to, {job.take_value("command"), job.take_value("environment_variables")});
 
   Instances instances(to);
   if (const auto resources = job.take_value("resources")) {

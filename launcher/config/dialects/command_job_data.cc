@@ -2,14 +2,16 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
+#include "base/text.h"
 #include "launcher/config/dialects/words.h"
 
 namespace muster::config {
 namespace {
 
-constexpr std::array<std::string_view, 5> kLiteralTypes{"string", "number", "integer", "boolean",
-                                                        "bool"};
+constexpr std::array<std::string_view, 6> kLiteralTypes{"string",  "number", "integer",
+                                                        "boolean", "bool",   "literal"};
 
 // Where the data is, by the key that each age of the format had for it.
 constexpr std::array<std::string_view, 7> kPathKeys{"path",   "dataset", "data",      "file",
@@ -119,11 +121,44 @@ std::optional<std::pair<Given, std::string>> take_text(Fields& fields, Translati
   return std::pair(*given, std::move(*text));
 }
 
-void translate_literal(Fields& fields, const Given& input, const Binding& binding) {
+// "type", which the service's form calls jobInputType and jobOutputType.
+std::optional<std::pair<Given, std::string>> take_type(Fields& fields, Translation& to,
+                                                       std::string_view of_service) {
+  auto type = take_text(fields, to, "type");
+  auto other = take_text(fields, to, of_service);
+  return type ? type : other;
+}
+
+bool is_number(std::string_view text) {
+  if (text.starts_with('+')) text.remove_prefix(1);
+  double number = 0;
+  const char* end = text.data() + text.size();
+  const auto read = std::from_chars(text.data(), end, number);
+  return !text.empty() && read.ptr == end;
+}
+
+bool is_of_type(const std::string& text, const std::string& type) {
+  if (type == "integer") return parse_integer(text).has_value();
+  if (type == "number") return is_number(text);
+  const std::string word = plain_word(text);
+  return !type.starts_with("bool") || word == "true" || word == "false";
+}
+
+// The text is passed on as it is: a program may well take it.
+void warn_of_type(const Given& value, const std::string& type, Translation& to) {
+  if (value.is_scalar() && !is_of_type(value.text(), type)) {
+    to.warn(value, in_quotes(value.text()) + " is no " + type + ", and is passed on as written");
+  }
+}
+
+void translate_literal(Fields& fields, const Given& input, const std::string& type,
+                       const Binding& binding) {
   binding.to.set_node(binding.key, input, Node{});
   for (const std::string_view name : {"value", "default", "path"}) {
     if (const auto given = fields.take_value(name)) {
-      if (binding.to.text_of(*given)) binding.to.set(binding.key, *given);
+      if (!binding.to.text_of(*given)) return;
+      warn_of_type(*given, type, binding.to);
+      binding.to.set(binding.key, *given);
       return;
     }
   }
@@ -138,9 +173,9 @@ void translate_input(const Given& input, const Binding& binding) {
   Fields fields(to, input);
   fields.pass({"description", "display_name", "optional", "min", "max", "enum", "version",
                "is_deterministic"});
-  const auto type = take_text(fields, to, "type");
+  const auto type = take_type(fields, to, "job_input_type");
   if (type && is_literal_type(plain_word(type->second))) {
-    translate_literal(fields, input, binding);
+    translate_literal(fields, input, plain_word(type->second), binding);
     fields.finish();
     return;
   }
@@ -164,10 +199,10 @@ void translate_output(const Given& output, const Binding& binding) {
   }
   to.set_node(binding.key, output, Node{});
   Fields fields(to, output);
-  fields.pass(
-      {"description", "version", "tags", "properties", "early_available", "disable_rename"});
+  fields.pass({"description", "version", "tags", "properties", "early_available", "disable_rename",
+               "asset_name", "asset_version", "auto_delete_setting"});
   translate_path(fields, binding);
-  if (const auto type = take_text(fields, to, "type")) {
+  if (const auto type = take_type(fields, to, "job_output_type")) {
     translate_type(type->first, type->second, binding);
   }
   if (const auto mode = take_text(fields, to, "mode")) {

@@ -67,7 +67,9 @@ constexpr std::array kCommandJobMarks{
     std::string_view("distribution"),  std::string_view("experimentname"),
     std::string_view("displayname"),   std::string_view("component"),
     std::string_view("jobs"),          std::string_view("services"),
-    std::string_view("queuesettings"), std::string_view("identity")};
+    std::string_view("queuesettings"), std::string_view("identity"),
+    std::string_view("jobtype"),       std::string_view("codeid"),
+    std::string_view("environmentid"), std::string_view("computeid")};
 // Exactly as written: native keys have one spelling.
 constexpr std::array kNativeMarks{std::string_view("entry_script"),
                                   std::string_view("script_params"),
@@ -232,6 +234,9 @@ Recognised recognise(const Node& root) {
       return found(Dialect::kBatchAi, root, why_of(std::move(marks)));
     }
   }
+  if (properties != nullptr && has(*properties, "jobtype")) {
+    return found(Dialect::kCommandJob, root, "it has properties.jobType");
+  }
   if (below(root, "configuration") != nullptr) {
     return found(Dialect::kRunConfiguration, root, "it has configuration");
   }
@@ -284,7 +289,8 @@ bool is_run_config(const Node& root) {
     case Dialect::kWorkbench:
     case Dialect::kBatchAi: return true;
     case Dialect::kCommandJob:
-      return has_word("type", "command") || has_word("type", "pipeline") ||
+      return has_word("type", "command") || has_word("type", "pipeline") || has(root, "jobtype") ||
+             (below(root, "properties") != nullptr && has(*below(root, "properties"), "jobtype")) ||
              (has(root, "command") && !marks_of(root, kCommandJobMarks).empty());
   }
   return false;

@@ -51,6 +51,15 @@ TEST(Expressions, LeaveTheShellsOwnWordsAlone) {
   EXPECT_EQ(filled("[[ -n $A ]] && echo $[[1]] ${{inputs.lr}}"), "[[ -n $A ]] && echo $[[1]] 0.10");
 }
 
+TEST(Expressions, AnEscapedBeginIsText) {
+  EXPECT_EQ(filled("a ${{'${{'}}x}} ${{inputs.lr}}"), "a ${{x}} 0.10");
+  EXPECT_EQ(filled("$[[ ${{'${{'}}x}} ]]"), "$[[ ${{x}} ]]");
+  EXPECT_EQ(filled("$[[ $[[ ${{'${{'}} ]]"), "$[[ $[[ ${{ ]]");
+  for (const char* text : {"${{x}}", "${{", "${{inputs.lr}} $[[ ${{'${{'}} ]]", "$[[ ${{ ${{"}) {
+    EXPECT_EQ(filled(without_references(text)), text);
+  }
+}
+
 TEST(OptionalBlocks, StayWithoutTheirBracketsWhenTheInputHasAValue) {
   EXPECT_EQ(filled("a $[[--lr ${{inputs.lr}}]] b"), "a --lr 0.10 b");
   EXPECT_EQ(filled("a $[[ --lr ${{inputs.lr}} ]]b"), "a  --lr 0.10 b");
