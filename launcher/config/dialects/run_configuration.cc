@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "launcher/config/dialects/translators.h"
+#include "launcher/config/expressions.h"
 
 namespace muster::config {
 namespace v1 {
@@ -54,24 +55,56 @@ std::optional<std::string> named_text(Translation& to, Fields& fields, std::stri
   return text && !text->empty() ? text : std::nullopt;
 }
 
-std::string argument_text(const std::string& text) {
-  constexpr std::string_view kInput = "DatasetConsumptionConfig:";
-  constexpr std::string_view kOutput = "DatasetOutputConfig:";
-  if (text.starts_with(kInput)) return "${{inputs." + text.substr(kInput.size()) + "}}";
-  if (text.starts_with(kOutput)) return "${{outputs." + text.substr(kOutput.size()) + "}}";
-  return text;
-}
-
 namespace {
 
-void translate_arguments(const Given& arguments, Translation& to) {
+// What arguments name: "DatasetConsumptionConfig:x" is the input x, "DatasetOutputConfig:x" the
+// output.  All other text is text in v1, "${{x}}" too.
+class ArgumentTexts {
+ public:
+  ArgumentTexts(Fields& top, Translation& to) : to_(to) {
+    for (const std::string_view group : {"dataReferences", "data", "outputData"}) {
+      const auto given = top.take_value(group);
+      if (!given) continue;
+      for (const Given& entry : given->entries()) names_.push_back(entry.key);
+    }
+  }
+
+  std::string of(const Given& item) const {
+    const std::string& text = item.text();
+    if (auto input = reference(item, "DatasetConsumptionConfig:", "inputs", kInputs)) return *input;
+    if (auto output = reference(item, "DatasetOutputConfig:", "outputs", kOutputs)) return *output;
+    return without_references(text);
+  }
+
+ private:
+  static constexpr std::string_view kInputs = "add it below data or dataReferences";
+  static constexpr std::string_view kOutputs = "add it below outputData";
+
+  std::optional<std::string> reference(const Given& item, std::string_view prefix,
+                                       const std::string& group, std::string_view otherwise) const {
+    if (!item.text().starts_with(prefix)) return std::nullopt;
+    const std::string name = item.text().substr(prefix.size());
+    if (std::find(names_.begin(), names_.end(), name) != names_.end()) {
+      return "${{" + group + "." + name + "}}";
+    }
+    const std::string hint = did_you_mean_hint(name, names_);
+    to_.refuse(item, "there is no data " + in_quotes(name),
+               hint.empty() ? std::string(otherwise) : hint);
+    return "";
+  }
+
+  Translation& to_;
+  std::vector<std::string> names_;
+};
+
+void translate_arguments(const Given& arguments, const ArgumentTexts& texts, Translation& to) {
   if (!arguments.is_list()) {
     to.refuse(arguments, "it takes a list", "write a list of words, for example [--lr, 0.1]");
     return;
   }
   for (const Given& item : arguments.items()) {
     if (item.is_scalar()) {
-      to.append("arguments", arguments, argument_text(item.text()));
+      to.append("arguments", arguments, texts.of(item));
     } else if (item.is_null()) {
       to.warn(item, "it has no value, and is left out");
     } else {
@@ -82,11 +115,11 @@ void translate_arguments(const Given& arguments, Translation& to) {
 }
 
 // The words of a command that the API writes as a list.
-std::string command_text(const Given& command, Translation& to) {
+std::string command_text(const Given& command, const ArgumentTexts& texts, Translation& to) {
   std::vector<std::string> words;
   for (const Given& item : command.items()) {
     if (item.is_scalar()) {
-      words.push_back(argument_text(item.text()));
+      words.push_back(texts.of(item));
     } else {
       to.refuse(item, "a part of a command is a text", "write the command as one text");
     }
@@ -104,6 +137,7 @@ void translate_script(Fields& top, Translation& to) {
   auto script = top.take_value("script");
   auto command = top.take_value("command");
   const auto arguments = top.take_value("arguments");
+  const ArgumentTexts texts(top, to);
   if (script && script->is_scalar() && script->text().empty()) script.reset();
   if (command && (command->is_list() ? command->node->items.empty()
                                      : command->is_scalar() && command->text().empty())) {
@@ -123,9 +157,9 @@ void translate_script(Fields& top, Translation& to) {
   const bool some = arguments && !(arguments->is_list() && arguments->node->items.empty());
   if (command) {
     if (command->is_list()) {
-      to.set("command", *command, command_text(*command, to), "its parts, joined by blanks");
+      to.set("command", *command, command_text(*command, texts, to), "its parts, joined by blanks");
     } else if (command->is_scalar()) {
-      to.set("command", *command, argument_text(command->text()));
+      to.set("command", *command, texts.of(*command));
     } else {
       to.refuse(*command, "it takes a text", "write the command as one text");
     }
@@ -145,7 +179,7 @@ void translate_script(Fields& top, Translation& to) {
       to.set("entry_script", *script, path, path == *text ? "" : "with slashes");
     }
   }
-  if (some) translate_arguments(*arguments, to);
+  if (some) translate_arguments(*arguments, texts, to);
 }
 
 void translate_limits(Fields& top, Translation& to) {

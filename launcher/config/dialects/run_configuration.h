@@ -45,8 +45,6 @@ void translate_environment(Fields& top, const Project& project, Translation& to)
 void translate_conda(const Given& conda, Translation& to);
 // dataReferences, data, outputData and what belongs to them.
 void translate_data(Fields& top, Translation& to);
-// "DatasetConsumptionConfig:x" is the input x, "DatasetOutputConfig:x" the output.
-std::string argument_text(const std::string& text);
 // Each key and value of environmentVariables.
 void translate_variables(const Given& variables, Translation& to);
 

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "launcher/config/azureml_packages.h"
 #include "launcher/config/dialects/run_configuration.h"
+#include "launcher/config/expressions.h"
 
 namespace muster::config::v1 {
 namespace {
@@ -194,7 +195,12 @@ void translate_variables(const Given& variables, Translation& to) {
     return;
   }
   for (const Given& entry : variables.entries()) {
-    to.set(NativeKey("environment.variables") / entry.key, entry);
+    const NativeKey key = NativeKey("environment.variables") / entry.key;
+    if (has_expression(entry.text())) {  // a text as any other in v1
+      to.set(key, entry, without_references(entry.text()));
+    } else {
+      to.set(key, entry);
+    }
   }
 }
 
