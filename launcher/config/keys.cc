@@ -11,6 +11,7 @@
 #include <iterator>
 
 #include "base/credentials.h"
+#include "base/text.h"
 #include "launcher/config/fields.h"
 
 namespace muster::config {
@@ -103,6 +104,14 @@ void read_variable(const Value& value, Draft& draft) {
     if (!written) return;
     note_references(value, draft, *written);
     text = *written;
+  }
+  // What no network has; a run that leases the port itself looks at the rest.
+  const auto port = name == "MASTER_PORT" ? parse_integer(text) : std::nullopt;
+  if (port && (*port < 0 || *port > 65535)) {
+    draft.problems.push_back(
+        {ErrorCode::kConfig, "MASTER_PORT is not a port: " + in_quotes(text),
+         "write a number from 1 to 65535, or leave it out: each run gets a free port of its own",
+         value.origin.location});
   }
   draft.config.environment_variables.emplace_back(name, Setting<std::string>{text, value.origin});
 }
