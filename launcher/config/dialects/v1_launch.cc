@@ -35,10 +35,11 @@ bool is_integer(const Given& value) {
 }
 
 // A count, and where it is from.  0 is what exports of the service write for a count that is not
-// used.
+// used: it is no count, and told where it would be one.
 struct Count {
   std::optional<Given> given;
   int value = 1;
+  std::optional<Given> zero;
 
   bool is_given() const { return given.has_value(); }
 };
@@ -48,7 +49,10 @@ Count take_count(Fields* fields, std::string_view name, Translation& to) {
   if (fields == nullptr) return count;
   auto value = fields->take_value(name);
   if (!value || is_none(*value)) return count;
-  if (value->text() == "0") return count;
+  if (value->is_scalar() && parse_integer(value->text()) == 0) {
+    count.zero = std::move(value);
+    return count;
+  }
   const auto number = to.count_of(*value, 1);
   if (!number) return count;
   count.given = std::move(value);
@@ -163,6 +167,9 @@ Choice take_communicator(Fields& top, const Framework& framework, Blocks& blocks
 
 void set_count(const NativeKey& key, const Count& count, Translation& to) {
   if (count.given) to.set(key, *count.given);
+  if (!count.zero) return;
+  to.warn(*count.zero, "it is 0, which starts nothing: 1 is taken");
+  to.set(key, *count.zero, "1", count.zero->path + " is 0");
 }
 
 void set_backend(const char* backend, const Choice& choice, Translation& to) {
@@ -181,7 +188,9 @@ std::string said_at(const Count& count, Translation& to) {
 
 // nodeCount, unless only the block says more than one.
 Count node_count(const Count& top, const Count& block, Translation& to) {
-  if (!block.is_given() || block.value == top.value) return top.is_given() ? top : block;
+  if (!block.is_given() || block.value == top.value) {
+    return top.is_given() || !block.is_given() ? top : block;
+  }
   if (block.value > 1 && top.value == 1) {
     if (top.is_given()) {
       to.warn(*block.given, said_at(top, to) + " and this is " + std::to_string(block.value) +
@@ -204,6 +213,11 @@ void warn_of_unused(const Count& count, const Choice& choice, Translation& to) {
 void start_torch(const Choice& choice, const Count& nodes, const Count& total, Translation& to) {
   set_count("node_count", nodes, to);
   set_backend("direct", choice, to);
+  if (total.zero) {
+    to.warn(*total.zero, "it is 0, which starts nothing: one process is started on each node");
+    to.set("process_count_per_node", *total.zero, "1", total.zero->path + " is 0");
+    return;
+  }
   if (!total.is_given()) {
     to.derive("process_count_per_node", "1",
               "communicator is " + choice.word + " and there is no pytorch.processCount");
@@ -228,14 +242,16 @@ void start_roles(const Choice& choice, Count workers, Count servers, const Count
   set_count("node_count", nodes, to);
   set_backend("direct", choice, to);
   const auto set_role = [&](const char* key, const Count& count) {
-    if (count.given) {
-      to.set(key, *count.given);
-    } else {
-      to.derive(key, "1", "Azure ML's default");
-    }
+    set_count(key, count, to);
+    if (!count.given && !count.zero) to.derive(key, "1", "Azure ML's default");
   };
   set_role("tensorflow.worker_count", workers);
-  set_role("tensorflow.parameter_server_count", servers);
+  // No parameter server is a choice, but for a block of which nothing is used.
+  if (servers.zero && !workers.zero) {
+    to.set("tensorflow.parameter_server_count", *servers.zero);
+  } else {
+    set_role("tensorflow.parameter_server_count", servers);
+  }
 }
 
 void start_once(const Choice& choice, const Count& nodes, Translation& to) {
@@ -259,7 +275,12 @@ void translate_launch(Fields& top, Translation& to) {
 
   Count nodes = take_count(&top, "nodeCount", to);
   const Count old_nodes = take_count(in(batchai), "nodeCount", to);
-  if (!nodes.is_given()) nodes = old_nodes;
+  if (!nodes.is_given() && (old_nodes.is_given() || !nodes.zero)) {
+    nodes = old_nodes;
+  } else if (old_nodes.is_given() && old_nodes.value != nodes.value) {
+    to.warn(*old_nodes.given,
+            "not used: it is " + std::to_string(old_nodes.value) + ", and " + said_at(nodes, to));
+  }
   const Count per_node = take_count(in(blocks.mpi), "processCountPerNode", to);
   const Count mpi_nodes = take_count(in(blocks.mpi), "nodeCount", to);
   const Count total = take_count(in(blocks.pytorch), "processCount", to);
