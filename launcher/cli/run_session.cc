@@ -23,6 +23,7 @@
 #include "launcher/cli/run_data.h"
 #include "launcher/cli/run_preparation.h"
 #include "launcher/cli/run_transfers.h"
+#include "launcher/config/hide_secrets.h"
 #include "launcher/exec/limits.h"
 #include "launcher/exec/node_files.h"
 #include "launcher/exec/terminal_input.h"
@@ -217,7 +218,8 @@ Result<> RunSession::open_records() {
   MUSTER_TRY(store::link_azureml_names(
       *directory_, {plan_.world_size, plan_.nodes.front().hostname, plan_.mpirun.has_value(),
                     plan_.driver_sentences != plan::DriverSentences::kNone}));
-  MUSTER_TRY(replace_file(directory_->config_yaml(), without_credentials(run_.config_text)));
+  MUSTER_TRY(replace_file(directory_->config_yaml(),
+                          config::without_secret_values(without_credentials(run_.config_text))));
   MUSTER_TRY(replace_file(directory_->plan_json(), plan::plan_json(plan_)));
   began_ = exec::file_time_now();
   console_.emplace(console_options(line_, plan_.world_size));

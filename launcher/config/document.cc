@@ -22,6 +22,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "launcher/config/hide_secrets.h"
 
 namespace muster::config {
 namespace {
@@ -341,6 +342,19 @@ SourceText::SourceText(std::string_view text, std::string file_name)
     lines_.push_back(one);
     rest.remove_prefix(std::min(length + 1, rest.size()));
   }
+  int number = 1;
+  std::size_t counted = 0;
+  const auto count_to = [&](std::size_t at) {
+    const std::string_view more = text_.substr(counted, at - counted);
+    number += static_cast<int>(std::count(more.begin(), more.end(), '\n'));
+    counted = at;
+  };
+  for (const SecretValue& secret : secret_values(text_)) {
+    count_to(secret.begin);
+    const int first = number;
+    count_to(secret.end);
+    for (int each = first; each <= number; ++each) secret_lines_.push_back(each);
+  }
 }
 
 std::string_view SourceText::line(int number) const {
@@ -350,8 +364,9 @@ std::string_view SourceText::line(int number) const {
 
 Location SourceText::location(Place place) const {
   const std::string_view shown = line(place.line);
-  return {file_name_, place.line, place.column,
-          shown.size() > kLongestShownLine ? "" : without_controls(shown)};
+  const bool hidden = shown.size() > kLongestShownLine || may_show_secret(shown) ||
+                      std::binary_search(secret_lines_.begin(), secret_lines_.end(), place.line);
+  return {file_name_, place.line, place.column, hidden ? "" : without_controls(shown)};
 }
 
 Origin SourceText::origin(Place place) const {

@@ -47,6 +47,7 @@ class SourceText {
   std::string_view text() const { return text_; }
   const std::string& file_name() const { return file_name_; }
   std::string_view line(int number) const;  // without its line end; "" when there is none
+  // With the line, but for one that is too long, or holds what should not be shown.
   Location location(Place place) const;
   Origin origin(Place place) const;
   Origin origin(const Entry& entry) const;  // of its value: its own source, its note
@@ -55,6 +56,7 @@ class SourceText {
   std::string_view text_;
   std::string file_name_;
   std::vector<std::string_view> lines_;
+  std::vector<int> secret_lines_;  // in order
 };
 
 struct Document {
