@@ -302,7 +302,7 @@ void translate_launch(Fields& top, Translation& to) {
       set_count("node_count", node_count(nodes, mpi_nodes, to), to);
       set_backend("mpi", choice, to);
       set_count("process_count_per_node", per_node, to);
-      if (!per_node.is_given() && choice.given) {
+      if (!per_node.is_given() && !per_node.zero && choice.given) {
         to.warn(*choice.given,
                 "no mpi.processCountPerNode: one process on each node, however many GPUs it has");
       }
