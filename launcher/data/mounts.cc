@@ -1,5 +1,7 @@
 #include "launcher/data/mounts.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -7,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/fd.h"
 #include "base/files.h"
 #include "base/process.h"
 #include "base/text.h"
@@ -22,6 +25,35 @@ constexpr auto kLook = 20ms;
 
 std::string who(const DataItem& item) {
   return (item.is_output ? "output " : "input ") + item.name;
+}
+
+// Runtime directories are locked for as long as their launcher lives (exec/runtime_directory.h).
+bool is_of_a_dead_launcher(const fs::path& runtime) {
+  const Fd directory(::open(runtime.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!directory) return errno == ENOENT;
+  return ::flock(directory.get(), LOCK_SH | LOCK_NB) == 0;
+}
+
+// A link of ours that leads into <somewhere>/muster-<uid>-<8 digits>/data/, whose launcher was
+// killed before it could take the link away.
+bool is_left_behind(const fs::path& name) {
+  struct stat info {};
+  std::error_code error;
+  if (::lstat(name.c_str(), &info) != 0 || !S_ISLNK(info.st_mode) || info.st_uid != ::getuid()) {
+    return false;
+  }
+  const std::string prefix = "muster-" + std::to_string(::getuid()) + "-";
+  fs::path inner;
+  for (fs::path at = fs::read_symlink(name, error); at.has_relative_path(); at = at.parent_path()) {
+    const std::string last = at.filename().string();
+    if (at.is_absolute() && inner == "data" && last.starts_with(prefix) &&
+        last.size() == prefix.size() + 8 &&
+        last.find_first_not_of("0123456789abcdef", prefix.size()) == std::string::npos) {
+      return is_of_a_dead_launcher(at);
+    }
+    inner = at.filename();
+  }
+  return false;
 }
 
 bool has_mounts(const plan::DataPlan& plan) {
@@ -93,11 +125,13 @@ Result<> Mounts::mount_all(Preparation& preparation) {
 }
 
 Result<> Mounts::link(const fs::path& name, const fs::path& target, const DataItem& item) {
-  if (::symlink(target.c_str(), name.c_str()) == 0) {
+  const auto make = [&] { return ::symlink(target.c_str(), name.c_str()) == 0 ? 0 : errno; };
+  int error = make();
+  if (error == EEXIST && is_left_behind(name) && ::unlink(name.c_str()) == 0) error = make();
+  if (error == 0) {
     links_.push_back(name);
     return {};
   }
-  const int error = errno;
   const std::string why =
       error == EEXIST ? "something is there already" : std::string(std::strerror(error));
   return Failure(

@@ -174,6 +174,21 @@ class BindTest(MountTest):
         self.assertEqual(link.read_text(), "mine")
         self.assert_clean()
 
+    def test_a_further_link_of_a_killed_launcher_does_not_keep_the_next_run_from_its_own(self):
+        link = self.directory / "elsewhere"
+        data = ("inputs: {digits: {path: 'datastore://local/digits', "
+                f"path_on_compute: {link}}}}}")
+        running = self.start_data("echo started; sleep 60", data)
+        self.rank_says(running, "started")
+        os.kill(running.pid, signal.SIGKILL)
+        running.wait()
+        self.assertTrue(link.is_symlink())
+        result = self.run_data(f"cat {link}/one.txt", data)
+        self.assert_code(result, 0)
+        self.assertIn("first line", result.stdout)
+        self.assertFalse(os.path.lexists(link))
+        self.assert_clean()
+
     def test_an_output_without_a_path_stays_in_the_run_directory(self):
         result = self.run_data('echo model > "$AZURE_ML_OUTPUT_model/m.txt"; ls -ld "$AZURE_ML_OUTPUT_model"',
                                "outputs: {model: }")

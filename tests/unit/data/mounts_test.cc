@@ -1,5 +1,8 @@
 #include "launcher/data/mounts.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
 #include <sys/stat.h>
 
 #include "base/mounts.h"
@@ -115,6 +118,39 @@ TEST_F(MountsTest, LinksAreMadeAndRemovedAndReplaceNothing) {
   write("further", "mine");
   EXPECT_NE(started().find("something is there already"), std::string::npos);
   EXPECT_EQ(read(item.path_on_compute), "mine");
+}
+
+TEST_F(MountsTest, ALinkOfALauncherThatWasKilledIsReplacedAndNoOtherOne) {
+  plan::DataItem item;
+  item.name = "near";
+  item.means = plan::DataMeans::kLink;
+  item.entry = item.value = (settings_.data_directory / "near").string();
+  item.link_target = (scratch() / "somewhere").string();
+  item.path_on_compute = (scratch() / "further").string();
+  plan_.items.push_back(item);
+  const std::string prefix = "muster-" + std::to_string(::getuid()) + "-";
+  const fs::path gone = scratch() / (prefix + "0123abcd");
+  const fs::path dead = scratch() / (prefix + "0123abce");
+  const fs::path alive = scratch() / (prefix + "0123abcf");
+  fs::create_directories(dead / "data");
+  fs::create_directories(alive / "data");
+  const Fd lock(::open(alive.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  ASSERT_EQ(::flock(lock.get(), LOCK_EX), 0);
+  for (const fs::path& old : {gone / "data/near", dead / "data/digits/one.txt"}) {
+    fs::create_symlink(old, item.path_on_compute);
+    Mounts mounts(plan_, settings_);
+    Preparation preparation(stops_);
+    ASSERT_TRUE(mounts.start(preparation)) << old;
+    EXPECT_EQ(fs::read_symlink(item.path_on_compute), item.value);
+  }
+  for (const fs::path& kept :
+       {alive / "data/near", gone / "near", scratch() / (prefix + "backup") / "data/near",
+        scratch() / "nowhere"}) {
+    fs::create_symlink(kept, item.path_on_compute);
+    EXPECT_NE(started().find("something is there already"), std::string::npos) << kept;
+    EXPECT_EQ(fs::read_symlink(item.path_on_compute), kept);
+    fs::remove(item.path_on_compute);
+  }
 }
 
 }  // namespace
