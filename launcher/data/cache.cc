@@ -90,15 +90,45 @@ std::chrono::system_clock::time_point time_of(const fs::path& path) {
   return std::chrono::system_clock::from_time_t(info.st_mtim.tv_sec);
 }
 
+// Every folder from `folder` on, before what is in it is read: by then it must be accessible.
+void for_each_folder(const fs::path& folder, const std::function<void(const fs::path&)>& act) {
+  std::error_code error;
+  if (fs::symlink_status(folder, error).type() != fs::file_type::directory) return;
+  act(folder);
+  std::vector<fs::path> below;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    std::error_code ignored;
+    if (at->symlink_status(ignored).type() == fs::file_type::directory) below.push_back(at->path());
+  }
+  for (const fs::path& each : below) for_each_folder(each, act);
+}
+
+void change_mode(const fs::path& path, mode_t without, mode_t with) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return;
+  const mode_t mode = (info.st_mode & 07777 & ~without) | with;
+  if (mode != (info.st_mode & 07777)) static_cast<void>(::chmod(path.c_str(), mode));
+}
+
+// Files are made read-only; so that nobody adds or removes names, folders are too.
+void seal(const fs::path& folder) {
+  for_each_folder(folder, [](const fs::path& each) { change_mode(each, 0222, 0500); });
+}
+
+Result<> remove_sealed(const fs::path& folder) {
+  make_writable(folder);
+  return remove_tree(folder);
+}
+
 // Out of the way at once, then gone: killed in between, it is still no entry.
 bool remove_entry(const CacheEntry& entry) {
-  if (entry.folder.extension() == kTrash) return static_cast<bool>(remove_tree(entry.folder));
+  if (entry.folder.extension() == kTrash) return static_cast<bool>(remove_sealed(entry.folder));
   Fd lock(::open(lock_of(entry).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (lock && ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0 && !has_no_locks(errno)) return false;
   const fs::path trash = entry.folder.string() + "." + std::to_string(::getpid()) + kTrash;
   if (::rename(entry.folder.c_str(), trash.c_str()) != 0) return false;
   lock.reset();  // nobody is to wait for the rest
-  return static_cast<bool>(remove_tree(trash));
+  return static_cast<bool>(remove_sealed(trash));
 }
 
 }  // namespace
@@ -120,6 +150,31 @@ fs::path DataCache::entry(const std::string& source, const std::string& version)
   return root_ / (short_hash(source) + "-" + version);
 }
 
+std::vector<fs::path> DataCache::entries(const std::string& source,
+                                         const std::string& version) const {
+  const fs::path first = entry(source, version);
+  const std::string further = first.filename().string() + "-";
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (fs::directory_iterator at(root_, error), end; !error && at != end; at.increment(error)) {
+    const fs::path& path = at->path();
+    if (!path.extension().empty()) continue;
+    if (path == first || path.filename().string().starts_with(further)) found.push_back(path);
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+fs::path DataCache::free_entry(const std::string& source, const std::string& version) const {
+  const fs::path first = entry(source, version);
+  fs::path path = first;
+  std::error_code ignored;
+  for (int number = 2; fs::exists(fs::symlink_status(path, ignored)); ++number) {
+    path = first.string() + "-" + std::to_string(number);
+  }
+  return path;
+}
+
 fs::path DataCache::part(const std::string& source) const {
   return root_ / (short_hash(source) + ".part");
 }
@@ -133,6 +188,7 @@ Result<> DataCache::complete(const fs::path& part, const fs::path& entry,
   static_cast<void>(remove_tree(ledgers(part)));
   MUSTER_TRY(replace_file(part / kNote, note_text(note)));
   MUSTER_TRY(open_file(part / kInUse, O_WRONLY | O_CREAT, 0600));
+  seal(content(part));
   if (::rename(part.c_str(), entry.c_str()) != 0) {
     return data_error("renaming " + part.string() + " to " + entry.string());
   }
@@ -182,6 +238,19 @@ Result<Fd> use_entry(const fs::path& entry) {
   if (::stat(file.c_str(), &info) != 0)
     return data_error("using the cache's entry " + entry.string());
   return fd;
+}
+
+void make_writable(const fs::path& folder) {
+  for_each_folder(folder, [](const fs::path& each) { change_mode(each, 0, 0700); });
+}
+
+bool reopen_entry(const fs::path& entry, const fs::path& part) {
+  // Whoever uses it holds a shared lock; without its file nobody does.
+  const Fd lock(::open((entry / kInUse).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!lock || ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return false;
+  if (!remove_sealed(part) || ::rename(entry.c_str(), part.c_str()) != 0) return false;
+  make_writable(part);
+  return true;
 }
 
 Result<std::vector<CacheEntry>> list_entries(const fs::path& root) {

@@ -2,11 +2,13 @@
 // there.
 //
 //   <source>-<version>/      a complete entry: content/, manifest.json, and in-use, which runs lock
+//   <source>-<version>-2/    another of it, made while a run used the first, which was changed
 //   <source>.part/           one that is being made, or was when its maker was ended
 //   <source>.lock            held by its maker
 //   <name>.trash             one that is being removed
 //
-// An entry appears by one rename of its whole folder, so that nobody can take a half-made one.
+// An entry appears by one rename of its whole folder, so that nobody can take a half-made one; it
+// is read-only from then on, and nothing in it changes while a run uses it.
 #pragma once
 
 #include <chrono>
@@ -39,7 +41,13 @@ class DataCache {
   // Makes the folder, for its owner alone.  Errors: kData.
   Result<> prepare() const;
 
+  // Where the first one is that is made.
   std::filesystem::path entry(const std::string& source, const std::string& version) const;
+  // Those of this version that are there, the first one first.
+  std::vector<std::filesystem::path> entries(const std::string& source,
+                                             const std::string& version) const;
+  // A name that nobody has yet.
+  std::filesystem::path free_entry(const std::string& source, const std::string& version) const;
   std::filesystem::path part(const std::string& source) const;
   std::filesystem::path lock_file(const std::string& source) const;
 
@@ -50,7 +58,7 @@ class DataCache {
     return part / "ledgers";
   }
 
-  // Turns what was made into the entry.
+  // Turns what was made into the entry, without write permission.
   Result<> complete(const std::filesystem::path& part, const std::filesystem::path& entry,
                     const CacheNote& note) const;
 
@@ -73,6 +81,13 @@ class CacheLock {
 // Says that a run uses the entry, for as long as the descriptor lives, and when.  Errors: kData,
 // also when the entry was removed.
 Result<Fd> use_entry(const std::filesystem::path& entry);
+
+// Makes a damaged entry the half-made one that is mended next, and gives back its owner's write
+// permission.  False, and nothing is done, while a run uses it or where nobody can tell.
+bool reopen_entry(const std::filesystem::path& entry, const std::filesystem::path& part);
+
+// Lets the owner write into the folders below again.
+void make_writable(const std::filesystem::path& folder);
 
 struct CacheEntry {
   std::filesystem::path folder;

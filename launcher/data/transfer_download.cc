@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <unordered_set>
 
 #include <unistd.h>
 
@@ -60,6 +61,26 @@ class Source {
   Rclone::Remote remote_;
 };
 
+// Whether there is a name that the list does not have: a rank's own file beside the data, say.
+bool has_strangers(const fs::path& content, const Manifest& manifest) {
+  std::unordered_set<std::string> known;
+  for (const ManifestEntry& each : manifest.entries) {
+    // With the folders above it, which not every list has.
+    for (std::string path = each.path; known.insert(path).second;) {
+      const std::size_t slash = path.rfind('/');
+      if (slash == std::string::npos) break;
+      path.resize(slash);
+    }
+  }
+  const std::size_t root = content.string().size() + 1;
+  std::error_code error;
+  fs::recursive_directory_iterator at(content, error);
+  for (const fs::recursive_directory_iterator end; !error && at != end; at.increment(error)) {
+    if (!known.contains(at->path().string().substr(root))) return true;
+  }
+  return static_cast<bool>(error);
+}
+
 // Whether the entry is there and nobody has touched what is in it.
 bool is_whole(const fs::path& entry, const Manifest& manifest) {
   std::error_code error;
@@ -79,7 +100,19 @@ bool is_whole(const fs::path& entry, const Manifest& manifest) {
         break;
     }
   }
-  return true;
+  return !has_strangers(content, manifest);
+}
+
+// What was changed in a complete copy is not taken for begun: its files are no part of one.
+std::uint64_t remove_changed(const fs::path& content, const Manifest& manifest) {
+  std::uint64_t changed = 0;
+  for (const ManifestEntry& each : manifest.entries) {
+    const fs::path path = content / each.path;
+    if (each.kind != ManifestEntry::Kind::kFile || is_done(path, each)) continue;
+    static_cast<void>(remove_tree(path));
+    ++changed;
+  }
+  return changed;
 }
 
 TransferOutcome outcome_of(const TransferSpec& spec, const Manifest& manifest,
@@ -103,14 +136,25 @@ Result<TransferOutcome> download(const TransferSpec& spec, TransferProgress& pro
   Source source(spec, progress);
   MUSTER_TRY_ASSIGN(Manifest manifest, source.list());
   const std::string identity = identity_of(spec);
-  const fs::path entry = cache.entry(identity, manifest.version());
-  TransferOutcome outcome = outcome_of(spec, manifest, entry);
-  const auto use = [&]() -> Result<TransferOutcome> {
-    MUSTER_TRY(use_entry(entry));
-    return outcome;
+  // A lock from before the look on: nothing in it is replaced from then on.
+  const auto use = [&](const fs::path& entry) -> Result<TransferOutcome> {
+    MUSTER_TRY_ASSIGN(const Fd used, use_entry(entry));
+    if (!is_whole(entry, manifest)) {
+      return fail(ErrorCode::kData, "the cache's entry " + entry.string() + " was changed",
+                  "start again: what was changed is then copied anew");
+    }
+    return outcome_of(spec, manifest, entry);
   };
-  outcome.hit = true;
-  if (is_whole(entry, manifest)) return use();
+  const auto find = [&]() -> std::optional<TransferOutcome> {
+    for (const fs::path& entry : cache.entries(identity, manifest.version())) {
+      if (auto found = use(entry)) {
+        found->hit = true;
+        return std::move(*found);
+      }
+    }
+    return std::nullopt;
+  };
+  if (auto found = find()) return std::move(*found);
 
   MUSTER_TRY_ASSIGN(const CacheLock lock,
                     CacheLock::acquire(cache.lock_file(identity), spec.on_behalf_of,
@@ -119,30 +163,37 @@ Result<TransferOutcome> download(const TransferSpec& spec, TransferProgress& pro
                                        }));
   progress.phase(Phase::kCopying);
   // Whoever held it may have made what we need.
-  if (is_whole(entry, manifest)) return use();
+  if (auto found = find()) return std::move(*found);
 
-  // A damaged one is mended where it is: other runs may read it.
-  std::error_code ignored;
-  const bool damaged = fs::is_directory(entry, ignored);
-  const fs::path part = damaged ? entry : cache.part(identity);
+  // A damaged one is mended out of the way, unless a run reads it: then one is made beside it.
+  const fs::path part = cache.part(identity);
+  std::vector<std::string> remarks;
+  make_writable(part);  // its maker may have been ended just before its last step
+  for (const fs::path& damaged : cache.entries(identity, manifest.version())) {
+    if (!reopen_entry(damaged, part)) {
+      remarks.push_back(
+          "the copy in the cache had been changed, and a run uses it: another is made");
+      continue;
+    }
+    const std::uint64_t changed = remove_changed(DataCache::content(part), manifest);
+    remarks.push_back("the copy in the cache had been changed and is mended; " +
+                      counted(static_cast<std::int64_t>(changed), "file") + " copied again");
+    break;
+  }
   MUSTER_TRY(make_directories(part));
-  auto fetched = source.fetch(manifest, DataCache::content(part), DataCache::ledgers(part));
-  if (!fetched) {
-    return Failure(std::move(fetched).error());
-  }
-  outcome.hit = false;
-  outcome.moved_files = fetched->files;
-  outcome.moved_bytes = fetched->bytes;
-  outcome.kept_bytes = fetched->kept_bytes;
-  if (damaged) {
-    outcome.remarks.push_back("files in the cache had been changed, and were copied again: " +
-                              std::to_string(fetched->files));
-    return use();
-  }
+  MUSTER_TRY_ASSIGN(const CopyCounts fetched,
+                    source.fetch(manifest, DataCache::content(part), DataCache::ledgers(part)));
   const CacheNote note{spec.shown, manifest.version(), manifest.files, manifest.bytes,
                        format_utc(std::chrono::system_clock::now())};
+  const fs::path entry = cache.free_entry(identity, manifest.version());
   MUSTER_TRY(cache.complete(part, entry, note));
-  return use();
+  MUSTER_TRY_ASSIGN(TransferOutcome outcome, use(entry));
+  outcome.hit = false;
+  outcome.moved_files = fetched.files;
+  outcome.moved_bytes = fetched.bytes;
+  outcome.kept_bytes = fetched.kept_bytes;
+  outcome.remarks.insert(outcome.remarks.end(), remarks.begin(), remarks.end());
+  return outcome;
 }
 
 }  // namespace muster::data

@@ -2,6 +2,7 @@
 """Downloads into the cache and uploads, by the program that runs them: whole, ended half-way and
 started again, two at once, sources that change or fail, full disks."""
 
+import fcntl
 import contextlib
 import json
 import os
@@ -101,6 +102,10 @@ class TransferTest(muster_test.MusterTest):
             self.assertIn(word, ended.last["message"])
         return ended.last
 
+    def remove_cache(self):
+        subprocess.run(["chmod", "-R", "u+w", self.cache], check=False, stderr=subprocess.DEVNULL)
+        shutil.rmtree(self.cache, ignore_errors=True)
+
     def part(self):
         return next(iter((self.cache / "data").glob("*.part")), None)
 
@@ -130,7 +135,7 @@ class Downloads(TransferTest):
         self.many_files()
         rounds_that_were_half_way = 0
         for _ in range(min(ROUNDS, 5)):
-            shutil.rmtree(self.cache, ignore_errors=True)
+            self.remove_cache()
             process = self.start()
             wait_until(lambda: len(self.files_in_part()) > 200 or process.poll() is not None, 60,
                        "200 files")
@@ -231,6 +236,43 @@ class Downloads(TransferTest):
         self.assertEqual((mended["hit"], mended["moved_files"]), (False, 1))
         self.assertEqual(tree(mended["content"]), tree(self.source))
         self.assertIn("had been changed", mended["remarks"][0])
+
+    def test_a_complete_copy_is_read_only_whoever_made_it(self):
+        (self.source / "sub").mkdir()
+        (self.source / "sub" / "run.sh").write_text("#!/bin/sh", encoding="utf-8")
+        (self.source / "sub" / "run.sh").chmod(0o755)
+        content = Path(self.assert_done(self.transfer())["content"])
+        for path in (content, content / "sub", content / "sub" / "run.sh"):
+            self.assertEqual(path.stat().st_mode & 0o777, 0o555, path)
+
+    def test_a_name_that_somebody_added_is_noticed_and_removed(self):
+        (self.source / "sub").mkdir()
+        (self.source / "sub" / "a.txt").write_text("one", encoding="utf-8")
+        (self.source / "empty").mkdir()
+        content = Path(self.assert_done(self.transfer())["content"])
+        for name in ("derived.npy", "sub/derived.npy", "empty/derived.npy"):
+            content.joinpath(name).parent.chmod(0o755)
+            content.joinpath(name).write_text("mine", encoding="utf-8")
+            mended = self.assert_done(self.transfer())
+            self.assertEqual((mended["hit"], mended["moved_files"]), (False, 0), name)
+            self.assertEqual(tree(mended["content"]), tree(self.source))
+        self.assertTrue(self.assert_done(self.transfer())["hit"])
+
+    def test_one_that_was_changed_while_a_run_uses_it_stays_and_another_is_made(self):
+        for name in ("a.txt", "b.txt"):
+            (self.source / name).write_text(name, encoding="utf-8")
+        first = Path(self.assert_done(self.transfer())["content"])
+        with open(first.parent / "in-use", "rb") as used:
+            fcntl.flock(used, fcntl.LOCK_SH)
+            first.chmod(0o755)
+            (first / "a.txt").unlink()
+            second = self.assert_done(self.transfer())
+            self.assertIn("a run uses it", second["remarks"][0])
+            self.assertNotEqual(second["content"], str(first))
+            self.assertEqual(tree(second["content"]), tree(self.source))
+            self.assertTrue((first / "b.txt").exists())
+            again = self.assert_done(self.transfer())
+            self.assertEqual((again["hit"], again["content"]), (True, second["content"]))
 
     def test_a_file_that_grows_while_it_is_read_is_noticed(self):
         with open(self.source / "growing.bin", "wb") as file:
@@ -518,7 +560,7 @@ class Rclone(TransferTest):
         self.assertTrue(tree(done["content"]) == tree(self.source), "other bytes")
         self.assertTrue(self.assert_done(self.transfer(by="rclone", source="far:", env=env))["hit"])
         muster_test.end(server)
-        shutil.rmtree(self.cache)
+        self.remove_cache()
         self.assert_failed(self.transfer(by="rclone", source="far:", env=env), "far:", "rclone")
 
     @staticmethod

@@ -19,6 +19,12 @@ using ::testing::SizeIs;
 
 class CacheTest : public test::ScratchTest {
  protected:
+  // Entries cannot be removed as they are.
+  void TearDown() override {
+    make_writable(root());
+    ScratchTest::TearDown();
+  }
+
   fs::path root() const { return scratch() / "cache/data"; }
   DataCache cache() const { return DataCache(root()); }
 
@@ -86,6 +92,31 @@ TEST_F(CacheTest, WhatIsUsedStays) {
   EXPECT_THAT(prune_entries(root(), 0)->removed, SizeIs(1));
   EXPECT_FALSE(fs::exists(entry));
   EXPECT_FALSE(use_entry(entry));
+}
+
+TEST_F(CacheTest, ACompleteEntryCannotBeWrittenInto) {
+  const fs::path entry = make("sealed", 4, 1000);
+  struct stat info {};
+  ASSERT_EQ(::stat((entry / "content").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0222, 0U);
+}
+
+TEST_F(CacheTest, ADamagedEntryIsReopenedOnlyWhenNobodyUsesIt) {
+  const fs::path entry = make("used", 4, 1000);
+  const fs::path part = cache().part("used");
+  {
+    const auto use = use_entry(entry);
+    ASSERT_TRUE(use);
+    EXPECT_FALSE(reopen_entry(entry, part));
+    EXPECT_TRUE(fs::exists(entry / "content/file"));
+    EXPECT_EQ(cache().free_entry("used", "0123456789abcdef"), entry.string() + "-2");
+  }
+  EXPECT_TRUE(reopen_entry(entry, part));
+  EXPECT_FALSE(fs::exists(entry));
+  struct stat info {};
+  ASSERT_EQ(::stat((part / "content").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0200, 0200U);
+  EXPECT_THAT(cache().entries("used", "0123456789abcdef"), SizeIs(0));
 }
 
 TEST_F(CacheTest, HalfMadeOnesAreRemovedUnlessTheyAreBeingMade) {
