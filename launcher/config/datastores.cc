@@ -320,23 +320,63 @@ bool names_a_secret(std::string_view name) {
     plain += c == '_' ? '-' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   }
   plain.erase(0, plain.find_first_not_of('-'));
-  if (plain.ends_with("-file") || plain.ends_with("-path") || plain == "key-pem") return false;
-  for (const std::string_view word : {"secret", "password", "passwd", "token", "sas-url"}) {
+  if (plain.ends_with("-file") || plain.ends_with("-path")) return false;
+  for (const std::string_view word :
+       {"secret", "password", "passwd", "passphrase", "passcode", "token", "sas-url", "signature",
+        "key-pem", "customer-key", "access-grant", "connection-string", "authorization"}) {
     if (plain.find(word) != std::string::npos) return true;
   }
-  return plain == "pass" || plain.ends_with("-pass") || plain.ends_with("-key") || plain == "key" || plain == "sig" ||
-         plain == "accountkey" || plain == "apikey";
+  // "credentials" alone is mount.cifs's name of a file.
+  for (const std::string_view end : {"-pass", "-key", "-credentials", "-cookie"}) {
+    if (plain.ends_with(end)) return true;
+  }
+  for (const std::string_view whole :
+       {"pass", "key", "sig", "accountkey", "apikey", "cookie", "set-cookie"}) {
+    if (plain == whole) return true;
+  }
+  return false;
 }
 
-// "https://user:word@host/…"
+// What Muster itself puts in its place; it expands nothing else.
+bool is_placeholder(std::string_view value) {
+  for (const std::string_view known : {"{source}", "{target}", "{options}", "{access}"}) {
+    if (value == known) return true;
+  }
+  return false;
+}
+
+// The name in "Authorization: Basic X", "X-Api-Key: X": a header of HTTP; rclone's lists of headers
+// have a comma in place of the colon.
+std::string_view secret_header(std::string_view word) {
+  constexpr std::string_view kSurely = "authorization";
+  std::string plain;
+  for (const char c : word) {
+    plain += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  }
+  const std::size_t found = plain.find(kSurely);
+  if (found != std::string::npos) {
+    const std::string_view rest = word.substr(found + kSurely.size());
+    if (rest.starts_with(':') || rest.starts_with(',')) return word.substr(found, kSurely.size());
+  }
+  const std::size_t end = plain.find(": ");
+  if (end == std::string::npos) return {};
+  const std::size_t start = plain.find_last_of("=,'\" ", end) + 1;  // npos + 1 is 0
+  if (start > end || !names_a_secret(plain.substr(start, end - start))) return {};
+  return word.substr(start, end - start);
+}
+
+// "https://user:word@host/…", "//user:word@host/share", "user:word@host:/export"
 bool has_password_in_address(std::string_view text) {
-  const std::size_t scheme = text.find("://");
-  if (scheme == std::string_view::npos) return false;
-  const std::string_view rest = text.substr(scheme + 3);
+  const std::size_t slashes = text.find("//");
+  const bool bare = slashes == std::string_view::npos;
+  const std::string_view rest = bare ? text : text.substr(slashes + 2);
   const std::string_view authority = rest.substr(0, rest.find('/'));
   const std::size_t at = authority.rfind('@');
-  return at != std::string_view::npos &&
-         authority.substr(0, at).find(':') != std::string_view::npos;
+  if (at == std::string_view::npos || authority.substr(0, at).find(':') == std::string_view::npos) {
+    return false;
+  }
+  // "remote:me@there" is a path in a remote of rclone.
+  return !bare || authority.find(':', at) != std::string_view::npos;
 }
 
 }  // namespace
@@ -371,6 +411,9 @@ Unfit check_for_secret(std::string_view word) {
       "keep it in the file that config_file or environment_file names, mode 0600: a command line "
       "can be read by everybody on the machine";
   if (has_password_in_address(word)) return {"it holds a password in an address", instead};
+  if (const std::string_view header = secret_header(word); !header.empty()) {
+    return {"it holds a credential (" + printable(header) + ": …)", instead};
+  }
   // "a=b", "--a=b", ":s3,a=b,c=d:bucket", "url?a=b&c=d"
   std::size_t start = 0;
   for (std::size_t i = 0; i < word.size(); ++i) {
@@ -380,8 +423,7 @@ Unfit check_for_secret(std::string_view word) {
     const std::string_view name = word.substr(start, i - start);
     const std::string_view value = word.substr(i + 1);
     const bool empty = value.empty() || value.front() == ',' || value.front() == '&';
-    const bool variable = value.starts_with('{') || value.starts_with('$');
-    if (!empty && !variable && names_a_secret(name)) {
+    if (!empty && !is_placeholder(value) && names_a_secret(name)) {
       return {"it holds a credential (" + printable(name) + "=…)", instead};
     }
     start = i + 1;

@@ -334,6 +334,20 @@ tl::expected<std::vector<ResolvedBinding>, config::Problems> resolve_data(
     if (binding.path.value && !binding.literal) {
       auto place = resolve_place(*binding.path.value, directory, datastores);
       const bool as_text = binding.mode.value == DataMode::kDirect;
+      // As text it would be in the plan, in run.json and in the environment of every rank.
+      const config::Unfit secret =
+          as_text ? config::check_for_secret(*binding.path.value) : config::Unfit{};
+      if (!secret.why.empty()) {
+        for (Error& problem : one_problem(
+                 binding, is_output,
+                 {secret.why,
+                  "a run's record would keep it; let the program read the address from an "
+                  "environment variable that is set before the start, or use mode: mount or "
+                  "download with a remote of rclone"})) {
+          problems.push_back(std::move(problem));
+        }
+        return;
+      }
       if (place) {
         one.place = std::move(*place);
       } else if (!as_text) {

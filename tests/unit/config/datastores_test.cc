@@ -88,17 +88,37 @@ TEST(Datastores, TheDefaultIsOneOfThem) {
 }
 
 TEST(Datastores, RefusesCredentialsInWordsOfACommandLine) {
-  for (const char* word :
-       {"--s3-secret-access-key=x", "--sftp-pass", ":s3,secret_access_key=x,region=y:bucket",
-        "https://host/x?sv=1&sig=abc", "https://user:word@host/x", "password=x", "AccountKey=x",
-        "--azureblob-key=abc", "--azureblob-sas-url=https://x"}) {
+  for (const char* word : {"--s3-secret-access-key=x",
+                           "--sftp-pass",
+                           ":s3,secret_access_key=x,region=y:bucket",
+                           "https://host/x?sv=1&sig=abc",
+                           "https://user:word@host/x",
+                           "password=x",
+                           "AccountKey=x",
+                           "--azureblob-key=abc",
+                           "--azureblob-sas-url=https://x",
+                           "//user:abc@host/share",
+                           "user:abc@host:/export",
+                           "Authorization: Basic abc",
+                           "--header=Authorization: Basic abc",
+                           "X-Api-Key: abc",
+                           ":http,url=x,headers='Authorization,abc':",
+                           "Cookie: abc",
+                           "--gcs-service-account-credentials={\"private_key\":\"abc\"}",
+                           "--sftp-key-pem=abc",
+                           ":sftp,key_pem=abc:",
+                           "--webdav-pass=$abc",
+                           "--s3-secret-access-key={abc",
+                           "https://host/x?X-Amz-Signature=abc"}) {
     EXPECT_NE(check_for_secret(word).why, "") << word;
     EXPECT_EQ(check_for_secret(word).why.find("abc"), std::string::npos) << word;
   }
   for (const char* word :
        {"--s3-region=eu", "--sftp-key-file=/etc/key", "passwd_file=/etc/x", "sec=krb5",
         "--bypass=1", "credentials=/etc/x", "--password-file=/x", "https://host/x",
-        "user@host:path", "keyring=/x", "--s3-secret-access-key=$KEY"}) {
+        "user@host:path", "keyring=/x", "password={options}", "remote:me@there/x",
+        "--gcs-service-account-file=/x", "--header=Accept: text/plain", "key-store:bucket",
+        "//host/share", "file:///x"}) {
     EXPECT_EQ(check_for_secret(word).why, "") << word;
   }
   EXPECT_NE(problems_of("datastores:\n  a: {type: rclone, remote: \"x:\", options: "

@@ -1,6 +1,6 @@
 #include "launcher/plan/data_plan.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include "base/text.h"
 #include "launcher/config/read_config.h"
@@ -146,6 +146,10 @@ TEST_F(DataPlanTest, WhatIsMissingIsAnErrorWithAWayOut) {
       "mode: mount");
   EXPECT_EQ(refusal("inputs: {d: {path: datastore://dusk/p}}"),
             "inputs.d.path: there is no datastore \"dusk\" | did you mean \"disk\"?");
+  EXPECT_THAT(
+      refusal("inputs: {d: {path: \"https://h/x?sv=1&sig=abc\", mode: direct}}"),
+      ::testing::AllOf(::testing::StartsWith("inputs.d.path: it holds a credential (sig=…)"),
+                       ::testing::Not(::testing::HasSubstr("abc"))));
 }
 
 TEST_F(DataPlanTest, CopiesValuesAndTheRunDirectory) {
