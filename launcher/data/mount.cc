@@ -176,11 +176,27 @@ Result<> MountedItem::look_at_helper() {
   if (!end->status.ok()) {
     return Failure(
         failure("cannot be mounted from " + item_.place->location + ": " +
-                fs::path(item_.helpers[next_helper_ - 1].argv.front()).filename().string() + " " +
-                end->status.describe()));
+                    fs::path(item_.helpers[next_helper_ - 1].argv.front()).filename().string() +
+                    " " + end->status.describe(),
+                is_perhaps_a_file() ? "if it is one file, write `type: file`" : ""));
   }
   daemonised_ = daemonised_ || item_.helpers[next_helper_ - 1].stays;
   return {};
+}
+
+// What rclone, mount and others say of a file where they want a folder.
+bool MountedItem::is_perhaps_a_file() const {
+  if (item_.type == config::DataType::kFile) return false;
+  for (const std::string& line : last_log_lines(log())) {
+    for (const char* words : {"is a file not a directory", "Not a directory", "not a directory"}) {
+      if (line.find(words) != std::string::npos) return true;
+    }
+  }
+  return false;
+}
+
+Error MountedItem::nothing_mounted() const {
+  return failure("its mount command ended with 0, and nothing is mounted at " + item_.mount_point);
 }
 
 Result<> MountedItem::check_table(const Mount& mount) const {
@@ -217,8 +233,7 @@ Result<bool> MountedItem::step(const std::vector<Mount>& table) {
     case State::kMounting:
       if (!mount) {
         if (running || Clock::now() < helper_ended_ + kDaemonPatience) return false;
-        return wrong(failure("its mount command ended with 0, and nothing is mounted at " +
-                             item_.mount_point));
+        return wrong(nothing_mounted());
       }
       if (running && !stays) return false;
       state_ = State::kAdjusting;
@@ -268,6 +283,8 @@ Result<bool> MountedItem::step(const std::vector<Mount>& table) {
 
 Error MountedItem::timed_out() {
   failed_ = true;
+  // More time would not help.
+  if (state_ == State::kMounting && exit_seen_ && !helper_) return nothing_mounted();
   const std::string after = " within " + format_duration(settings_.mount_timeout);
   const std::string hint = "limits.mount_timeout allows more; the whole log is " + log().string();
   if (state_ == State::kReading) {

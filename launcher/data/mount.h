@@ -85,6 +85,8 @@ class MountedItem {
   Result<> start_helper();
   Result<> start_reader(bool first);
   Result<Child> start(const std::vector<std::string>& argv);
+  Error nothing_mounted() const;
+  bool is_perhaps_a_file() const;
   Error failure(const std::string& what, std::string hint = {}) const;
   std::string who() const;
   std::filesystem::path point() const { return path_in_table(item_.mount_point); }

@@ -56,6 +56,14 @@ bool is_left_behind(const fs::path& name) {
   return false;
 }
 
+// Why files were left over at the end.
+std::string why_left(std::chrono::milliseconds patience, std::chrono::milliseconds limit) {
+  return "rclone was still uploading after " + format_duration(patience) +
+         (patience < limit ? ", all that limits.stop_budget left"
+                           : ", the time of limits.unmount_timeout") +
+         "; ";
+}
+
 bool has_mounts(const plan::DataPlan& plan) {
   return std::any_of(plan.items.begin(), plan.items.end(),
                      [](const DataItem& item) { return item.is_mount(); });
@@ -199,6 +207,9 @@ Unmounted Mounts::stop(std::chrono::milliseconds patience, const std::function<b
     if (!each->requested()) continue;
     if (!each->flushed() || (each->failed() && each->can_lose_data())) {
       std::string what = who(each->item()) + ": ";
+      if (!each->flushed() && !each->failed() && !hurry()) {
+        what += why_left(patience, settings_.unmount_timeout);
+      }
       what += each->item().means == plan::DataMeans::kRclone
                   ? "what was not uploaded is in " + each->write_cache().string()
                   : "its mount was lost while it could be written to";

@@ -272,6 +272,13 @@ class RcloneTest(MountTest):
                 self.assertIn("killed by SIGKILL", result.stderr)
             self.assert_clean()
 
+    def test_a_file_that_is_mounted_as_a_folder_is_told_from_one(self):
+        result = self.run_data("true", "inputs: {d: {path: 'datastore://remote/digits/one.txt'}}",
+                               "{mount_timeout: 20s}")
+        self.assert_code(result, 74)
+        self.assertIn("write `type: file`", result.stderr)
+        self.assert_clean()
+
     def test_a_helper_that_hangs_is_told_and_the_end_is_bounded(self):
         running = self.start_data(
             'echo started; sleep 13', "inputs: {digits: {path: 'datastore://remote/digits'}}",
@@ -295,6 +302,8 @@ class RcloneTest(MountTest):
             result = running.wait(60)
             self.assert_code(result, 74)
             self.assertIn("what was not uploaded is in", result.stderr)
+            self.assertIn("rclone was still uploading after 1.0 s, the time of "
+                          "limits.unmount_timeout", result.stderr)
             self.assert_clean()
 
     def test_stopping_while_it_mounts_leaves_nothing(self):
@@ -510,6 +519,16 @@ class CommandTest(MountTest):
             self.assert_code(result, 74)
             self.assertIn("its mount is gone in the middle of the run", result.stderr)
             self.assert_clean()
+
+    def test_one_that_only_says_so_before_its_time_is_over(self):
+        script = self.script("echo done\n")
+        self.datastores(own=f"{{type: command, source: top, mount: [{script}, '{{target}}']}}")
+        result = self.run_data("true", "inputs: {d: {path: 'datastore://own/d'}}",
+                               "{mount_timeout: 1s}")
+        self.assert_code(result, 74)
+        self.assertIn("ended with 0, and nothing is mounted", result.stderr)
+        self.assertNotIn("limits.mount_timeout allows more", result.stderr)
+        self.assert_clean()
 
     def test_one_that_is_never_ready_and_one_that_only_says_so(self):
         for text, wanted in (("echo waiting; sleep 1000\n", "nothing was mounted from top/d within 1.0 s"),
