@@ -184,6 +184,11 @@ RunConfig relocated(RunConfig config, const std::string& directory) {
   const fs::path from = config.config_directory;
   config.config_directory = directory;
   if (from == fs::path(directory)) return config;
+  if (!config.source_directory.value) {  // then ranks run where the config is
+    const Origin origin{Origin::Kind::kDerived, "derived: where the config was", std::nullopt, {}};
+    config.source_directory = {".", origin};
+    config.in_place = {true, origin};
+  }
   const auto move = [&](std::optional<std::string>& path) {
     if (!path || !is_relative(*path)) return;
     std::string moved = (from / *path).lexically_normal().lexically_relative(directory).string();

@@ -266,14 +266,37 @@ Recognised recognise(const Node& root) {
   return {};
 }
 
+// Of Azure ML's schemas: commandJob, pipelineJob, commandComponent; and not environment, data,
+// compute, workspace, model, endpoint and the like.
+bool is_schema_of_work(const std::string& schema) {
+  const std::string name = lower(schema.substr(schema.rfind('/') + 1));
+  return name.find("job") != std::string::npos || name.find("component") != std::string::npos ||
+         name.find("runconfig") != std::string::npos;
+}
+
+// Of a text that cannot be read: whether it was meant to be a run config.
+bool speaks_of_a_run(std::string_view text) {
+  constexpr std::array<std::string_view, 12> kSigns{
+      "commandJob.schema.json", "\ntype: command", "entry_script:",   "distributed_backend:",
+      "communicator",           "MpiSettings",     "horovodSettings", "tensorFlowSettings",
+      "pyTorchSettings",        "chainerSettings", "cntkSettings",    "customToolkitSettings"};
+  return std::any_of(kSigns.begin(), kSigns.end(), [&](std::string_view sign) {
+    return text.find(sign) != std::string_view::npos;
+  });
+}
+
 bool is_run_config(const Node& root) {
   const auto has_word = [&](std::string_view key, std::string_view word) {
     const Entry* entry = entry_of(root, key);
     return entry != nullptr && lower(entry->value->text) == word;
   };
   const std::string schema = schema_of(root);
-  if (schema.find("azureml") != std::string::npos || schema.find("batchai") != std::string::npos) {
-    return true;
+  if (schema.find("batchai") != std::string::npos) return true;
+  if (schema.find("azureml") != std::string::npos) return is_schema_of_work(schema);
+  // Of continuous integration: a list of commands.
+  if (const Entry* script = entry_of(root, "script");
+      script != nullptr && script->value->kind == Node::Kind::kList) {
+    return false;
   }
   switch (recognise(root).dialect) {
     case Dialect::kNative: {
@@ -299,7 +322,8 @@ bool is_run_config(const Node& root) {
 FirstLook look_at(std::string_view text) {
   const SourceText source(text, "");
   const Document document = read_document(source);
-  if (document.root == nullptr || document.root->kind != Node::Kind::kMapping) return {};
+  if (document.root == nullptr) return {speaks_of_a_run(text), "(cannot be read)"};
+  if (document.root->kind != Node::Kind::kMapping) return {};
   return {is_run_config(*document.root), recognise(*document.root).name};
 }
 

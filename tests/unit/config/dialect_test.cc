@@ -89,7 +89,10 @@ TEST(Dialect, AFileMetByChanceIsAConfigOnlyWhenMoreSpeaksForIt) {
        {"{\"type\": \"module\", \"scripts\": {\"test\": \"x\"}}", "services: {web: {image: x}}",
         "on: push\njobs: {build: {runs-on: x}}", "apiVersion: v1\nkind: Pod\nspec: {}",
         "name: env\ndependencies: [numpy]", "history: []\nversion: 1", "command: x", "[1, 2]",
-        "$schema: https://json.schemastore.org/x", "\ta: [", ""}) {
+        "$schema: https://json.schemastore.org/x", "\ta: [", "",
+        "$schema: https://azuremlschemas.azureedge.net/latest/environment.schema.json\nname: e",
+        "$schema: https://azuremlschemas.azureedge.net/latest/amlCompute.schema.json\nname: c",
+        "script: [make, make test]\nlanguage: python\nenvironment: {name: x}"}) {
     EXPECT_FALSE(look_at(other).is_run_config) << other;
   }
   for (const char* config :
@@ -97,7 +100,11 @@ TEST(Dialect, AFileMetByChanceIsAConfigOnlyWhenMoreSpeaksForIt) {
         "script: a\nframework: Python", "Configuration: {Script: a}", "ArgumentVector: [a]",
         "type: command\ncommand: x", "command: x\ncompute: azureml:c",
         "$schema: https://azuremlschemas.azureedge.net/latest/commandJob.schema.json",
-        "properties: {stdOutErrPathPrefix: x}"}) {
+        "properties: {stdOutErrPathPrefix: x}",
+        // What cannot be read, and was meant to be one.
+        "$schema: "
+        "https://azuremlschemas.azureedge.net/latest/commandJob.schema.json\ninputs:\n\ta: 1",
+        "{\"properties\": {\"customMpiSettings\": {},}", "name: x\ntype: command\nb: 'x"}) {
     EXPECT_TRUE(look_at(config).is_run_config) << config;
   }
 }
