@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "launcher/config/dialects/words.h"
 #include "launcher/config/problems.h"
 
 namespace muster::config {
@@ -22,13 +23,6 @@ constexpr int kDeepestBlock = 16;
 tl::unexpected<ExpressionProblem> wrong(std::size_t offset, std::string why, std::string hint) {
   return tl::unexpected<ExpressionProblem>(
       ExpressionProblem{offset, std::move(why), std::move(hint)});
-}
-
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kBlank = " \t\r\n";
-  const std::size_t first = text.find_first_not_of(kBlank);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
 }
 
 std::string reference(std::string_view words) {

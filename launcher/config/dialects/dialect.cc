@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "launcher/config/dialects/words.h"
 
 namespace muster::config {
 namespace {
@@ -116,13 +117,6 @@ std::string why_of(std::vector<std::string> keys) {
   keys.pop_back();
   for (std::string& key : keys) key = printable(key);
   return "it has " + join(keys, ", ") + " and " + last;
-}
-
-std::string lower(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
 }
 
 std::string schema_of(const Node& root) {

@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "launcher/config/dialects/translators.h"
+#include "launcher/config/dialects/words.h"
 #include "launcher/config/expressions.h"
 
 namespace muster::config {
@@ -37,15 +38,8 @@ std::string posix_path(std::string path) {
   return path;
 }
 
-std::string lower_case(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
-}
-
 bool is_none(const Given& value) {
-  return value.is_null() || (value.is_scalar() && lower_case(value.text()) == "none");
+  return value.is_null() || (value.is_scalar() && lower(value.text()) == "none");
 }
 
 std::optional<std::string> named_text(Translation& to, Fields& fields, std::string_view name) {
@@ -196,7 +190,7 @@ void translate_history(Fields& top, Translation& to) {
   }
   if (const auto watched = history->take_value("directoriesToWatch"); watched) {
     for (const Given& item : watched->items()) {
-      std::string name = lower_case(item.text());
+      std::string name = lower(item.text());
       if (name.starts_with("./")) name = name.substr(2);
       if (name.ends_with("/")) name.pop_back();
       if (name == "logs" || name == "outputs" || name.empty()) continue;
@@ -213,7 +207,7 @@ void translate_history(Fields& top, Translation& to) {
 void translate_compute(Fields& top, Translation& to) {
   if (const auto target = top.take_value("target"); target && !is_none(*target)) {
     const auto text = to.text_of(*target);
-    if (text && !text->empty() && lower_case(*text) != "local") {
+    if (text && !text->empty() && lower(*text) != "local") {
       to.elsewhere(*target, "Muster runs where it is started, and looks for no compute target");
     }
   }

@@ -32,7 +32,6 @@ std::string posix_path(std::string path);
 
 // The word None, and nothing at all.
 bool is_none(const Given& value);
-std::string lower_case(std::string text);
 
 // A text that names something, not nothing, None or "".
 std::optional<std::string> named_text(Translation& to, Fields& fields, std::string_view name);

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "launcher/config/dialects/dialect.h"
+#include "launcher/config/dialects/words.h"
 #include "launcher/config/values.h"
 
 namespace muster::config {
@@ -19,13 +20,6 @@ Node scalar(std::string text) {
   node.kind = Node::Kind::kScalar;
   node.text = std::move(text);
   return node;
-}
-
-std::string lower(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
 }
 
 // A file beside the config, and its text, which its SourceText only looks at.

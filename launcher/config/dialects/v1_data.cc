@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "launcher/config/dialects/run_configuration.h"
+#include "launcher/config/dialects/words.h"
 
 namespace muster::config::v1 {
 namespace {
@@ -32,7 +33,7 @@ std::optional<std::string> mode_of(Fields& entry, std::string_view key, const ch
   if (!given) return if_none;
   const auto text = to.text_of(*given);
   if (!text) return std::nullopt;
-  const std::string word = lower_case(*text);
+  const std::string word = lower(*text);
   std::vector<std::string> words;
   for (const std::string_view each : known) {
     if (word == each) return word;
@@ -120,7 +121,7 @@ std::optional<DataPath> path_of_dataset(const Given& given, Translation& to) {
   if (!name && !id) return std::nullopt;
   std::string text = "azureml:" + (name ? *name : *id);
   // The word, as the SDK writes it, is no version but the highest of them.
-  if (name && version) text += (lower_case(*version) == "latest" ? "@" : ":") + *version;
+  if (name && version) text += (lower(*version) == "latest" ? "@" : ":") + *version;
   return DataPath{given, std::move(text)};
 }
 

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "launcher/config/azureml_packages.h"
 #include "launcher/config/dialects/run_configuration.h"
+#include "launcher/config/dialects/words.h"
 #include "launcher/config/expressions.h"
 
 namespace muster::config::v1 {
@@ -39,7 +40,7 @@ void add_dependency(const Given& list, const Given& item, Translation& to) {
     return;
   }
   for (const Given& entry : item.entries()) {
-    if (lower_case(entry.key) != "pip" || !(entry.is_list() || entry.is_null())) {
+    if (lower(entry.key) != "pip" || !(entry.is_list() || entry.is_null())) {
       to.refuse(entry, "only a list below \"pip\" is known among dependencies");
       continue;
     }
@@ -50,7 +51,7 @@ void add_dependency(const Given& list, const Given& item, Translation& to) {
 // C:\Python\python.exe, .\env\python.exe
 bool is_windows_path(const std::string& path) {
   return path.find('\\') != std::string::npos || (path.size() > 1 && path[1] == ':') ||
-         lower_case(path).ends_with(".exe");
+         lower(path).ends_with(".exe");
 }
 
 void translate_interpreter(const Given& given, Translation& to) {

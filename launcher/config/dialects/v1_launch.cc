@@ -14,6 +14,7 @@
 
 #include "base/text.h"
 #include "launcher/config/dialects/run_configuration.h"
+#include "launcher/config/dialects/words.h"
 
 namespace muster::config::v1 {
 namespace {
@@ -95,7 +96,7 @@ Framework take_framework(Fields& top, Translation& to) {
     }
     return {std::nullopt, "Python"};
   }
-  const std::string word = lower_case(*text);
+  const std::string word = lower(*text);
   if (word.starts_with("pyspark")) {
     to.refuse(*value, "Spark jobs are not run by Muster",
               "submit it with spark-submit, or set framework to Python");
@@ -156,7 +157,7 @@ Choice take_communicator(Fields& top, const Framework& framework, Blocks& blocks
     return {Communicator::kNone, "None", value};
   }
   for (const auto& [name, communicator] : kCommunicators) {
-    if (lower_case(*text) == name) return {communicator, *text, value};
+    if (lower(*text) == name) return {communicator, *text, value};
   }
   const std::vector<std::string> known{"None", "Mpi",  "OpenMpi",         "IntelMpi",
                                        "Nccl", "Gloo", "ParameterServer", "ParallelTask"};
@@ -174,7 +175,7 @@ void set_count(const NativeKey& key, const Count& count, Translation& to) {
 
 void set_backend(const char* backend, const Choice& choice, Translation& to) {
   if (choice.given) {
-    const bool same = lower_case(choice.word) == backend;
+    const bool same = lower(choice.word) == backend;
     to.set("distributed_backend", *choice.given, backend, same ? "" : choice.word);
   } else {
     to.derive("distributed_backend", backend, "framework is " + choice.word);

@@ -4,12 +4,12 @@
 #include "base/text.h"
 #include "launcher/config/dialects/run_configuration.h"
 #include "launcher/config/dialects/translators.h"
+#include "launcher/config/dialects/words.h"
 
 namespace muster::config {
 namespace {
 
 using v1::is_none;
-using v1::lower_case;
 
 void translate_argument_vector(const Given& given, Translation& to) {
   if (!given.is_list()) {
@@ -38,7 +38,7 @@ void translate_argument_vector(const Given& given, Translation& to) {
 void translate_framework(const Given& given, Translation& to) {
   const auto text = to.text_of(given);
   if (!text) return;
-  if (lower_case(*text).starts_with("pyspark")) {
+  if (lower(*text).starts_with("pyspark")) {
     to.refuse(given, "Spark jobs are not run by Muster",
               "submit it with spark-submit, or set Framework to Python");
   }
@@ -51,7 +51,7 @@ void translate_compute_file(const Given& target, const std::string& path, Transl
   file->path.clear();  // its keys are not below Target
   Fields compute(to, *file);
   const auto type = compute.take_value("type");
-  const std::string kind = type ? lower_case(type->text()) : "";
+  const std::string kind = type ? lower(type->text()) : "";
   if (const auto python = compute.take_value("pythonLocation"); python && !is_none(*python)) {
     const auto text = to.text_of(*python);
     if (text && !text->empty()) {
@@ -101,7 +101,7 @@ void translate_workbench(const NodePtr& root, Translation& to) {
     const std::string file = name.value_or("") + ".compute";
     if (name && !name->empty() && name->find('/') == std::string::npos && to.read_beside(file)) {
       translate_compute_file(*target, file, to);
-    } else if (name && lower_case(*name) != "local") {
+    } else if (name && lower(*name) != "local") {
       to.elsewhere(*target, "there is no " + printable(file) +
                                 " beside the config that says what machine this is");
     }
