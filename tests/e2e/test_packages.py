@@ -402,9 +402,9 @@ class PackagesTest(MusterTest):
 
     def test_the_second_run_says_whom_it_waits_for(self):
         first = self.start_with_silent_index()
+        name = first.run_directory.name  # while there is no other
         second = self.start_muster(["run", "run.yaml"])
         wait_until(lambda: b"which makes the same Python environment" in second.output(), 60)
-        name = first.run_directory.name
         self.assertIn(f"waiting for run {name} (process {first.pid})", second.output().decode())
         second.send(signal.SIGINT)
         self.assert_code(second.wait(), 130)
