@@ -77,17 +77,6 @@ bool refuse_expression(const Value& value, Draft& draft, std::string_view text) 
   return true;
 }
 
-void read_gpus_per_process(const Value& value, Draft& draft) {
-  const auto count = parsed(value, draft, count_or_auto_from<0>);
-  if (!count) return;
-  if (count->value_or(0) > 0) {
-    refuse_feature(value, draft, "placing GPUs is",
-                   "leave it out: every rank sees all GPUs of the node, and LOCAL_RANK picks one");
-    return;
-  }
-  draft.config.resources.gpus_per_process = {*count, value.origin};
-}
-
 void read_max_restarts(const Value& value, Draft& draft) {
   const auto count = parsed(value, draft, count_from<0>);
   if (count.value_or(0) == 0) return;

@@ -49,7 +49,6 @@ void refuse_name(const Value& value, Draft& draft, std::string_view path, std::s
 
 // Keys whose feature this version lacks: a value that asks for nothing passes, any other is refused
 // with what to do instead.
-void read_gpus_per_process(const Value& value, Draft& draft);
 void read_max_restarts(const Value& value, Draft& draft);
 void read_patterns(const Value& value, Draft& draft);
 

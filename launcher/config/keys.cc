@@ -13,6 +13,7 @@
 #include "base/credentials.h"
 #include "base/text.h"
 #include "launcher/config/fields.h"
+#include "launcher/config/rank_map.h"
 
 namespace muster::config {
 namespace {
@@ -259,6 +260,43 @@ Shown shown(Oversubscribe oversubscribe) {
   return shown_name(oversubscribe, kOversubscribeNames);
 }
 
+Shown shown(GpuAssignment value) {
+  return shown_name(value, kGpuAssignmentNames);
+}
+
+Shown shown(GpuVisibility value) {
+  return shown_name(value, kGpuVisibilityNames);
+}
+
+Shown shown(CoreLayout value) {
+  return shown_name(value, kLayoutNames);
+}
+
+Shown shown(MemoryPolicy value) {
+  return shown_name(value, kMemoryPolicyNames);
+}
+
+Shown shown(Binder value) {
+  return shown_name(value, kBinderNames);
+}
+
+Shown shown(NicVisibility value) {
+  return shown_name(value, kNicVisibilityNames);
+}
+
+Shown shown(ThreadVariables value) {
+  return shown_name(value, kThreadVariablesNames);
+}
+
+Shown shown(OmpBinding value) {
+  return shown_name(value, kOmpBindingNames);
+}
+
+Shown shown(ThreadCount count) {
+  if (count.kind == ThreadCount::Kind::kNumber) return shown(count.number);
+  return count.kind == ThreadCount::Kind::kAuto ? "auto" : "keep";
+}
+
 Shown shown(CondaBy by) {
   return shown_name(by, kCondaByNames);
 }
@@ -330,6 +368,11 @@ void show_if_given(const Key& key, const RunConfig& config, Rows& rows) {
 template <auto kMember>
 void show_python_if_given(const Key& key, const RunConfig& config, Rows& rows) {
   add_if_given(key, config.python.*kMember, rows);
+}
+
+template <auto kMember>
+void show_resource_if_given(const Key& key, const RunConfig& config, Rows& rows) {
+  add_if_given(key, config.resources.*kMember, rows);
 }
 
 void show_shm_size(const Key& key, const RunConfig& config, Rows& rows) {
@@ -456,13 +499,49 @@ constexpr std::array kKeys{
     Key{"inputs", kDataNames, read_inputs, read_input, show_inputs},
     Key{"outputs", kDataNames, read_outputs, read_output, show_outputs},
     Key{"resources.gpus_per_process", "write a whole number of GPUs, 0 or more, or auto",
-        read_gpus_per_process, nullptr, show_resource<&Resources::gpus_per_process>},
+        read_resource<&Resources::gpus_per_process, count_or_auto_from<0>>, nullptr,
+        show_resource<&Resources::gpus_per_process>},
     Key{"resources.cores_per_process", "write a whole number of cores, 1 or more, or auto",
         read_resource<&Resources::cores_per_process, count_or_auto_from<1>>, nullptr,
         show_resource<&Resources::cores_per_process>},
     Key{"resources.oversubscribe", "write allow or never",
         read_resource<&Resources::oversubscribe, parse_oversubscribe>, nullptr,
         show_resource<&Resources::oversubscribe>},
+    Key{"resources.reserve_cores", "write a whole number of cores, 0 or more",
+        read_resource<&Resources::reserve_cores, count_from<0>>, nullptr,
+        show_resource_if_given<&Resources::reserve_cores>},
+    Key{"resources.gpu_assignment", "write block, ordinal or spread",
+        read_resource<&Resources::gpu_assignment, parse_gpu_assignment>, nullptr,
+        show_resource_if_given<&Resources::gpu_assignment>},
+    Key{"resources.gpu_visibility", "write all or own",
+        read_resource<&Resources::gpu_visibility, parse_gpu_visibility>, nullptr,
+        show_resource_if_given<&Resources::gpu_visibility>},
+    Key{"resources.layout", "write best, strict, balanced or spill",
+        read_resource<&Resources::layout, parse_layout>, nullptr,
+        show_resource_if_given<&Resources::layout>},
+    Key{"resources.memory_policy", "write preferred, strict, interleave or none",
+        read_resource<&Resources::memory_policy, parse_memory_policy>, nullptr,
+        show_resource_if_given<&Resources::memory_policy>},
+    Key{"resources.binding", "write agent, rankfile or none",
+        read_resource<&Resources::binding, parse_binder>, nullptr,
+        show_resource_if_given<&Resources::binding>},
+    Key{"resources.nic_visibility", "write all or own",
+        read_resource<&Resources::nic_visibility, parse_nic_visibility>, nullptr,
+        show_resource_if_given<&Resources::nic_visibility>},
+    Key{"resources.threads", "write auto, keep or a whole number of threads, 1 or more",
+        read_resource<&Resources::threads, parse_thread_count>, nullptr,
+        show_resource_if_given<&Resources::threads>},
+    Key{"resources.thread_variables", "write omp or all",
+        read_resource<&Resources::thread_variables, parse_thread_variables>, nullptr,
+        show_resource_if_given<&Resources::thread_variables>},
+    Key{"resources.omp_binding", "write none, close or spread",
+        read_resource<&Resources::omp_binding, parse_omp_binding>, nullptr,
+        show_resource_if_given<&Resources::omp_binding>},
+    Key{"resources.lease", kTrueFalse, read_resource<&Resources::lease, parse_bool>, nullptr,
+        show_resource_if_given<&Resources::lease>},
+    Key{"resources.rank_map",
+        "write a list with an entry for each local rank, for example [{cpus: 0-3, gpus: [0]}]",
+        read_rank_map, nullptr, show_rank_map},
     Key{"resources.shm_size", "write a size such as 512m or 2g", read_shm_size, nullptr,
         show_shm_size},
     Key{"limits.max_run_duration_seconds",

@@ -49,7 +49,16 @@ enum class DataType { kFolder, kFile };
 // Who provides conda packages: micromamba, mamba or conda; or pip, by the same names from its
 // index.
 enum class CondaBy { kConda, kPip };
-enum class MpiIdentity { kMpirun, kEmulate };  // who gives ranks OMPI_COMM_WORLD_*: mpirun alone?
+// How ranks get the node's GPUs: neighbours in blocks; GPU k for local rank k; evenly spaced.
+enum class GpuAssignment { kBlock, kOrdinal, kSpread };
+enum class GpuVisibility { kAll, kOwn };  // what CUDA_VISIBLE_DEVICES lets a rank see
+// Which layout of cores is taken: the one with the best score, or a given one.
+enum class CoreLayout { kBest, kStrict, kBalanced, kSpill };
+enum class MemoryPolicy { kPreferred, kStrict, kInterleave, kNone };
+enum class Binder { kAgent, kRankfile, kNone };  // who binds ranks to their cores
+enum class NicVisibility { kAll, kOwn };  // whether a rank is told its nearest RDMA devices alone
+// Who gives ranks OMPI_COMM_WORLD_*: mpirun alone?
+enum class MpiIdentity { kMpirun, kEmulate };
 
 // What a reader of another dialect has to say beside the settings.
 struct Remark {
@@ -146,9 +155,40 @@ struct Limits {
   Setting<Milliseconds> transfer_stall_timeout{Milliseconds(300'000), {}};
 };
 
+// What one local rank gets, word for word; empty fields are chosen as for any other rank.
+struct RankMapEntry {
+  Origin origin{};
+  std::optional<Setting<std::string>> cpus = {};          // Linux list of OS indexes: "0-3,8"
+  std::optional<Setting<std::vector<int>>> gpus = {};     // visible ordinals; may be empty: none
+  std::optional<Setting<std::string>> memory_nodes = {};  // Linux list of OS indexes
+  std::optional<Setting<std::vector<std::string>>> nics = {};
+};
+
+// OMP_NUM_THREADS of a rank: its cores, left alone, or a number.
+struct ThreadCount {
+  enum class Kind { kAuto, kKeep, kNumber };
+  Kind kind = Kind::kAuto;
+  int number = 0;
+};
+
+enum class ThreadVariables { kOmp, kAll };  // all: also MKL, OpenBLAS and NumExpr
+enum class OmpBinding { kNone, kClose, kSpread };
+
 struct Resources {
   Setting<std::optional<int>> gpus_per_process;   // nullopt: auto
   Setting<std::optional<int>> cores_per_process;  // nullopt: auto
+  Setting<int> reserve_cores{0, {}};              // of a node, left to others
+  Setting<GpuAssignment> gpu_assignment{GpuAssignment::kBlock, {}};
+  Setting<GpuVisibility> gpu_visibility{GpuVisibility::kAll, {}};
+  Setting<CoreLayout> layout{CoreLayout::kBest, {}};
+  Setting<MemoryPolicy> memory_policy{MemoryPolicy::kPreferred, {}};
+  Setting<Binder> binding{Binder::kAgent, {}};
+  Setting<NicVisibility> nic_visibility{NicVisibility::kAll, {}};
+  Setting<ThreadCount> threads;
+  Setting<ThreadVariables> thread_variables{ThreadVariables::kOmp, {}};
+  Setting<OmpBinding> omp_binding{OmpBinding::kNone, {}};
+  Setting<bool> lease{true, {}};       // cores and GPUs are leased from other runs of the node
+  std::vector<RankMapEntry> rank_map;  // by local rank; empty, or one for each
   Setting<Oversubscribe> oversubscribe{Oversubscribe::kAllow, {}};
   Setting<std::optional<std::string>> shm_size;  // as written: "2g"
 };

@@ -170,6 +170,46 @@ Parsed<bool> parse_bool(std::string_view text) {
   return unfit(in_quotes(text) + " is neither true nor false");
 }
 
+Parsed<GpuAssignment> parse_gpu_assignment(std::string_view text) {
+  return parse_name(text, kGpuAssignmentNames);
+}
+
+Parsed<GpuVisibility> parse_gpu_visibility(std::string_view text) {
+  return parse_name(text, kGpuVisibilityNames);
+}
+
+Parsed<CoreLayout> parse_layout(std::string_view text) {
+  return parse_name(text, kLayoutNames);
+}
+
+Parsed<MemoryPolicy> parse_memory_policy(std::string_view text) {
+  return parse_name(text, kMemoryPolicyNames);
+}
+
+Parsed<Binder> parse_binder(std::string_view text) {
+  return parse_name(text, kBinderNames);
+}
+
+Parsed<NicVisibility> parse_nic_visibility(std::string_view text) {
+  return parse_name(text, kNicVisibilityNames);
+}
+
+Parsed<ThreadVariables> parse_thread_variables(std::string_view text) {
+  return parse_name(text, kThreadVariablesNames);
+}
+
+Parsed<OmpBinding> parse_omp_binding(std::string_view text) {
+  return parse_name(text, kOmpBindingNames);
+}
+
+Parsed<ThreadCount> parse_thread_count(std::string_view text) {
+  if (text == "auto") return ThreadCount{};
+  if (text == "keep") return ThreadCount{ThreadCount::Kind::kKeep, 0};
+  auto number = parse_count(text, 1);
+  if (!number) return tl::unexpected<Unfit>(std::move(number).error());
+  return ThreadCount{ThreadCount::Kind::kNumber, *number};
+}
+
 Parsed<DataMode> parse_data_mode(std::string_view text) {
   return parse_name(text, kDataModeNames);
 }

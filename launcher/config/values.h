@@ -29,6 +29,30 @@ inline constexpr std::array<std::pair<std::string_view, Backend>, 3> kBackendNam
     {{"mpi", Backend::kMpi}, {"direct", Backend::kDirect}, {"none", Backend::kNone}}};
 inline constexpr std::array<std::pair<std::string_view, Oversubscribe>, 2> kOversubscribeNames{
     {{"allow", Oversubscribe::kAllow}, {"never", Oversubscribe::kNever}}};
+inline constexpr std::array<std::pair<std::string_view, GpuAssignment>, 3> kGpuAssignmentNames{
+    {{"block", GpuAssignment::kBlock},
+     {"ordinal", GpuAssignment::kOrdinal},
+     {"spread", GpuAssignment::kSpread}}};
+inline constexpr std::array<std::pair<std::string_view, GpuVisibility>, 2> kGpuVisibilityNames{
+    {{"all", GpuVisibility::kAll}, {"own", GpuVisibility::kOwn}}};
+inline constexpr std::array<std::pair<std::string_view, CoreLayout>, 4> kLayoutNames{
+    {{"best", CoreLayout::kBest},
+     {"strict", CoreLayout::kStrict},
+     {"balanced", CoreLayout::kBalanced},
+     {"spill", CoreLayout::kSpill}}};
+inline constexpr std::array<std::pair<std::string_view, MemoryPolicy>, 4> kMemoryPolicyNames{
+    {{"preferred", MemoryPolicy::kPreferred},
+     {"strict", MemoryPolicy::kStrict},
+     {"interleave", MemoryPolicy::kInterleave},
+     {"none", MemoryPolicy::kNone}}};
+inline constexpr std::array<std::pair<std::string_view, Binder>, 3> kBinderNames{
+    {{"agent", Binder::kAgent}, {"rankfile", Binder::kRankfile}, {"none", Binder::kNone}}};
+inline constexpr std::array<std::pair<std::string_view, NicVisibility>, 2> kNicVisibilityNames{
+    {{"all", NicVisibility::kAll}, {"own", NicVisibility::kOwn}}};
+inline constexpr std::array<std::pair<std::string_view, ThreadVariables>, 2> kThreadVariablesNames{
+    {{"omp", ThreadVariables::kOmp}, {"all", ThreadVariables::kAll}}};
+inline constexpr std::array<std::pair<std::string_view, OmpBinding>, 3> kOmpBindingNames{
+    {{"none", OmpBinding::kNone}, {"close", OmpBinding::kClose}, {"spread", OmpBinding::kSpread}}};
 inline constexpr std::array<std::pair<std::string_view, DataMode>, 4> kDataModeNames{
     {{"mount", DataMode::kMount},
      {"download", DataMode::kDownload},
@@ -54,6 +78,15 @@ Parsed<std::int64_t> parse_byte_count(std::string_view text);  // 300m in bytes,
 Parsed<bool> parse_bool(std::string_view text);                // true, false, yes, no
 Parsed<Backend> parse_backend(std::string_view text);
 Parsed<Oversubscribe> parse_oversubscribe(std::string_view text);
+Parsed<GpuAssignment> parse_gpu_assignment(std::string_view text);
+Parsed<GpuVisibility> parse_gpu_visibility(std::string_view text);
+Parsed<CoreLayout> parse_layout(std::string_view text);
+Parsed<MemoryPolicy> parse_memory_policy(std::string_view text);
+Parsed<Binder> parse_binder(std::string_view text);
+Parsed<NicVisibility> parse_nic_visibility(std::string_view text);
+Parsed<ThreadCount> parse_thread_count(std::string_view text);  // auto, keep, or a number
+Parsed<ThreadVariables> parse_thread_variables(std::string_view text);
+Parsed<OmpBinding> parse_omp_binding(std::string_view text);
 Parsed<DataMode> parse_data_mode(std::string_view text);
 Parsed<DataType> parse_data_type(std::string_view text);
 Parsed<CondaBy> parse_conda_by(std::string_view text);

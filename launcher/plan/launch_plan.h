@@ -23,9 +23,38 @@ struct Reason {
   std::string why;      // "run.yaml:7:25", "spread over 2 NUMA nodes before any is filled twice"
 };
 
+// How good a node's placement is, each from 0 to 1 but for the total: docs/placement.md.
+struct PlacementScore {
+  double locality = 0;   // L: cores near the GPUs of their ranks
+  double exclusive = 0;  // X: cores that one rank alone has
+  double balance = 0;    // B: fewest cores of a rank to most
+  double use = 0;        // U: used cores of the allowed ones
+  double coverage = 0;   // G: GPUs that belong to some rank
+  double total = 0;      // P: 0 to 100, of the five above
+  double memory = 0;     // M, reported apart: policies that name the GPUs' nodes alone
+  double siblings = 0;   // S: cores whose hardware threads stay in one rank
+  double rail = 0;       // R: nearness of each GPU's NIC; without NICs 1
+  double order = 0;      // O: 1 where local rank k has GPU block k
+
+  friend bool operator==(const PlacementScore&, const PlacementScore&) = default;
+};
+
+// A layout that was looked at: "strict", "balanced", "spill".
+struct LayoutCandidate {
+  std::string name;
+  PlacementScore score;
+};
+
 struct NodePlan {
   int node_rank = 0;
   std::string hostname;
+  std::string layout = {};  // the candidate that was taken; "unbound", "rank_map"
+  PlacementScore score = {};
+  std::vector<LayoutCandidate> candidates = {};  // in order of preference, the taken one among them
+  std::vector<int> idle_gpus = {};               // ordinals of visible GPUs that no rank has
+  // What CUDA_VISIBLE_DEVICES must be for all ranks of the node, as UUIDs (or numbers where UUIDs
+  // are unknown): leased GPUs are left out, or they are permuted.  Empty: it is left alone.
+  std::vector<std::string> visible_devices = {};
 };
 
 // What a rank is among the others; TensorFlow's are the only ones that differ.
@@ -35,15 +64,20 @@ struct RankPlacement {
   int rank = 0;
   int local_rank = 0;
   int node_rank = 0;
-  bool bound = true;   // false: more ranks than cores; cpuset is then all allowed PUs
-  int core_count = 0;  // whole cores that it owns (0 when unbound)
-  CpuSet cpuset;       // PUs, OS indexes
-  std::vector<int>
-      memory_nodes;  // NUMA OS indexes of the preferred policy; empty: leave the default
-  std::vector<topology::Gpu> gpus;
-  std::vector<std::string> nics;
+  bool bound = true;                // false: more ranks than cores; cpuset is then all allowed PUs
+  int core_count = 0;               // whole cores that it owns (0 when unbound)
+  CpuSet cpuset;                    // PUs, OS indexes
+  std::vector<int> memory_nodes;    // NUMA OS indexes of the policy; empty: leave the default
+  std::vector<topology::Gpu> gpus;  // that it owns, or shares with others: see shares_gpus
+  std::vector<std::string> nics;    // nearest ones, by name
   RankRole role = RankRole::kAlike;
-  int role_index = 0;  // among those of its role
+  int role_index = 0;                // among those of its role
+  std::vector<int> cores = {};       // hwloc logical indexes of its whole cores
+  std::vector<int> numa_nodes = {};  // OS indexes of its cores' homes, kUnknown among them
+  config::MemoryPolicy memory_policy = config::MemoryPolicy::kPreferred;
+  bool shares_gpus = false;
+  double locality = 0;   // mean nearness of its cores to its GPUs, 0 to 1
+  std::string why = {};  // "nearest to GPU 2 (NUMA 1)", "remote: GPU 5 is on NUMA 1, not ours"
 };
 
 struct EnvironmentVariable {

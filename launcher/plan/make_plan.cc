@@ -83,14 +83,15 @@ void explain_dialect(const RunConfig& config, LaunchPlan& plan) {
 }
 
 Result<> place_ranks(const RunConfig& config, const NodeInventory& node,
-                     const Setting<int>& process_count, LaunchPlan& plan) {
+                     const Setting<int>& process_count, const std::vector<HeldByRun>& held,
+                     LaunchPlan& plan) {
   const auto& cores = config.resources.cores_per_process;
   if (cores.value && *cores.value < 1) {
     return refuse(ErrorCode::kConfig,
                   fmt::format("cores_per_process is {}: a rank needs a core", *cores.value),
                   "set it to 1 or more, or to auto", cores.origin);
   }
-  MUSTER_TRY_ASSIGN(NodePlacement placement, place(node, {process_count, config.resources}));
+  MUSTER_TRY_ASSIGN(NodePlacement placement, place(node, {process_count, config.resources, held}));
   plan.nodes.push_back({0, node.hostname});
   plan.ranks = std::move(placement.ranks);
   plan.oversubscribed = placement.oversubscribed;
@@ -173,7 +174,7 @@ Result<LaunchPlan> make_plan(const RunConfig& as_written, const PlanInputs& inpu
                           config.distributed_backend.origin.text});
   explain_resources(config, node, plan);
 
-  MUSTER_TRY(place_ranks(config, node, counts.on_node, plan));
+  MUSTER_TRY(place_ranks(config, node, counts.on_node, inputs.held, plan));
   choose_argv(config, plan);
   plan.driver_sentences = driver_sentences_of(config.dialect);
   choose_working_directory(config, inputs.current_directory, plan);

@@ -7,6 +7,7 @@
 
 #include "launcher/plan/container_checks.h"
 #include "launcher/plan/launch_plan.h"
+#include "launcher/plan/placement.h"
 #include "muster/result.h"
 
 namespace muster::plan {
@@ -47,6 +48,7 @@ struct PlanInputs {
   std::vector<Reason> command_line;   // words of other launchers, and what they are here
   config::Datastores datastores;      // where named data is
   DataFacts data;                     // what this machine has for inputs and outputs
+  std::vector<HeldByRun> held = {};   // by other runs of this node: nodes.front()
 };
 
 // Values that only a start can know; `muster plan` passes the text "<set at start>".

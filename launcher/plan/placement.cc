@@ -72,7 +72,7 @@ std::vector<int> memory_nodes_of(const NodeInventory& inventory, const std::set<
   if (nodes.contains(kUnknown)) return {};
   std::vector<int> memory_nodes;
   for (const topology::NumaNode& node : inventory.numa_nodes) {
-    if (nodes.contains(node.os_index) && !node.cpus.empty()) memory_nodes.push_back(node.os_index);
+    if (nodes.contains(node.os_index) && node.memory_allowed) memory_nodes.push_back(node.os_index);
   }
   return memory_nodes;
 }

@@ -11,9 +11,18 @@
 
 namespace muster::plan {
 
+// What another run of this node holds.
+struct HeldByRun {
+  std::string run_id;
+  int pid = 0;                    // of its launcher
+  CpuSet cpus;                    // PUs, OS indexes
+  std::vector<std::string> gpus;  // UUIDs, or bus ids where they are unknown
+};
+
 struct PlacementRequest {
   config::Setting<int> process_count;  // on this node, at least 1
   config::Resources resources;
+  std::vector<HeldByRun> held = {};  // avoided while enough is free; else shared, with a warning
 };
 
 struct NodePlacement {
@@ -21,6 +30,7 @@ struct NodePlacement {
   bool oversubscribed = false;       // more ranks than cores: all unbound
   std::vector<Reason> reasons;
   std::vector<std::string> warnings;
+  NodePlan node = {};  // without its rank and hostname
 };
 
 // The same request on the same inventory always gets the same answer.  Fails with kResources when

@@ -46,6 +46,17 @@ struct TrainingError {
   std::string source;          // "error_file" | "stderr"
 };
 
+// Where a rank was seen to run, read back from the kernel.
+struct PlacementSeen {
+  WallTime at;
+  std::string cpus;                    // Cpus_allowed_list
+  std::string memory_nodes;            // Mems_allowed_list
+  std::string memory_policy;           // "preferred:1", "default", "bind:0-1"; "" not readable
+  std::vector<std::string> gpus = {};  // UUIDs of the GPUs that its processes use; empty: not known
+
+  friend bool operator==(const PlacementSeen&, const PlacementSeen&) = default;
+};
+
 struct RankOutcome {
   int rank = 0;
   RankEnd end = RankEnd::kNotStarted;
@@ -57,7 +68,11 @@ struct RankOutcome {
   int training_pid = 0;
   CpuSet cpuset;             // read back from the kernel
   std::string binding_note;  // how the read-back differs from the plan; empty: it does not
-  std::string mpi_library;   // file name of an MPI library seen mapped; may be empty
+  // When it had just been started, and once more a few seconds later.
+  std::vector<PlacementSeen> placement_seen;
+  // How what was seen differs from the plan, a sentence each; empty: it does not.
+  std::vector<std::string> placement_differences;
+  std::string mpi_library;  // file name of an MPI library seen mapped; may be empty
   ResourceUsage usage;
   std::optional<TrainingError> error;
   std::vector<Evidence> evidence;

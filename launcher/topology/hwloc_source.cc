@@ -212,18 +212,21 @@ std::vector<Core> cores_of(hwloc_topology_t topology, const CpuSet& allowed) {
   return cores;
 }
 
-// The nodes whose memory we may use; those without CPUs are listed with an empty set.
+// All of them; what we may use of each is in `cpus` and `memory_allowed`.
 std::vector<NumaNode> numa_nodes_of(hwloc_topology_t topology, const CpuSet& allowed) {
   const hwloc_const_bitmap_t allowed_nodes = hwloc_topology_get_allowed_nodeset(topology);
   std::vector<NumaNode> nodes;
   hwloc_obj_t object = nullptr;
   while ((object = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_NUMANODE, object)) != nullptr) {
     if (os_index_of(object) == kUnknown) continue;
-    if (!hwloc_bitmap_isset(allowed_nodes, object->os_index)) continue;
     NumaNode node;
     node.os_index = os_index_of(object);
     node.memory_bytes = object->attr->numanode.local_memory;
-    node.cpus = to_cpu_set(object->cpuset).intersection(allowed);
+    node.present_cpus = to_cpu_set(object->cpuset);
+    node.cpus = node.present_cpus.intersection(allowed);
+    node.package =
+        os_index_of(hwloc_get_ancestor_obj_by_type(topology, HWLOC_OBJ_PACKAGE, object->parent));
+    node.memory_allowed = hwloc_bitmap_isset(allowed_nodes, object->os_index) != 0;
     nodes.push_back(std::move(node));
   }
   std::sort(nodes.begin(), nodes.end(),

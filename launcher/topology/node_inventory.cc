@@ -1,0 +1,37 @@
+#include "launcher/topology/node_inventory.h"
+
+namespace muster::topology {
+
+const char* to_string(LocalitySource source) {
+  switch (source) {
+    case LocalitySource::kUnknown: return "unknown";
+    case LocalitySource::kOverride: return "override file";
+    case LocalitySource::kNcclFile: return "NCCL topology file";
+    case LocalitySource::kSysfs: return "sysfs";
+    case LocalitySource::kHwloc: return "hwloc";
+    case LocalitySource::kOnlyNode: return "only NUMA node";
+  }
+  return "";
+}
+
+const char* to_string(NicKind kind) {
+  switch (kind) {
+    case NicKind::kEthernet: return "Ethernet";
+    case NicKind::kInfiniBand: return "InfiniBand";
+    case NicKind::kRoce: return "RoCE";
+    case NicKind::kEfa: return "EFA";
+    case NicKind::kOther: return "other";
+  }
+  return "";
+}
+
+const char* to_string(LinkState state) {
+  switch (state) {
+    case LinkState::kUnknown: return "unknown";
+    case LinkState::kActive: return "active";
+    case LinkState::kDown: return "down";
+  }
+  return "";
+}
+
+}  // namespace muster::topology
