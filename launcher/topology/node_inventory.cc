@@ -4,7 +4,7 @@ namespace muster::topology {
 
 const char* to_string(LocalitySource source) {
   switch (source) {
-    case LocalitySource::kUnknown: return "unknown";
+    case LocalitySource::kNobody: return "unknown";
     case LocalitySource::kOverride: return "override file";
     case LocalitySource::kNcclFile: return "NCCL topology file";
     case LocalitySource::kSysfs: return "sysfs";
@@ -27,7 +27,7 @@ const char* to_string(NicKind kind) {
 
 const char* to_string(LinkState state) {
   switch (state) {
-    case LinkState::kUnknown: return "unknown";
+    case LinkState::kUntold: return "unknown";
     case LinkState::kActive: return "active";
     case LinkState::kDown: return "down";
   }

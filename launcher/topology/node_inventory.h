@@ -39,7 +39,7 @@ struct NumaNode {
 
 // Who told where a device is, from the most trusted on.
 enum class LocalitySource {
-  kUnknown,   // nobody: numa_node is kUnknown
+  kNobody,    // numa_node is kUnknown
   kOverride,  // the user's file
   kNcclFile,  // an NCCL topology XML that holds against sysfs
   kSysfs,     // the kernel's numa_node
@@ -53,7 +53,7 @@ const char* to_string(LocalitySource source);
 struct Locality {
   int numa_node = kUnknown;  // OS index
   int package = kUnknown;    // OS index; known where numa_node is, or alone
-  LocalitySource source = LocalitySource::kUnknown;
+  LocalitySource source = LocalitySource::kNobody;
 
   friend bool operator==(const Locality&, const Locality&) = default;
 };
@@ -83,7 +83,7 @@ struct Gpu {
   int numa_node = kUnknown;  // OS index
   std::string model;         // "NVIDIA A100-SXM4-40GB"
   int package = kUnknown;    // OS index
-  LocalitySource locality_source = LocalitySource::kUnknown;
+  LocalitySource locality_source = LocalitySource::kNobody;
   int physical_index = kUnknown;   // NVML's index, or that of /dev/nvidiaN; of the parent
   std::string parent_uuid = {};    // of the partitioned GPU that it is an instance of; else ""
   std::uint64_t memory_bytes = 0;  // 0: unknown
@@ -97,7 +97,7 @@ struct Gpu {
 };
 
 enum class NicKind { kEthernet, kInfiniBand, kRoce, kEfa, kOther };
-enum class LinkState { kUnknown, kActive, kDown };
+enum class LinkState { kUntold, kActive, kDown };
 
 const char* to_string(NicKind kind);
 const char* to_string(LinkState state);
@@ -108,10 +108,10 @@ struct Nic {
   std::string bus_id;        // "" unknown
   int numa_node = kUnknown;  // OS index
   int package = kUnknown;    // OS index
-  LocalitySource locality_source = LocalitySource::kUnknown;
+  LocalitySource locality_source = LocalitySource::kNobody;
   NicKind kind = NicKind::kOther;
   int port = 0;  // RDMA port number; 0: not an RDMA device
-  LinkState state = LinkState::kUnknown;
+  LinkState state = LinkState::kUntold;
   double gigabits_per_second = 0;          // 0: unknown
   std::string interface = {};              // the network interface of an RDMA device; may be ""
   std::string physical_function = {};      // bus id, of a virtual function; else ""
