@@ -90,6 +90,10 @@ struct Gpu {
   std::vector<std::string> upstream = {};  // PCI bridges above it, outermost first; may be empty
   std::vector<NvLink> nvlinks = {};
   std::vector<GpuProcess> processes = {};  // that use it now
+  int vendor = 0;                          // of the PCI device: 0x10de NVIDIA; 0: unknown
+  int gpu_instance = kUnknown;             // of an instance: its numbers in NVIDIA's old names,
+  int compute_instance = kUnknown;         // MIG-GPU-UUID/gpu instance/compute instance
+  std::string hidden_because = {};         // why no rank sees it; "" for a visible one
 
   bool is_instance() const { return !parent_uuid.empty(); }
 
