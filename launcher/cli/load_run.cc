@@ -15,7 +15,7 @@
 #include "launcher/cli/run_data.h"
 #include "launcher/exec/mpirun_probe.h"
 #include "launcher/python_env/look.h"
-#include "launcher/topology/hwloc_source.h"
+#include "launcher/topology/discover.h"
 
 namespace muster::cli {
 namespace fs = std::filesystem;
@@ -187,6 +187,7 @@ Result<> look_at_node(const CommandLine& line, LoadedRun& run) {
   MUSTER_TRY_ASSIGN(run.inputs.agent_executable, find_agent());
   topology::TopologyOptions options;
   options.xml_file = line.topology_file;
+  options.environment = run.inputs.caller_environment;
   MUSTER_TRY_ASSIGN(topology::NodeInventory inventory, topology::discover(options));
   run.inputs.nodes.push_back(std::move(inventory));
   if (backend_is_open(run.config)) {

@@ -1,10 +1,10 @@
 // The adapter to hwloc, and the only place that converts between its numbers and the kernel's.
 //
 // Live discovery is on the start path of every run, so it asks hwloc for CPUs, caches and NUMA
-// nodes only: no devices, no distances, no plugins (loading the OpenCL and GL ones takes longer
-// than all the rest), and none of the x86 component's visits to every CPU unless the kernel's own
-// description names no cores.  Disallowed CPUs are kept while reading, so that logical indexes
-// count over the whole machine, and are left out of the inventory.
+// nodes only: no devices (sysfs_pci has them), no plugins (loading the OpenCL and GL ones takes
+// longer than all the rest), and none of the x86 component's visits to every CPU unless the
+// kernel's own description names no cores.  Disallowed CPUs are kept while reading, so that logical
+// indexes count over the whole machine, and are left out of the inventory.
 #include "launcher/topology/hwloc_source.h"
 
 #include <algorithm>
@@ -13,11 +13,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <sched.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
 #include <hwloc.h>
 
 #include "base/files.h"
@@ -55,7 +57,7 @@ class VariableFor {
   std::optional<std::string> before_;
 };
 
-Result<Topology> new_topology() {
+Result<Topology> new_topology(bool with_devices) {
   // hwloc offers no call to leave its plugins alone, only this variable; a folder that does not
   // exist is silently empty.
   const VariableFor no_plugins("HWLOC_PLUGINS_PATH", "/dev/null");
@@ -65,27 +67,28 @@ Result<Topology> new_topology() {
   }
   Topology topology(raw);
   hwloc_topology_set_all_types_filter(raw, HWLOC_TYPE_FILTER_KEEP_STRUCTURE);
-  hwloc_topology_set_io_types_filter(raw, HWLOC_TYPE_FILTER_KEEP_NONE);
+  hwloc_topology_set_io_types_filter(
+      raw, with_devices ? HWLOC_TYPE_FILTER_KEEP_IMPORTANT : HWLOC_TYPE_FILTER_KEEP_NONE);
   // Kept even where they add no structure, as a core with one hardware thread.
   for (const auto type : {HWLOC_OBJ_CORE, HWLOC_OBJ_PACKAGE, HWLOC_OBJ_L3CACHE}) {
     hwloc_topology_set_type_filter(raw, type, HWLOC_TYPE_FILTER_KEEP_ALL);
   }
-  hwloc_topology_set_flags(
-      raw, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED | HWLOC_TOPOLOGY_FLAG_NO_DISTANCES |
-               HWLOC_TOPOLOGY_FLAG_NO_MEMATTRS | HWLOC_TOPOLOGY_FLAG_NO_CPUKINDS);
+  hwloc_topology_set_flags(raw, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED |
+                                    HWLOC_TOPOLOGY_FLAG_NO_MEMATTRS |
+                                    HWLOC_TOPOLOGY_FLAG_NO_CPUKINDS);
   return topology;
 }
 
-Result<Topology> load_live(bool with_x86) {
+Result<Topology> load_live(const std::string& root, bool with_x86) {
   // Left from somebody's test they would make another machine of this one.
   const VariableFor no_file("HWLOC_XMLFILE", nullptr);
   const VariableFor no_synthetic("HWLOC_SYNTHETIC", nullptr);
-  const VariableFor no_root("HWLOC_FSROOT", nullptr);
+  const VariableFor our_root("HWLOC_FSROOT", root == "/" ? nullptr : root.c_str());
   // Without /sys it complains and then finds the CPUs in another way.
   const char* chosen = std::getenv("HWLOC_HIDE_ERRORS");
   const VariableFor quiet("HWLOC_HIDE_ERRORS",
                           chosen != nullptr ? std::string(chosen).c_str() : "2");
-  MUSTER_TRY_ASSIGN(Topology topology, new_topology());
+  MUSTER_TRY_ASSIGN(Topology topology, new_topology(false));
   if (!with_x86) {
     // A component that this hwloc does not have is refused, which is as good.
     hwloc_topology_set_components(topology.get(), HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, "x86");
@@ -131,7 +134,7 @@ Result<Topology> load_xml(const std::string& file) {
                     ", and hwloc " MUSTER_HWLOC_VERSION " reads 2 or older",
                 "export it with: lstopo --of xml --export-xml-flags v2 node.xml");
   }
-  MUSTER_TRY_ASSIGN(Topology topology, new_topology());
+  MUSTER_TRY_ASSIGN(Topology topology, new_topology(true));
   const int size = static_cast<int>(text->size()) + 1;  // hwloc wants the terminating zero
   if (hwloc_topology_set_xmlbuffer(topology.get(), text->c_str(), size) != 0 ||
       hwloc_topology_load(topology.get()) != 0) {
@@ -140,6 +143,26 @@ Result<Topology> load_xml(const std::string& file) {
                 "check it with: lstopo -i " + file);
   }
   return topology;
+}
+
+constexpr std::string_view kSynthetic = "synthetic:";
+
+Result<Topology> load_synthetic(const std::string& description) {
+  MUSTER_TRY_ASSIGN(Topology topology, new_topology(false));
+  if (hwloc_topology_set_synthetic(topology.get(), description.c_str()) != 0 ||
+      hwloc_topology_load(topology.get()) != 0) {
+    return fail(
+        ErrorCode::kResources,
+        "cannot make a topology of \"" + description +
+            "\": hwloc does not understand this description",
+        "write levels from the outside in, such as \"synthetic:pack:2 numa:1 core:8 pu:2\"");
+  }
+  return topology;
+}
+
+Result<Topology> load_recorded(const std::string& file) {
+  if (file.starts_with(kSynthetic)) return load_synthetic(file.substr(kSynthetic.size()));
+  return load_xml(file);
 }
 
 CpuSet to_cpu_set(hwloc_const_bitmap_t bitmap) {
@@ -224,14 +247,134 @@ std::vector<NumaNode> numa_nodes_of(hwloc_topology_t topology, const CpuSet& all
     node.memory_bytes = object->attr->numanode.local_memory;
     node.present_cpus = to_cpu_set(object->cpuset);
     node.cpus = node.present_cpus.intersection(allowed);
-    node.package =
-        os_index_of(hwloc_get_ancestor_obj_by_type(topology, HWLOC_OBJ_PACKAGE, object->parent));
+    node.package = os_index_of(hwloc_get_ancestor_obj_by_type(topology, HWLOC_OBJ_PACKAGE, object));
     node.memory_allowed = hwloc_bitmap_isset(allowed_nodes, object->os_index) != 0;
     nodes.push_back(std::move(node));
   }
   std::sort(nodes.begin(), nodes.end(),
             [](const NumaNode& a, const NumaNode& b) { return a.os_index < b.os_index; });
   return nodes;
+}
+
+// From each node to each, in the order of `nodes`; hwloc has them of the kernel or of the file.
+void add_distances(hwloc_topology_t topology, std::vector<NumaNode>& nodes) {
+  hwloc_distances_s* found = nullptr;
+  unsigned count = 1;
+  if (hwloc_distances_get_by_type(topology, HWLOC_OBJ_NUMANODE, &count, &found,
+                                  HWLOC_DISTANCES_KIND_MEANS_LATENCY, 0) != 0 ||
+      count == 0) {
+    return;
+  }
+  const auto release = [&](hwloc_distances_s* distances) {
+    hwloc_distances_release(topology, distances);
+  };
+  const std::unique_ptr<hwloc_distances_s, decltype(release)> distances(found, release);
+  std::map<int, std::size_t> place;  // OS index → row and column
+  for (unsigned i = 0; i < found->nbobjs; ++i) place[os_index_of(found->objs[i])] = i;
+  for (const NumaNode& node : nodes) {
+    if (!place.contains(node.os_index)) return;
+  }
+  for (NumaNode& from : nodes) {
+    for (const NumaNode& to : nodes) {
+      const std::uint64_t value =
+          found->values[place[from.os_index] * found->nbobjs + place[to.os_index]];
+      from.distances.push_back(static_cast<int>(std::min<std::uint64_t>(value, 1U << 30)));
+    }
+  }
+}
+
+// A CPU list of /proc/self/status; nullopt where there is none.
+std::optional<CpuSet> list_in_status(const std::string& root, std::string_view key) {
+  const auto text = read_file(std::filesystem::path(root) / "proc/self/status", 1 << 20);
+  const std::size_t at = text ? text->find("\n" + std::string(key)) : std::string::npos;
+  if (at == std::string::npos) return std::nullopt;
+  const std::size_t start = text->find_first_not_of(" \t", at + 1 + key.size());
+  if (start == std::string::npos) return std::nullopt;
+  auto list = CpuSet::parse(text->substr(start, text->find('\n', start) - start));
+  return list ? std::optional(std::move(*list)) : std::nullopt;
+}
+
+// The kernel's word on our memory nodes counts also where the cgroup's files cannot be seen.
+void apply_allowed_memory(const std::optional<CpuSet>& allowed, NodeInventory& inventory) {
+  if (!allowed || allowed->empty()) return;
+  for (NumaNode& node : inventory.numa_nodes) {
+    node.memory_allowed = node.memory_allowed && allowed->contains(node.os_index);
+  }
+}
+
+// Where a device hangs, by the nearest object above it that has CPUs.  The whole machine, or
+// several nodes with CPUs of their own, is no place; memory of two kinds beside the same CPUs is.
+Locality place_below(hwloc_topology_t topology, hwloc_obj_t above) {
+  if (above == nullptr || above == hwloc_get_root_obj(topology)) return {};
+  const bool is_package = above->type == HWLOC_OBJ_PACKAGE;
+  Locality place;
+  place.package = os_index_of(
+      is_package ? above : hwloc_get_ancestor_obj_by_type(topology, HWLOC_OBJ_PACKAGE, above));
+  hwloc_obj_t home = nullptr;
+  hwloc_obj_t node = nullptr;
+  while ((node = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_NUMANODE, node)) != nullptr) {
+    if (!hwloc_bitmap_isset(above->nodeset, node->os_index) || hwloc_bitmap_iszero(node->cpuset)) {
+      continue;
+    }
+    if (home != nullptr && !hwloc_bitmap_isequal(home->cpuset, node->cpuset)) return place;
+    if (home == nullptr || node->os_index < home->os_index) home = node;
+  }
+  if (home == nullptr) return place;
+  place.numa_node = os_index_of(home);
+  place.source = LocalitySource::kHwloc;
+  return place;
+}
+
+std::string bus_id_of(const hwloc_obj_attr_u::hwloc_pcidev_attr_s& pci) {
+  return canonical_bus_id(
+      fmt::format("{:04x}:{:02x}:{:02x}.{:x}", pci.domain, pci.bus, pci.dev, pci.func));
+}
+
+OsDevice os_device_of(hwloc_obj_t object) {
+  OsDevice device;
+  switch (object->attr->osdev.type) {
+    case HWLOC_OBJ_OSDEV_GPU: device.kind = OsDevice::Kind::kGpu; break;
+    case HWLOC_OBJ_OSDEV_COPROC: device.kind = OsDevice::Kind::kCoprocessor; break;
+    case HWLOC_OBJ_OSDEV_NETWORK: device.kind = OsDevice::Kind::kNetwork; break;
+    case HWLOC_OBJ_OSDEV_OPENFABRICS: device.kind = OsDevice::Kind::kRdma; break;
+    default: break;
+  }
+  device.name = object->name == nullptr ? "" : object->name;
+  for (unsigned i = 0; i < object->infos_count; ++i) {
+    device.facts[object->infos[i].name] = object->infos[i].value;
+  }
+  return device;
+}
+
+std::vector<RecordedDevice> devices_of(hwloc_topology_t topology) {
+  std::vector<RecordedDevice> devices;
+  hwloc_obj_t object = nullptr;
+  while ((object = hwloc_get_next_pcidev(topology, object)) != nullptr) {
+    const hwloc_obj_attr_u::hwloc_pcidev_attr_s& attributes = object->attr->pcidev;
+    if (!may_be_gpu(attributes.class_id) && !may_be_nic(attributes.class_id)) continue;
+    RecordedDevice device;
+    device.pci.bus_id = bus_id_of(attributes);
+    device.pci.device_class = attributes.class_id;
+    device.pci.vendor = attributes.vendor_id;
+    device.pci.device = attributes.device_id;
+    device.pci.locality = place_below(topology, hwloc_get_non_io_ancestor_obj(topology, object));
+    for (hwloc_obj_t above = object->parent; above != nullptr; above = above->parent) {
+      if (above->type != HWLOC_OBJ_BRIDGE ||
+          above->attr->bridge.upstream_type != HWLOC_OBJ_BRIDGE_PCI) {
+        continue;
+      }
+      auto& upstream = device.pci.upstream;
+      upstream.insert(upstream.begin(), bus_id_of(above->attr->bridge.upstream.pci));
+    }
+    for (hwloc_obj_t child = object->io_first_child; child != nullptr;
+         child = child->next_sibling) {
+      if (child->type != HWLOC_OBJ_OS_DEVICE) continue;
+      device.os_devices.push_back(os_device_of(child));
+      device.pci.names.push_back(device.os_devices.back().name);
+    }
+    devices.push_back(std::move(device));
+  }
+  return devices;
 }
 
 NodeInventory inventory_of(hwloc_topology_t topology, const CpuSet& mask) {
@@ -242,6 +385,7 @@ NodeInventory inventory_of(hwloc_topology_t topology, const CpuSet& mask) {
                           .intersection(mask);
   inventory.cores = cores_of(topology, inventory.allowed);
   inventory.numa_nodes = numa_nodes_of(topology, inventory.allowed);
+  add_distances(topology, inventory.numa_nodes);
   inventory.package_count = std::max(0, hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PACKAGE));
   return inventory;
 }
@@ -252,43 +396,43 @@ std::string own_hostname() {
   return name.data();
 }
 
-Result<NodeInventory> discover_live() {
-  MUSTER_TRY_ASSIGN(Topology topology, load_live(false));
-  if (hwloc_get_nbobjs_by_type(topology.get(), HWLOC_OBJ_CORE) <= 0) {
-    MUSTER_TRY_ASSIGN(topology, load_live(true));
+}  // namespace
+
+Result<NodeInventory> read_cpus(const std::string& root) {
+  const bool here = root == "/";
+  MUSTER_TRY_ASSIGN(Topology topology, load_live(root, false));
+  if (here && hwloc_get_nbobjs_by_type(topology.get(), HWLOC_OBJ_CORE) <= 0) {
+    MUSTER_TRY_ASSIGN(topology, load_live(root, true));
   }
-  MUSTER_TRY_ASSIGN(const CpuSet mask, affinity_mask());
+  CpuSet mask;
+  if (here) {
+    MUSTER_TRY_ASSIGN(mask, affinity_mask());
+  } else {
+    mask = list_in_status(root, "Cpus_allowed_list:")
+               .value_or(to_cpu_set(hwloc_topology_get_topology_cpuset(topology.get())));
+  }
   NodeInventory inventory = inventory_of(topology.get(), mask);
+  apply_allowed_memory(list_in_status(root, "Mems_allowed_list:"), inventory);
   inventory.hostname = own_hostname();
-  inventory.cpu_quota = cgroup_cpu_quota("/");
+  inventory.cpu_quota = cgroup_cpu_quota(root);
   inventory.source = "hwloc " MUSTER_HWLOC_VERSION ", live";
   return inventory;
 }
 
-Result<NodeInventory> discover_xml(const std::string& file) {
-  MUSTER_TRY_ASSIGN(const Topology topology, load_xml(file));
+Result<RecordedMachine> read_recorded_machine(const std::string& file) {
+  MUSTER_TRY_ASSIGN(const Topology topology, load_recorded(file));
   const CpuSet all = to_cpu_set(hwloc_topology_get_topology_cpuset(topology.get()));
-  NodeInventory inventory = inventory_of(topology.get(), all);
+  RecordedMachine machine;
+  machine.inventory = inventory_of(topology.get(), all);
   const char* name = hwloc_obj_get_info_by_name(hwloc_get_root_obj(topology.get()), "HostName");
   const std::filesystem::path path(file);
-  inventory.hostname = name != nullptr ? std::string(name) : path.stem().string();
-  inventory.source = path.filename().string();
-  return inventory;
-}
-
-}  // namespace
-
-Result<NodeInventory> discover(const TopologyOptions& options) {
-  const bool live = options.xml_file.empty();
-  MUSTER_TRY_ASSIGN(NodeInventory inventory,
-                    live ? discover_live() : discover_xml(options.xml_file));
-  if (inventory.cores.empty()) {
-    return fail(ErrorCode::kResources,
-                "no CPU of " + inventory.hostname + " may be used: its topology has CPUs " +
-                    inventory.present.to_string() + " and none of them is allowed",
-                "check the cpuset of the container and the affinity mask of the caller");
-  }
-  return inventory;
+  const bool synthetic = file.starts_with(kSynthetic);
+  machine.inventory.hostname = name != nullptr && !synthetic ? std::string(name)
+                               : synthetic                   ? std::string("synthetic")
+                                                             : path.stem().string();
+  machine.inventory.source = synthetic ? file : path.filename().string();
+  machine.devices = devices_of(topology.get());
+  return machine;
 }
 
 }  // namespace muster::topology

@@ -1,22 +1,41 @@
-// Finds out what a node has: from hwloc on the running machine, or from an hwloc XML file.
+// What hwloc knows of a machine: CPUs and memory of the one we run on, and also the devices of a
+// recorded one.  discover() makes a node's inventory of it.
 #pragma once
 
+#include <map>
 #include <string>
+#include <vector>
 
 #include "launcher/topology/node_inventory.h"
+#include "launcher/topology/pci_device.h"
 #include "muster/result.h"
 
 namespace muster::topology {
 
-struct TopologyOptions {
-  std::string xml_file;  // hwloc XML, version 2 or older; "" means the machine we run on
+// What an operating system's driver made of a PCI device: "nvml0", "mlx5_0", "eth0".
+struct OsDevice {
+  enum class Kind { kGpu, kCoprocessor, kNetwork, kRdma, kOther };
+
+  Kind kind = Kind::kOther;
+  std::string name;
+  std::map<std::string, std::string> facts = {};  // hwloc's info: "NVIDIAUUID", "Port1State"
 };
 
-// Live: the CPUs that the cgroup and our affinity mask both allow, and the cgroup's CPU quota.
-// From XML: the CPUs that the file allows.  GPUs and NICs stay empty in this version.
-//
-// Call it live while the process has one thread: hwloc learns from the environment alone where its
-// plugins are, and we hide them for the length of one call.
-Result<NodeInventory> discover(const TopologyOptions& options = {});
+struct RecordedDevice {
+  PciDevice pci;
+  std::vector<OsDevice> os_devices;
+};
+
+struct RecordedMachine {
+  NodeInventory inventory;  // without devices
+  std::vector<RecordedDevice> devices;
+};
+
+// CPUs and memory of the machine we run on: allowed is what cgroup and affinity mask both allow.
+// `root` other than "/" is a recorded /proc and /sys.
+Result<NodeInventory> read_cpus(const std::string& root = "/");
+
+// Of an hwloc XML file, or of "synthetic:" and a description in hwloc's words.
+Result<RecordedMachine> read_recorded_machine(const std::string& file);
 
 }  // namespace muster::topology

@@ -20,10 +20,19 @@ struct PciDevice {
   std::vector<std::string> names = {};     // of its OS devices: "nvml0", "mlx5_0", "eth0"
 };
 
-// "1:0:0.0", "00000001:00:00.0" (NVML's) and "0001:00:00.0" are one device; "" for anything else.
+// "1:0:0.0", "00000001:00:00.0" (NVML's) and "0001:00:00.0" are one device, "07:00.0" (lspci's) is
+// in domain 0; "" for anything else.
 std::string canonical_bus_id(const std::string& text);
 
-// GPUs of the vendors that make them; not a BMC's VGA, not an NVSwitch.
+// By number, not by letters: domain 10000 comes after ffff.
+bool bus_order(const std::string& a, const std::string& b);
+
+// By class alone, before anything else of a device is read.
+bool may_be_gpu(int device_class);
+bool may_be_nic(int device_class);
+
+// GPUs of the vendors that make them; not a BMC's VGA, not an NVSwitch, not Intel's graphics inside
+// the processor.
 bool is_gpu(const PciDevice& device);
 
 }  // namespace muster::topology

@@ -8,7 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "launcher/plan/make_plan.h"
-#include "launcher/topology/hwloc_source.h"
+#include "launcher/topology/discover.h"
 
 namespace muster::plan {
 

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "launcher/topology/hwloc_source.h"
+#include "launcher/topology/discover.h"
 
 namespace muster::topology {
 namespace {

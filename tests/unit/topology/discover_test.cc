@@ -1,4 +1,4 @@
-#include "launcher/topology/hwloc_source.h"
+#include "launcher/topology/discover.h"
 
 #include <cstdlib>
 #include <fstream>
@@ -34,7 +34,7 @@ const NumaNode& numa_node(const NodeInventory& inventory, std::size_t index) {
   return inventory.numa_nodes.at(index);
 }
 
-TEST(HwlocSource, ALeftoverVariableMakesNoOtherMachineOfThisOne) {
+TEST(Discover, ALeftoverVariableMakesNoOtherMachineOfThisOne) {
   const auto before = discover();
   ASSERT_TRUE(before);
   ::setenv("HWLOC_SYNTHETIC", "numa:7 core:3 pu:1", 1);
@@ -48,27 +48,27 @@ TEST(HwlocSource, ALeftoverVariableMakesNoOtherMachineOfThisOne) {
   EXPECT_EQ(after->numa_nodes.size(), before->numa_nodes.size());
 }
 
-TEST(HwlocSource, GroupsHardwareThreadsIntoCores) {
+TEST(Discover, GroupsHardwareThreadsIntoCores) {
   const NodeInventory node = from_file("laptop-4c8t");
   ASSERT_EQ(node.cores.size(), 4U);
   EXPECT_EQ(node.cores[1].pus, (CpuSet{1, 5}));
   EXPECT_EQ(node.package_count, 1);
 }
 
-TEST(HwlocSource, KeepsCoresThatHaveOneHardwareThread) {
+TEST(Discover, KeepsCoresThatHaveOneHardwareThread) {
   const NodeInventory node = from_file("server-2x16");
   EXPECT_EQ(node.cores.size(), 32U);
   EXPECT_EQ(node.cores[16].package, 1);
   EXPECT_EQ(node.cores[16].numa_node, 1);
 }
 
-TEST(HwlocSource, TellsL3CachesApart) {
+TEST(Discover, TellsL3CachesApart) {
   const NodeInventory node = from_file("numa-4x6");
   EXPECT_EQ(node.cores[0].l3, node.cores[2].l3);
   EXPECT_NE(node.cores[2].l3, node.cores[3].l3);
 }
 
-TEST(HwlocSource, UsesTheKernelsNumbersWhenTheyAreSparse) {
+TEST(Discover, UsesTheKernelsNumbersWhenTheyAreSparse) {
   const NodeInventory node = from_file("sparse-ids");
   EXPECT_EQ(node.allowed.to_string(), "8,12,16,20,40,44,48,52");
   EXPECT_EQ(numa_node(node, 1).os_index, 8);
@@ -76,7 +76,7 @@ TEST(HwlocSource, UsesTheKernelsNumbersWhenTheyAreSparse) {
   EXPECT_EQ(node.cores[4].logical_index, 4);
 }
 
-TEST(HwlocSource, KeepsTheAllowedThreadsOfAPartlyAllowedCore) {
+TEST(Discover, KeepsTheAllowedThreadsOfAPartlyAllowedCore) {
   const NodeInventory node = from_file("cpuset-2x4");
   EXPECT_EQ(node.allowed.to_string(), "1-2,9-10,13-15");
   EXPECT_EQ(node.present.count(), 16);
@@ -86,7 +86,7 @@ TEST(HwlocSource, KeepsTheAllowedThreadsOfAPartlyAllowedCore) {
   EXPECT_EQ(node.cores[2].pus, (CpuSet{13})) << "its sibling 5 is not allowed";
 }
 
-TEST(HwlocSource, ListsANumaNodeWithoutCpusAndGivesItNoCore) {
+TEST(Discover, ListsANumaNodeWithoutCpusAndGivesItNoCore) {
   const NodeInventory node = from_file("cpuless-numa");
   ASSERT_EQ(node.numa_nodes.size(), 2U);
   EXPECT_TRUE(numa_node(node, 1).cpus.empty());
@@ -94,19 +94,32 @@ TEST(HwlocSource, ListsANumaNodeWithoutCpusAndGivesItNoCore) {
   for (const Core& core : node.cores) EXPECT_EQ(core.numa_node, 0);
 }
 
-TEST(HwlocSource, LeavesOfflineCpusOut) {
+TEST(Discover, LeavesOfflineCpusOut) {
   const NodeInventory node = from_file("offline-2x4");
   EXPECT_EQ(node.present.to_string(), "0,2-5,7");
   EXPECT_EQ(node.cores.size(), 6U);
 }
 
-TEST(HwlocSource, TakesTheHostNameFromTheFile) {
+TEST(Discover, TakesTheHostNameFromTheFile) {
   const NodeInventory node = from_file("odd-3x5");
   EXPECT_EQ(node.hostname, "odd-3x5");
   EXPECT_EQ(node.source, "odd-3x5.xml");
 }
 
-TEST(HwlocSource, AgreesWithTheAffinityMaskWhenLive) {
+TEST(Discover, MakesAMachineOfADescription) {
+  const auto node = discover({"synthetic:pack:2 [numa(memory=32GB)] core:4 pu:2"});
+  ASSERT_TRUE(node) << node.error().message;
+  EXPECT_EQ(node->hostname, "synthetic");
+  EXPECT_EQ(node->cores.size(), 8U);
+  ASSERT_EQ(node->numa_nodes.size(), 2U);
+  EXPECT_EQ(node->numa_nodes[1].package, 1);
+  const auto garbled = discover({"synthetic:frog:2"});
+  ASSERT_FALSE(garbled);
+  EXPECT_EQ(garbled.error().code, ErrorCode::kResources);
+  EXPECT_THAT(garbled.error().message, HasSubstr("\"frog:2\""));
+}
+
+TEST(Discover, AgreesWithTheAffinityMaskWhenLive) {
   cpu_set_t mask;
   CPU_ZERO(&mask);
   ASSERT_EQ(::sched_getaffinity(0, sizeof mask, &mask), 0);
@@ -119,7 +132,7 @@ TEST(HwlocSource, AgreesWithTheAffinityMaskWhenLive) {
   EXPECT_EQ(of_cores, node->allowed);
 }
 
-TEST(HwlocSource, StaysInsideANarrowerAffinityMask) {
+TEST(Discover, StaysInsideANarrowerAffinityMask) {
   cpu_set_t before;
   ASSERT_EQ(::sched_getaffinity(0, sizeof before, &before), 0);
   std::size_t cpu = 0;
@@ -135,7 +148,7 @@ TEST(HwlocSource, StaysInsideANarrowerAffinityMask) {
   EXPECT_EQ(node->cores.size(), 1U);
 }
 
-TEST(HwlocSource, LeavesTheCallersPluginPathAsItWas) {
+TEST(Discover, LeavesTheCallersPluginPathAsItWas) {
   ::setenv("HWLOC_PLUGINS_PATH", "/some/where", 1);
   ASSERT_TRUE(discover());
   EXPECT_STREQ(std::getenv("HWLOC_PLUGINS_PATH"), "/some/where");
@@ -144,7 +157,7 @@ TEST(HwlocSource, LeavesTheCallersPluginPathAsItWas) {
   EXPECT_EQ(std::getenv("HWLOC_PLUGINS_PATH"), nullptr);
 }
 
-TEST(HwlocSource, RefusesXmlOfHwloc3WithTheWayToExportIt) {
+TEST(Discover, RefusesXmlOfHwloc3WithTheWayToExportIt) {
   const Error error =
       error_of("<?xml version=\"1.0\"?>\n<topology version=\"3.0\">\n</topology>\n");
   EXPECT_EQ(error.code, ErrorCode::kResources);
@@ -152,12 +165,12 @@ TEST(HwlocSource, RefusesXmlOfHwloc3WithTheWayToExportIt) {
   EXPECT_THAT(error.hint, HasSubstr("--export-xml-flags v2"));
 }
 
-TEST(HwlocSource, RefusesAFileThatIsNoTopology) {
+TEST(Discover, RefusesAFileThatIsNoTopology) {
   EXPECT_THAT(error_of("node_count: 2\n").message, HasSubstr("is not an hwloc XML file"));
   EXPECT_THAT(error_of("").message, HasSubstr("is not an hwloc XML file"));
 }
 
-TEST(HwlocSource, RefusesADamagedFile) {
+TEST(Discover, RefusesADamagedFile) {
   const auto whole = read_file(std::string(MUSTER_TEST_DATA) + "/topologies/laptop-4c8t.xml");
   ASSERT_TRUE(whole);
   const Error error = error_of(whole->substr(0, whole->size() / 2));
@@ -165,7 +178,7 @@ TEST(HwlocSource, RefusesADamagedFile) {
   EXPECT_THAT(error.message, HasSubstr("damaged"));
 }
 
-TEST(HwlocSource, NamesAFileThatIsNotThere) {
+TEST(Discover, NamesAFileThatIsNotThere) {
   const auto node = discover({"/nowhere/node.xml"});
   ASSERT_FALSE(node);
   EXPECT_EQ(node.error().code, ErrorCode::kResources);
