@@ -29,6 +29,11 @@ constexpr OtherVariable kOtherVariables[] = {
      "what `mpirun --version` said is kept in `muster` below it, else in "
      "`~/.cache/muster`"},
     {"HOME", "see `XDG_CACHE_HOME`"},
+    {"MUSTER_NVML_LIBRARY", "NVIDIA's management library; else `libnvidia-ml.so.1`"},
+    {"MUSTER_CUDA_LIBRARY",
+     "CUDA's driver library, asked for GPUs where NVML is missing; else `libcuda.so.1`"},
+    {"MUSTER_GPU_TIMEOUT",
+     "how many seconds a GPU driver has for its answer before it is given up; else 30"},
     {"CUDA_VISIBLE_DEVICES", "which GPUs `-n gpu` and `--nproc-per-node auto` count"},
     {"VIRTUAL_ENV",
      "the Python environment that is active; the plan shows it, and warns when ranks run another "
