@@ -117,7 +117,8 @@ class Bench:
         """The caller's without another job's variables; changes to None remove one."""
         variables = {name: value for name, value in os.environ.items()
                      if not name.startswith(FOREIGN) and name not in FOREIGN_NAMES}
-        variables.update({MARK: self.mark, "MUSTER_RUNS_DIR": str(self.runs_dir)}, **changes)
+        variables.update({MARK: self.mark, "MUSTER_RUNS_DIR": str(self.runs_dir),
+                          "MUSTER_LEASE_DIR": str(self.scratch / "leases")}, **changes)
         return variables
 
     def program(self, name):

@@ -18,6 +18,9 @@ constexpr OtherVariable kOtherVariables[] = {
      "path"},
     {"XDG_RUNTIME_DIR", "see `MUSTER_RUNTIME_DIR`"},
     {"TMPDIR", "see `MUSTER_RUNTIME_DIR`"},
+    {"MUSTER_LEASE_DIR",
+     "where runs on this node say which cores and GPUs they have; else `muster-leases-UID` in "
+     "`/dev/shm`, else in `/tmp`"},
     {"PATH", "where `mpirun`, and the ranks' programs, are looked for"},
     {"MUSTER_CACHE_DIR",
      "where Python environments and downloads are kept for the next run; else `muster` in "

@@ -21,6 +21,7 @@
 #include "launcher/cli/console_setup.h"
 #include "launcher/cli/python_facts.h"
 #include "launcher/cli/run_data.h"
+#include "launcher/cli/run_lease.h"
 #include "launcher/cli/run_preparation.h"
 #include "launcher/cli/run_transfers.h"
 #include "launcher/config/hide_secrets.h"
@@ -149,7 +150,7 @@ RunSession::RunSession(const CommandLine& line, LoadedRun run, std::optional<Det
 
 Result<int> RunSession::run() {
   MUSTER_TRY_ASSIGN(const SignalFd signals, SignalFd::block(exec::signals_of_execution()));
-  MUSTER_TRY_ASSIGN(plan_, plan::make_plan(run_.config, run_.inputs));
+  MUSTER_TRY(choose_places());
   MUSTER_TRY_ASSIGN(rank_limits_, exec::raise_limits(plan_.world_size));
   MUSTER_TRY(make_directories());
   if (auto opened = open_records(); !opened) {
@@ -163,13 +164,22 @@ Result<int> RunSession::run() {
     return conclude_unprepared(std::move(prepared).error(), stops);
   }
   auto executed = execute(signals);
+  lease_.release();  // storing what they wrote may take longer than they did
   if (!executed) return Failure(conclude_without_start(std::move(executed).error()));
   if (mounts_) end_mounts(*mounts_, plan_, *executed);
   return conclude(std::move(*executed), stops);
 }
 
-Result<store::RunDirectory> RunSession::create_run_directory(const std::string& runs) {
+// Whoever starts now, too, waits until it is told what this run has.
+Result<> RunSession::choose_places() {
+  LeaseTaking taking(run_);
+  MUSTER_TRY_ASSIGN(plan_, plan::make_plan(run_.config, run_.inputs));
   start_.run_id = line_.run_id.value_or(new_run_id());
+  lease_ = taking.take(plan_, start_.run_id);
+  return {};
+}
+
+Result<store::RunDirectory> RunSession::create_run_directory(const std::string& runs) {
   shown_directory_ = (fs::path(runs) / start_.run_id).string();
   return store::RunDirectory::create(fs::absolute(runs), start_.run_id, plan_.world_size);
 }
@@ -188,6 +198,7 @@ Result<> RunSession::make_directories() {
   // Of many runs that start in one second two may draw the same id.
   for (int again = 0; !made && !line_.run_id && fs::exists(shown_directory_) && again < 16;
        ++again) {
+    start_.run_id = new_run_id();
     made = create_run_directory(runs);
   }
   if (!made) {

@@ -18,6 +18,7 @@
 #include "launcher/data/mounts.h"
 #include "launcher/cli/stop_watch.h"
 #include "launcher/exec/execution.h"
+#include "launcher/exec/leases.h"
 #include "launcher/exec/run_control.h"
 #include "launcher/exec/runtime_directory.h"
 #include "launcher/report/console.h"
@@ -36,6 +37,7 @@ class RunSession {
   Result<int> run();
 
  private:
+  Result<> choose_places();
   Result<> make_directories();
   Result<store::RunDirectory> create_run_directory(const std::string& runs);
   void remove_empty_runs();
@@ -70,6 +72,7 @@ class RunSession {
   std::vector<Fd> held_;  // entries of the cache that ranks read
   exec::RuntimeDirectories runtime_;
   RunPorts ports_;
+  exec::Lease lease_;  // of cores and GPUs, until the ranks have ended
   std::optional<report::Console> console_;
   std::optional<RunRecorder> recorder_;
   std::unique_ptr<data::Mounts> mounts_;  // of inputs and outputs; it tells the recorder things

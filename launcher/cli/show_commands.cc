@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "launcher/cli/commands.h"
+#include "launcher/cli/run_lease.h"
 #include "launcher/cli/validate_tree.h"
 #include "launcher/plan/plan_json.h"
 #include "launcher/plan/plan_text.h"
@@ -21,6 +22,7 @@ tl::unexpected<Problems> problem(Error error) {
 CommandResult plan_command(const CommandLine& line) {
   auto run = load_run(line);
   if (!run) return tl::unexpected<Problems>(std::move(run).error());
+  if (line.topology_file.empty()) look_at_leases(*run);
   auto plan = plan::make_plan(run->config, run->inputs);
   if (!plan) return problem(std::move(plan).error());
   switch (line.format) {

@@ -96,7 +96,8 @@ constexpr std::string_view kInstallation[] = {"OPAL_PREFIX", "PMIX_PREFIX", "PRT
 
 // What a person sets for Muster itself; every other MUSTER_ name belongs to the run around us.
 constexpr std::string_view kMusterSettings[] = {"MUSTER_RUNS_DIR", "MUSTER_RUNTIME_DIR",
-                                                "MUSTER_CACHE_DIR", "MUSTER_IMAGE"};
+                                                "MUSTER_CACHE_DIR", "MUSTER_IMAGE",
+                                                "MUSTER_LEASE_DIR"};
 
 bool is_of_another_run(std::string_view name) {
   return name.starts_with("MUSTER_") && !is_listed(name, kMusterSettings);

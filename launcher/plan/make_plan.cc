@@ -63,6 +63,11 @@ void explain_resources(const RunConfig& config, const NodeInventory& node, Launc
        fixed ? cores.origin.text
              : fmt::format("{}: all {}", cores.origin.text,
                            counted(static_cast<std::int64_t>(node.cores.size()), "allowed core"))});
+  if (const auto& lease = config.resources.lease; !lease.value) {
+    plan.reasons.push_back(
+        {"lease", "false",
+         lease.origin.text + ": what other runs of the node have is not avoided"});
+  }
 }
 
 // What the reader of another dialect had to say: warnings, and what is not done or not known.

@@ -242,7 +242,8 @@ class MusterTest(unittest.TestCase):
         variables = {name: value for name, value in os.environ.items()
                      if not name.startswith(FOREIGN) and name not in FOREIGN_NAMES}
         variables.update(TEST_MARK=self.mark, MUSTER_RUNS_DIR=str(self.runs_dir),
-                         MUSTER_RUNTIME_DIR=str(self.runtime_dir))
+                         MUSTER_RUNTIME_DIR=str(self.runtime_dir),
+                         MUSTER_LEASE_DIR=str(self.directory / "leases"))
         for name, value in (changes or {}).items():
             if value is None:
                 variables.pop(name, None)

@@ -1,0 +1,66 @@
+#include "launcher/cli/run_lease.h"
+
+#include <chrono>
+#include <unistd.h>
+
+#include "base/text.h"
+
+namespace muster::cli {
+namespace {
+
+// The run that we are in a rank of; "" for most.
+std::string run_around(const std::map<std::string, std::string>& environment) {
+  const auto run_id = environment.find("MUSTER_RUN_ID");
+  const bool is_rank = environment.contains("MUSTER_METRICS");
+  return is_rank && run_id != environment.end() ? run_id->second : "";
+}
+
+}  // namespace
+
+void look_at_leases(LoadedRun& run) {
+  if (!run.config.resources.lease.value) return;
+  const auto directory = exec::LeaseDirectory::open(run.inputs.caller_environment,
+                                                    exec::LeaseDirectory::Making::kIfThere);
+  if (!directory) return;  // what is wrong with it, a start says
+  run.inputs.held =
+      exec::held_by_others(directory->read(), run_around(run.inputs.caller_environment));
+}
+
+LeaseTaking::LeaseTaking(LoadedRun& run) : run_(run) {
+  if (!run.config.resources.lease.value) return;
+  const std::string around = run_around(run.inputs.caller_environment);
+  auto directory = exec::LeaseDirectory::open(run.inputs.caller_environment);
+  auto locked = directory ? directory->lock() : Result<>(Failure(directory.error()));
+  if (!locked) {
+    problem_ = locked.error().message;
+    return;
+  }
+  directory_ = std::move(*directory);
+  const auto records = directory_->read();
+  run.inputs.held = exec::held_by_others(records, around);
+  around_ = exec::runs_around(records, around);
+}
+
+exec::Lease LeaseTaking::take(plan::LaunchPlan& plan, const std::string& run_id) {
+  exec::Lease lease;
+  plan::HeldByRun held = exec::held_by_plan(plan, run_.config.resources.binding.value);
+  held.run_id = run_id;
+  held.pid = ::getpid();
+  const bool holds = !held.cpus.empty() || !held.gpus.empty();
+  if (directory_ && holds) {
+    auto taken =
+        directory_->take({std::move(held), format_utc(std::chrono::system_clock::now()), around_});
+    if (taken) lease = std::move(*taken);
+    if (!taken) problem_ = taken.error().message;
+  }
+  directory_.reset();
+  if (!problem_.empty() && holds) {
+    plan.warnings.push_back(
+        "other runs on this node are not told which cores and GPUs this one has: " + problem_ +
+        " (MUSTER_LEASE_DIR names another directory; resources.lease: false "
+        "does without)");
+  }
+  return lease;
+}
+
+}  // namespace muster::cli

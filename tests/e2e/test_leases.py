@@ -1,0 +1,119 @@
+"""Two runs on one node: who says what it has, when, and what the next one does with it."""
+
+import json
+import os
+import signal
+import unittest
+
+from muster_test import MusterTest, ROUNDS, main, needs_root, wait_until
+
+CPUS = sorted(os.sched_getaffinity(0))
+# One core each, until it is told to end.
+WAITING = ("sh", "-c", "grep Cpus_allowed_list /proc/self/status; touch started.$MUSTER_RUN_ID; "
+           "while [ ! -e end ]; do sleep 0.05; done")
+
+
+class LeaseTest(MusterTest):
+    def setUp(self):
+        super().setUp()
+        self.leases_dir = self.directory / "leases"
+
+    def leases(self):
+        """What the files say, whether anybody lives or not."""
+        return {path.name: json.loads(path.read_text(encoding="utf-8"))
+                for path in self.leases_dir.glob("lease-*.json")}
+
+    def start(self, run_id, *options, words=WAITING, **how):
+        """A run that waits for the file `end`; returns when its rank runs."""
+        running = self.start_muster(["run", "--backend", "direct", "--run-id", run_id, *options,
+                                     "--", *words], **how)
+        wait_until(lambda: (self.work_dir / f"started.{run_id}").exists() or
+                   running.process.poll() is not None, 60, "the start of " + run_id)
+        return running
+
+    def end(self, *runs):
+        (self.work_dir / "end").touch()
+        results = [run.wait() for run in runs]
+        for result in results:
+            self.assert_code(result, 0)
+        return results
+
+    def only_lease(self):
+        leases = list(self.leases().values())
+        self.assertEqual(len(leases), 1, leases)
+        return leases[0]
+
+
+class Leases(LeaseTest):
+    def test_a_run_says_what_it_has_until_its_ranks_have_ended(self):
+        run = self.start("run-a", "--set", "resources.cores_per_process=1")
+        lease = self.only_lease()
+        self.assertEqual(lease["run_id"], "run-a")
+        self.assertEqual(lease["launcher_pid"], run.pid)
+        plan = json.loads((self.runs_dir / "run-a/plan.json").read_text(encoding="utf-8"))
+        self.assertEqual(lease["cpus"], plan["ranks"][0]["cpuset"])
+        self.assertRegex(lease["since"], r"^2\d{3}-.*Z$")
+        self.end(run)
+        self.assertEqual(self.leases(), {})
+
+    def test_what_a_killed_launcher_left_is_removed_by_the_next_start(self):
+        for round_number in range(ROUNDS):
+            run = self.start(f"killed-{round_number}")
+            run.send(signal.SIGKILL)
+            run.process.wait()
+            self.assert_nothing_left()
+            self.assertEqual(self.only_lease()["run_id"], f"killed-{round_number}")
+        result = self.run_muster(["run", "--", "true"])
+        self.assert_code(result, 0)
+        self.assertNotIn("warning", result.stderr)
+        self.assertEqual(self.leases(), {})
+
+    def test_a_run_that_wants_none_neither_takes_nor_reads(self):
+        self.start("run-a")
+        alone = self.start("run-b", "--set", "resources.lease=false")
+        self.assertEqual(self.only_lease()["run_id"], "run-a")
+        self.assertNotIn(b"run-a", alone.output())
+        plan = json.loads((self.runs_dir / "run-b/plan.json").read_text(encoding="utf-8"))
+        self.assertIn("lease", [each["subject"] for each in plan["reasons"]])
+
+    def test_a_run_that_is_not_bound_has_nothing(self):
+        run = self.start("run-a", "-n", str(len(CPUS) + 1))
+        self.assertEqual(self.leases(), {})
+        self.end(run)
+
+    def test_a_run_in_the_background_keeps_what_it_has(self):
+        result = self.run_muster(["run", "--backend", "direct", "--detach", "--run-id", "run-a",
+                                  "--", *WAITING])
+        self.assert_code(result, 0)
+        self.assertEqual(self.only_lease()["run_id"], "run-a")
+        (self.work_dir / "end").touch()
+        wait_until(lambda: not self.leases(), 30, "the end of its lease")
+
+    @needs_root
+    def test_a_launcher_that_is_pid_1_has_its_cores_as_any_other(self):
+        run = self.start("run-a", prefix=("unshare", "--pid", "--fork", "--mount-proc"))
+        if run.process.poll() is not None:
+            raise unittest.SkipTest("no PID namespace allowed here")
+        self.assertEqual(self.only_lease()["launcher_pid"], 1)
+        self.run_muster(["run", "--", "true"])  # removes what is stale
+        self.assertEqual(self.only_lease()["run_id"], "run-a")
+        self.end(run)
+
+    def test_without_a_place_for_them_the_run_goes_on_with_one_warning(self):
+        (self.work_dir / "file").touch()
+        result = self.run_muster(["run", "-n", "2", "--backend", "direct", "--", "true"],
+                                 env={"MUSTER_LEASE_DIR": self.work_dir / "file"})
+        self.assert_code(result, 0)
+        said = [line for line in result.stderr.splitlines() if "warning" in line]
+        self.assertEqual(len(said), 1, result)
+        self.assertIn("other runs on this node are not told", said[0])
+        self.assertIn("Not a directory", said[0])
+
+    def test_looking_at_a_plan_takes_nothing(self):
+        result = self.run_muster(["plan", "--", "true"])
+        self.assert_code(result, 0)
+        self.assertFalse(self.leases_dir.exists())
+
+
+if __name__ == "__main__":
+    main()
