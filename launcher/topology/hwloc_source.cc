@@ -17,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <sched.h>
+#include <set>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -216,9 +217,23 @@ int home_numa_node(hwloc_topology_t topology, hwloc_obj_t core) {
   return home;
 }
 
+hwloc_obj_type_t core_type(hwloc_topology_t topology) {
+  return hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE) > 0 ? HWLOC_OBJ_CORE : HWLOC_OBJ_PU;
+}
+
+// The NUMA nodes that have CPUs of their own: Linux gives a CPU to one node, and hwloc says of a
+// node without CPUs (GPU memory) that it has those around it.
+std::set<int> nodes_with_cpus(hwloc_topology_t topology) {
+  std::set<int> homes;
+  hwloc_obj_t core = nullptr;
+  while ((core = hwloc_get_next_obj_by_type(topology, core_type(topology), core)) != nullptr) {
+    homes.insert(home_numa_node(topology, core));
+  }
+  return homes;
+}
+
 std::vector<Core> cores_of(hwloc_topology_t topology, const CpuSet& allowed) {
-  const bool has_cores = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE) > 0;
-  const hwloc_obj_type_t type = has_cores ? HWLOC_OBJ_CORE : HWLOC_OBJ_PU;
+  const hwloc_obj_type_t type = core_type(topology);
   std::vector<Core> cores;
   hwloc_obj_t object = nullptr;
   while ((object = hwloc_get_next_obj_by_type(topology, type, object)) != nullptr) {
@@ -238,6 +253,7 @@ std::vector<Core> cores_of(hwloc_topology_t topology, const CpuSet& allowed) {
 // All of them; what we may use of each is in `cpus` and `memory_allowed`.
 std::vector<NumaNode> numa_nodes_of(hwloc_topology_t topology, const CpuSet& allowed) {
   const hwloc_const_bitmap_t allowed_nodes = hwloc_topology_get_allowed_nodeset(topology);
+  const std::set<int> with_cpus = nodes_with_cpus(topology);
   std::vector<NumaNode> nodes;
   hwloc_obj_t object = nullptr;
   while ((object = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_NUMANODE, object)) != nullptr) {
@@ -245,7 +261,7 @@ std::vector<NumaNode> numa_nodes_of(hwloc_topology_t topology, const CpuSet& all
     NumaNode node;
     node.os_index = os_index_of(object);
     node.memory_bytes = object->attr->numanode.local_memory;
-    node.present_cpus = to_cpu_set(object->cpuset);
+    if (with_cpus.contains(node.os_index)) node.present_cpus = to_cpu_set(object->cpuset);
     node.cpus = node.present_cpus.intersection(allowed);
     node.package = os_index_of(hwloc_get_ancestor_obj_by_type(topology, HWLOC_OBJ_PACKAGE, object));
     node.memory_allowed = hwloc_bitmap_isset(allowed_nodes, object->os_index) != 0;

@@ -43,6 +43,7 @@ TEST_P(DescribedMachines, HaveTheirCpusAndMemoryInTheHwlocFile) {
     EXPECT_EQ(found.present_cpus, said.present_cpus);
     EXPECT_EQ(found.package, said.package);
     EXPECT_EQ(found.memory_allowed, said.memory_allowed);
+    EXPECT_EQ(found.distances, said.distances);
   }
 }
 
