@@ -1,6 +1,7 @@
 #include "launcher/topology/gpu_search.h"
 
 #include <algorithm>
+#include <climits>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -11,6 +12,7 @@
 #include "launcher/topology/cuda_source.h"
 #include "launcher/topology/forked_answer.h"
 #include "launcher/topology/gpu_answer.h"
+#include "launcher/topology/kfd.h"
 #include "launcher/topology/nvidia_driver.h"
 #include "launcher/topology/nvml_library.h"
 #include "launcher/topology/nvml_source.h"
@@ -230,6 +232,28 @@ bool has_compute_node(const std::string& root, int vendor) {
   return false;
 }
 
+// In the order of ROCm's runtime where the kernel tells it, else in the bus's.
+void take_from_the_bus(const GpuSearch& search, const std::vector<PciDevice>& devices,
+                       const char* maker, GpuFindings& findings) {
+  const auto kfd = kfd_nodes(search.root);
+  std::vector<std::pair<int, Gpu>> found;
+  for (const PciDevice& device : devices) {
+    Gpu gpu;
+    gpu.vendor = device.vendor;
+    gpu.bus_id = device.bus_id;
+    gpu.model = fmt::format("{} GPU {:04x}:{:04x}", maker, device.vendor, device.device);
+    const auto node = kfd.find(device.bus_id);
+    if (node != kfd.end()) gpu.uuid = node->second.uuid;
+    found.emplace_back(node != kfd.end() ? node->second.number : INT_MAX, std::move(gpu));
+  }
+  std::stable_sort(found.begin(), found.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (auto& [order, gpu] : found) {
+    gpu.physical_index = static_cast<int>(findings.gpus.size());
+    findings.gpus.push_back(std::move(gpu));
+  }
+}
+
 void find_on_the_bus(const GpuSearch& search, int vendor, const char* maker, const char* node,
                      GpuFindings& findings) {
   const std::vector<PciDevice> devices = gpus_on_the_bus(search, vendor);
@@ -246,19 +270,13 @@ void find_on_the_bus(const GpuSearch& search, int vendor, const char* maker, con
                          bus_ids(devices), node)));
     return;
   }
-  for (const PciDevice& device : devices) {
-    Gpu gpu;
-    gpu.vendor = vendor;
-    gpu.bus_id = device.bus_id;
-    gpu.model = fmt::format("{} GPU {:04x}:{:04x}", maker, device.vendor, device.device);
-    gpu.physical_index = static_cast<int>(findings.gpus.size());
-    findings.gpus.push_back(std::move(gpu));
-  }
+  take_from_the_bus(search, devices, maker, findings);
   findings.source = fmt::format("PCI bus ({})", maker);
-  findings.notes.push_back(
-      info(fmt::format("{} of {} found on the PCI bus, in its order: UUIDs, memory and who uses "
-                       "them are unknown, and the order may not be the runtime's own",
-                       count, maker)));
+  findings.notes.push_back(info(fmt::format(
+      "{} of {} found on the PCI bus: memory and who uses them are unknown{}", count, maker,
+      findings.gpus.front().uuid.empty()
+          ? ", and so are UUIDs and whether the bus's order is the runtime's own"
+          : "")));
 }
 
 }  // namespace

@@ -300,6 +300,20 @@ TEST_F(GpuSearchTest, TakesAmdsFromTheBusWhereRocmCouldRun) {
   EXPECT_EQ(found.source, "PCI bus (AMD)");
 }
 
+TEST_F(GpuSearchTest, OrdersAndNamesAmdsAsTheKernelDoes) {
+  search_.pci = {on_the_bus("0000:29:00.0", kAmdVendor, 0x0380),
+                 on_the_bus("0001:2c:00.0", kAmdVendor, 0x0380)};
+  write("dev/kfd", "");
+  const std::string nodes = "sys/class/kfd/kfd/topology/nodes/";
+  write(nodes + "0/properties", "cpu_cores_count 64\nsimd_count 0\nlocation_id 0\n");
+  write(nodes + "1/properties",
+        "simd_count 440\nlocation_id 11264\ndomain 1\nunique_id 5417190446270247802\n");
+  write(nodes + "2/properties", "simd_count 440\nlocation_id 10496\ndomain 0\nunique_id 1\n");
+  const GpuFindings found = find_gpus(search_);
+  EXPECT_THAT(uuids(found.gpus), ElementsAre("GPU-4b2dba026693f37a", "GPU-0000000000000001"));
+  EXPECT_EQ(found.gpus[0].bus_id, "0001:2c:00.0");
+}
+
 TEST_F(GpuSearchTest, UsersAreKnownByGpuAndByInstance) {
   nvml(std::string(kTwoGpus) +
        "mig 0 MIG-e1 7 0 5\nprocess MIG-e1 11 1\nprocess 1 12 1\nprocess 1 13 1\n");
