@@ -21,6 +21,18 @@ void TextTable::add_row(std::vector<std::string> cells) {
   rows_.push_back(std::move(cells));
 }
 
+TextTable TextTable::without_empty_columns() const {
+  TextTable lean({});
+  lean.rows_.resize(rows_.size());
+  for (std::size_t i = 0; i < columns_.size(); ++i) {
+    const auto is_empty = [&](const auto& row) { return row[i].empty(); };
+    if (std::all_of(rows_.begin(), rows_.end(), is_empty)) continue;
+    lean.columns_.push_back(columns_[i]);
+    for (std::size_t row = 0; row < rows_.size(); ++row) lean.rows_[row].push_back(rows_[row][i]);
+  }
+  return lean;
+}
+
 std::string TextTable::to_string(const std::string& indent) const {
   std::vector<std::string> titles;
   std::vector<std::size_t> widths;

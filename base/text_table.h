@@ -20,6 +20,9 @@ class TextTable {
   // Cells beyond the last column are refused by an assertion; missing ones are empty.
   void add_row(std::vector<std::string> cells);
 
+  // The same table without the columns in which every cell is empty.
+  TextTable without_empty_columns() const;
+
   // Header, then the rows; every line ends in a newline and none in a blank.
   std::string to_string(const std::string& indent = "") const;
 

@@ -8,6 +8,7 @@
 #include "launcher/plan/plan_json.h"
 #include "launcher/plan/plan_text.h"
 #include "launcher/topology/discover.h"
+#include "launcher/topology/inventory_json.h"
 #include "launcher/topology/inventory_text.h"
 
 namespace muster::cli {

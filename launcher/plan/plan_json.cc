@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "launcher/plan/placement_words.h"
 #include "launcher/plan/tensorflow_roles.h"
 
 namespace muster::plan {
@@ -9,10 +10,33 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+Json index_json(int index) {
+  return index == topology::kUnknown ? Json(nullptr) : Json(index);
+}
+
+// The letters are those of docs/placement.md.
+Json score_json(const PlacementScore& score) {
+  return {{"total", score.total},     {"locality", score.locality}, {"exclusive", score.exclusive},
+          {"balance", score.balance}, {"use", score.use},           {"coverage", score.coverage},
+          {"memory", score.memory},   {"siblings", score.siblings}, {"rail", score.rail},
+          {"order", score.order}};
+}
+
 Json nodes_json(const LaunchPlan& plan) {
   Json nodes = Json::array();
   for (const NodePlan& node : plan.nodes) {
-    nodes.push_back({{"node_rank", node.node_rank}, {"hostname", node.hostname}});
+    Json candidates = Json::array();
+    for (const LayoutCandidate& candidate : node.candidates) {
+      candidates.push_back({{"name", candidate.name}, {"score", score_json(candidate.score)}});
+    }
+    nodes.push_back(
+        {{"node_rank", node.node_rank},
+         {"hostname", node.hostname},
+         {"layout", node.layout.empty() ? Json(nullptr) : Json(node.layout)},
+         {"score", node.score == PlacementScore{} ? Json(nullptr) : score_json(node.score)},
+         {"candidates", candidates},
+         {"idle_gpus", node.idle_gpus},
+         {"visible_devices", node.visible_devices}});
   }
   return nodes;
 }
@@ -20,17 +44,29 @@ Json nodes_json(const LaunchPlan& plan) {
 Json rank_json(const RankPlacement& rank) {
   Json gpus = Json::array();
   for (const topology::Gpu& gpu : rank.gpus) {
-    gpus.push_back({{"index", gpu.visible_ordinal}, {"bus_id", gpu.bus_id}, {"uuid", gpu.uuid}});
+    gpus.push_back({{"index", gpu.visible_ordinal},
+                    {"bus_id", gpu.bus_id},
+                    {"uuid", gpu.uuid},
+                    {"numa_node", index_json(gpu.numa_node)},
+                    {"model", gpu.model}});
   }
+  Json numa_nodes = Json::array();
+  for (const int node : rank.numa_nodes) numa_nodes.push_back(index_json(node));
   Json json = {{"rank", rank.rank},
                {"local_rank", rank.local_rank},
                {"node_rank", rank.node_rank},
                {"bound", rank.bound},
                {"core_count", rank.core_count},
+               {"cores", CpuSet::from_vector(rank.cores).to_string()},
                {"cpuset", rank.cpuset.to_string()},
+               {"numa_nodes", numa_nodes},
                {"memory_nodes", CpuSet::from_vector(rank.memory_nodes).to_string()},
+               {"memory_policy", rank.memory_nodes.empty() ? "none" : to_word(rank.memory_policy)},
                {"gpus", gpus},
-               {"nics", rank.nics}};
+               {"shares_gpus", rank.shares_gpus},
+               {"nics", rank.nics},
+               {"locality", rank.gpus.empty() ? Json(nullptr) : Json(rank.locality)},
+               {"why", rank.why}};
   if (rank.role != RankRole::kAlike) {
     json["role"] = to_string(rank.role);
     json["role_index"] = rank.role_index;

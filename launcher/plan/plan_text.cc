@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "base/text_table.h"
+#include "launcher/plan/placement_words.h"
 #include "launcher/plan/tensorflow_roles.h"
 
 namespace muster::plan {
@@ -26,34 +27,90 @@ std::string header(const LaunchPlan& plan) {
                      plan.in_place ? " (in place)" : "");
 }
 
+// Where a rank's cores are: "0-1", with "?" for a home that nobody could tell; without cores of
+// its own, the nodes of its memory.
 std::string numa_list(const RankPlacement& rank) {
-  return rank.memory_nodes.empty() ? "-" : CpuSet::from_vector(rank.memory_nodes).to_string();
+  std::vector<int> known;
+  bool unknown = false;
+  for (const int node : rank.numa_nodes) {
+    if (node == topology::kUnknown) {
+      unknown = true;
+    } else {
+      known.push_back(node);
+    }
+  }
+  if (rank.numa_nodes.empty()) known = rank.memory_nodes;
+  const std::string text = CpuSet::from_vector(known).to_string();
+  if (unknown) return text.empty() ? "?" : text + ",?";
+  return text.empty() ? "-" : text;
 }
 
-std::string rank_table(const LaunchPlan& plan) {
-  std::vector<TextTable::Column> columns = {{"rank", Align::kRight},
-                                            {"node"},
-                                            {"local", Align::kRight},
-                                            {"cores", Align::kRight},
-                                            {"CPUs"},
-                                            {"NUMA"},
-                                            {"memory"}};
-  if (has_roles(plan)) columns.push_back({"role"});
-  TextTable table(columns);
-  for (const RankPlacement& rank : plan.ranks) {
-    const NodePlan& node = plan.nodes[static_cast<std::size_t>(rank.node_rank)];
-    std::vector<std::string> row = {std::to_string(rank.rank),
-                                    node.hostname,
-                                    std::to_string(rank.local_rank),
-                                    rank.bound ? std::to_string(rank.core_count) : "shared",
-                                    rank.cpuset.to_string(),
-                                    numa_list(rank),
-                                    rank.memory_nodes.empty() ? "default" : "preferred"};
-    if (has_roles(plan))
-      row.push_back(to_string(rank.role) + " " + std::to_string(rank.role_index));
-    table.add_row(row);
+// A few whole ones: a rank with eight GPUs would make the table wider than any terminal.
+std::string bus_ids(const RankPlacement& rank) {
+  constexpr std::size_t kShown = 2;
+  std::vector<std::string> shown;
+  for (const topology::Gpu& gpu : rank.gpus) {
+    if (shown.size() < kShown && !gpu.bus_id.empty()) shown.push_back(gpu.bus_id);
   }
-  return table.to_string("  ");
+  const std::string text = join(shown, ",");
+  return rank.gpus.size() > kShown ? fmt::format("{} + {}", text, rank.gpus.size() - kShown) : text;
+}
+
+std::string rank_table(const LaunchPlan& plan, const std::vector<AlikeNodes>& kinds) {
+  TextTable table({{"rank", Align::kRight},
+                   {"node"},
+                   {"local", Align::kRight},
+                   {"GPU", Align::kRight},
+                   {"bus id"},
+                   {"NUMA"},
+                   {"cores", Align::kRight},
+                   {"CPUs"},
+                   {"memory"},
+                   {"NIC"},
+                   {"role"},
+                   {"score", Align::kRight},
+                   {"why"}});
+  const bool with_gpus = std::any_of(plan.ranks.begin(), plan.ranks.end(),
+                                     [](const RankPlacement& rank) { return !rank.gpus.empty(); });
+  for (const AlikeNodes& kind : kinds) {
+    for (const RankPlacement* rank : kind.ranks.front()) {
+      table.add_row({std::to_string(rank->rank), kind.nodes.front()->hostname,
+                     std::to_string(rank->local_rank), gpus_in_words(*rank), bus_ids(*rank),
+                     numa_list(*rank), rank->bound ? std::to_string(rank->core_count) : "shared",
+                     rank->cpuset.to_string(), memory_in_words(*rank), join(rank->nics, ","),
+                     has_roles(plan) ? to_string(rank->role) + std::string(" ") +
+                                           std::to_string(rank->role_index)
+                                     : "",
+                     with_gpus ? fmt::format("{:.2f}", rank->locality) : "", rank->why});
+    }
+  }
+  return table.without_empty_columns().to_string("  ");
+}
+
+// What was chosen on each kind of node, and among what.
+std::string nodes_text(const std::vector<AlikeNodes>& kinds) {
+  std::string text;
+  for (const AlikeNodes& kind : kinds) {
+    const NodePlan& node = *kind.nodes.front();
+    if (kind.nodes.size() > 1) {
+      text += fmt::format("  {} stands for {} nodes that are placed alike: also {}\n",
+                          node.hostname, kind.nodes.size(), others_in_words(kind));
+    }
+    if (node.layout.empty()) continue;
+    text += fmt::format("  {}: layout {}", node.hostname, node.layout);
+    if (node.score != PlacementScore{}) text += ", " + score_in_words(node.score);
+    text += "\n";
+    if (node.candidates.size() > 1) {
+      text += "    looked at: " + candidates_in_words(node) + "\n";
+    }
+    if (!node.idle_gpus.empty()) {
+      text += "    without a rank: GPU " + CpuSet::from_vector(node.idle_gpus).to_string() + "\n";
+    }
+    if (!node.visible_devices.empty()) {
+      text += "    all ranks see GPUs " + join(node.visible_devices, ",") + "\n";
+    }
+  }
+  return text.empty() ? "" : "\n" + text;
 }
 
 std::string reasons_table(const LaunchPlan& plan) {
@@ -155,7 +212,8 @@ std::string python_text(const PythonPlan& python) {
 
 std::string plan_text(const LaunchPlan& plan) {
   std::string text = header(plan);
-  text += "\n" + rank_table(plan);
+  const std::vector<AlikeNodes> kinds = alike_nodes(plan);
+  text += "\n" + rank_table(plan, kinds) + nodes_text(kinds);
   if (!plan.warnings.empty()) {
     text += "\nwarnings\n";
     for (const std::string& warning : plan.warnings) text += "  " + warning + "\n";

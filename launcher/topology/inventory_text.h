@@ -1,4 +1,4 @@
-// What a node has, for people and for programs: `muster topo`.
+// What a node has, for people: `muster topo`.
 #pragma once
 
 #include <string>
@@ -7,10 +7,8 @@
 
 namespace muster::topology {
 
-// A header line and a table of NUMA nodes; ends in a newline.
+// A header line and tables of NUMA nodes, GPUs and NICs, then notes; columns and tables without
+// content are left out.  Ends in a newline.
 std::string topology_text(const NodeInventory& inventory);
-
-// One JSON object; sets of CPUs are Linux lists, unknown locality is null.  Ends in a newline.
-std::string topology_json(const NodeInventory& inventory);
 
 }  // namespace muster::topology

@@ -41,5 +41,15 @@ TEST(TextTableTest, WithoutRowsItIsItsTitles) {
   EXPECT_EQ(TextTable({{"a"}, {"b"}}).to_string(), "a  b\n");
 }
 
+TEST(TextTable, LeavesOutColumnsWithoutContent) {
+  TextTable table({{"name"}, {"role"}, {"n", TextTable::Align::kRight}});
+  table.add_row({"a", "", "10"});
+  table.add_row({"b", "", ""});
+  EXPECT_EQ(table.without_empty_columns().to_string(),
+            "name   n\n"
+            "a     10\n"
+            "b\n");
+}
+
 }  // namespace
 }  // namespace muster
