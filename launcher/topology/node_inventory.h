@@ -142,11 +142,21 @@ struct Note {
 // An NCCL topology file that was looked at, and whether it holds for this node.
 struct NcclTopologyFile {
   std::string path;
-  std::string named_by;      // "NCCL_TOPO_FILE", "/etc/nccl.conf", "the place that … uses"
-  bool used = false;         // it holds
-  std::string why_not = {};  // when it does not
+  std::string named_by;        // "NCCL_TOPO_FILE", "/etc/nccl.conf", "the place that … uses"
+  bool used = false;           // it holds
+  std::string why_not = {};    // when it does not
+  bool found_by_nccl = false;  // NCCL reads it without being told by us
 
   friend bool operator==(const NcclTopologyFile&, const NcclTopologyFile&) = default;
+};
+
+// A line of an nccl.conf: NCCL takes it for a variable that the environment does not have.
+struct NcclSetting {
+  std::string name;  // "NCCL_IB_HCA"
+  std::string value;
+  std::string file;  // "/etc/nccl.conf"
+
+  friend bool operator==(const NcclSetting&, const NcclSetting&) = default;
 };
 
 struct NodeInventory {
@@ -164,6 +174,7 @@ struct NodeInventory {
   std::vector<Gpu> hidden_gpus = {};  // there, and not visible: ordinal is kUnknown
   std::vector<Note> notes = {};
   std::optional<NcclTopologyFile> nccl_file = {};
+  std::vector<NcclSetting> nccl_settings = {};  // of nccl.conf, each name once
 
   friend bool operator==(const NodeInventory&, const NodeInventory&) = default;
 };

@@ -49,6 +49,7 @@ HEAVY = {
     "yaml-cpp/": ("yaml-cpp", None),
     "nlohmann/": ("nlohmann/json", None),
     "cxxopts": ("cxxopts", None),
+    "pugixml": ("pugixml", ("launcher/topology",)),
 }
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
