@@ -55,6 +55,9 @@ struct NodePlan {
   // What CUDA_VISIBLE_DEVICES must be for all ranks of the node, as UUIDs (or numbers where UUIDs
   // are unknown): leased GPUs are left out, or they are permuted.  Empty: it is left alone.
   std::vector<std::string> visible_devices = {};
+  // As the config has it; but own for several ranks on MIG instances, unless the config says all.
+  config::GpuVisibility gpu_visibility = config::GpuVisibility::kAll;
+  int rank_count = 0;
 };
 
 // What a rank is among the others; TensorFlow's are the only ones that differ.
@@ -117,7 +120,7 @@ struct LaunchPlan {
   config::Backend backend = config::Backend::kNone;
   int world_size = 1;
   int process_count_per_node = 1;
-  int asked_node_count = 1;     // by the config; above 1: their processes are all on this node
+  int asked_node_count = 1;     // above 1: by the config, and their processes are all on this node
   bool oversubscribed = false;  // more ranks than cores on some node
 
   DriverSentences driver_sentences = DriverSentences::kNone;

@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "launcher/plan/driver_banner.h"
 #include "launcher/plan/mpirun_command.h"
-#include "launcher/plan/placement.h"
+#include "launcher/plan/node_placements.h"
 #include "launcher/plan/process_count.h"
 #include "launcher/plan/rank_environment.h"
 #include "launcher/plan/references.h"
@@ -32,37 +32,41 @@ Failure refuse(ErrorCode code, std::string message, std::string hint, const Orig
   return Failure(Error{code, std::move(message), std::move(hint), origin.location});
 }
 
-std::string processes(int count) {
-  return fmt::format("{} {}", count, count == 1 ? "process" : "processes");
+// "1", "2 to 3": of the ranks of all nodes.
+std::string gpus_of_ranks(const LaunchPlan& plan) {
+  std::size_t fewest = plan.ranks.front().gpus.size();
+  std::size_t most = 0;
+  for (const RankPlacement& rank : plan.ranks) {
+    fewest = std::min(fewest, rank.gpus.size());
+    most = std::max(most, rank.gpus.size());
+  }
+  return fewest == most ? std::to_string(most) : fmt::format("{} to {}", fewest, most);
 }
 
-// This version places no GPUs: none is fine, one or more is refused rather than ignored.
-Result<> check_gpus(const RunConfig& config, const NodeInventory& node, int process_count) {
-  const auto& wanted = config.resources.gpus_per_process;
-  if (!wanted.value || *wanted.value == 0) return {};
-  const std::string visible =
-      node.gpus.empty() ? "no GPU" : counted(static_cast<std::int64_t>(node.gpus.size()), "GPU");
-  return refuse(ErrorCode::kResources,
-                fmt::format("cannot place {} on {}: {} visible and gpus_per_process is {}",
-                            processes(process_count), node.hostname, visible, *wanted.value),
-                "set gpus_per_process to 0, or leave it out: this version places CPUs only, and "
-                "every rank sees "
-                "all GPUs of the node",
-                wanted.origin);
-}
-
-void explain_resources(const RunConfig& config, const NodeInventory& node, LaunchPlan& plan) {
+void explain_resources(const RunConfig& config, const std::vector<NodeInventory>& nodes,
+                       LaunchPlan& plan) {
   const auto& gpus = config.resources.gpus_per_process;
-  const std::string automatic = fmt::format(
-      "auto ({}): this version looks for no GPUs; all of the node stay visible", gpus.origin.text);
-  plan.reasons.push_back({"gpus_per_process", "0", gpus.value ? gpus.origin.text : automatic});
+  std::size_t visible = 0;
+  std::size_t allowed = 0;
+  for (const NodeInventory& node : nodes) {
+    visible += node.gpus.size();
+    allowed += node.cores.size();
+  }
+  const std::string found =
+      visible == 0 ? "no GPU is visible"
+                   : fmt::format("{} visible for {}",
+                                 counted(static_cast<std::int64_t>(visible), "GPU"),
+                                 counted(plan.world_size, "rank"));
+  plan.reasons.push_back(
+      {"gpus_per_process", gpus_of_ranks(plan),
+       gpus.value ? gpus.origin.text : fmt::format("auto ({}): {}", gpus.origin.text, found)});
   const auto& cores = config.resources.cores_per_process;
   const bool fixed = cores.value.has_value();
   plan.reasons.push_back(
       {"cores_per_process", fixed ? std::to_string(*cores.value) : "auto",
        fixed ? cores.origin.text
              : fmt::format("{}: all {}", cores.origin.text,
-                           counted(static_cast<std::int64_t>(node.cores.size()), "allowed core"))});
+                           counted(static_cast<std::int64_t>(allowed), "allowed core"))});
   if (const auto& lease = config.resources.lease; !lease.value) {
     plan.reasons.push_back(
         {"lease", "false",
@@ -87,22 +91,18 @@ void explain_dialect(const RunConfig& config, LaunchPlan& plan) {
   }
 }
 
-Result<> place_ranks(const RunConfig& config, const NodeInventory& node,
-                     const Setting<int>& process_count, const std::vector<HeldByRun>& held,
-                     LaunchPlan& plan) {
+Result<> check_cores_per_process(const RunConfig& config) {
   const auto& cores = config.resources.cores_per_process;
-  if (cores.value && *cores.value < 1) {
-    return refuse(ErrorCode::kConfig,
-                  fmt::format("cores_per_process is {}: a rank needs a core", *cores.value),
-                  "set it to 1 or more, or to auto", cores.origin);
-  }
-  MUSTER_TRY_ASSIGN(NodePlacement placement, place(node, {process_count, config.resources, held}));
-  plan.nodes.push_back({0, node.hostname});
-  plan.ranks = std::move(placement.ranks);
-  plan.oversubscribed = placement.oversubscribed;
-  plan.reasons.insert(plan.reasons.end(), placement.reasons.begin(), placement.reasons.end());
-  plan.warnings.insert(plan.warnings.end(), placement.warnings.begin(), placement.warnings.end());
-  return assign_roles(config, plan);
+  if (!cores.value || *cores.value >= 1) return {};
+  return refuse(ErrorCode::kConfig,
+                fmt::format("cores_per_process is {}: a rank needs a core", *cores.value),
+                "set it to 1 or more, or to auto", cores.origin);
+}
+
+// mpirun's words name the address at which the nodes meet.
+void postpone_mpirun(LaunchPlan& plan) {
+  plan.reasons.push_back({"mpirun", "formed when the nodes have met",
+                          "its words name the addresses at which they do"});
 }
 
 Result<> plan_mpirun(const RunConfig& config, const PlanInputs& inputs, LaunchPlan& plan) {
@@ -164,22 +164,21 @@ Result<LaunchPlan> make_plan(const RunConfig& as_written, const PlanInputs& inpu
   set_data_places(plan.data, start.data_directory, start.run_directory);
   MUSTER_TRY_ASSIGN(const RunConfig config,
                     with_references(as_written, reference_values(as_written, plan.data)));
-  const NodeInventory& node = inputs.nodes.front();
-  MUSTER_TRY(check_gpus(config, node, counts.on_node.value));
+  MUSTER_TRY(check_cores_per_process(config));
+  MUSTER_TRY_ASSIGN(const PlacementNotes notes, place_nodes(config, inputs, counts, plan));
 
   plan.backend = config.distributed_backend.value;
-  plan.process_count_per_node = counts.on_node.value;
-  plan.world_size = counts.on_node.value * counts.node_count;
-  plan.asked_node_count = config.node_count.value;
+  plan.asked_node_count = counts.node_count == 1 ? config.node_count.value : 1;
   plan.limits = config.limits;
   resolve_stop_budget(inputs, plan.limits);
   plan.reasons = counts.reasons;
   explain_dialect(config, plan);
   plan.reasons.push_back({"distributed_backend", config::to_string(plan.backend),
                           config.distributed_backend.origin.text});
-  explain_resources(config, node, plan);
-
-  MUSTER_TRY(place_ranks(config, node, counts.on_node, inputs.held, plan));
+  explain_resources(config, inputs.nodes, plan);
+  plan.reasons.insert(plan.reasons.end(), notes.reasons.begin(), notes.reasons.end());
+  plan.warnings.insert(plan.warnings.end(), notes.warnings.begin(), notes.warnings.end());
+  MUSTER_TRY(assign_roles(config, plan));
   choose_argv(config, plan);
   plan.driver_sentences = driver_sentences_of(config.dialect);
   choose_working_directory(config, inputs.current_directory, plan);
@@ -187,7 +186,13 @@ Result<LaunchPlan> make_plan(const RunConfig& as_written, const PlanInputs& inpu
     MUSTER_TRY_ASSIGN(plan.source, plan_source(config, plan.source_directory, *inputs.source));
     explain_source(*plan.source, plan.reasons);
   }
-  if (plan.backend == Backend::kMpi) MUSTER_TRY(plan_mpirun(config, inputs, plan));
+  if (plan.backend == Backend::kMpi) {
+    if (plan.nodes.size() > 1) {
+      postpone_mpirun(plan);
+    } else {
+      MUSTER_TRY(plan_mpirun(config, inputs, plan));
+    }
+  }
   plan.warnings.insert(plan.warnings.end(), plan.data.warnings.begin(), plan.data.warnings.end());
   MUSTER_TRY(plan_environment(config, inputs, start, plan));
   if (inputs.python_sources) {

@@ -6,33 +6,38 @@
 #include <string>
 #include <vector>
 
+#include "launcher/config/run_config.h"
 #include "launcher/topology/node_inventory.h"
 
 namespace muster::plan {
+
+using CoreLine = std::vector<const topology::Core*>;  // ascending logical index
 
 // Cores that share memory: a NUMA node, or a package where the NUMA node is unknown.
 struct Domain {
   int numa_node = topology::kUnknown;
   int package = topology::kUnknown;
-  std::vector<const topology::Core*> cores;  // ascending logical index
+  CoreLine cores;
 };
 
-// Domains with allowed cores, ascending by NUMA node; unknown ones last.  Points into `inventory`.
-std::vector<Domain> domains_of(const topology::NodeInventory& inventory);
+// Domains that have some of the cores, in the order of their first ones; unknown ones last.
+std::vector<Domain> domains_of(const CoreLine& cores);
 
 struct Layout {
-  std::string name;                                       // a phrase for `muster plan`
-  std::vector<std::vector<const topology::Core*>> ranks;  // [local rank]
-  double score = 0;                                       // 0..100, comparable on one machine
+  std::string name;             // "strict", "balanced", "spill"
+  std::string how;              // a phrase for `muster plan`
+  std::vector<CoreLine> ranks;  // [local rank]
 };
 
-// What is dealt: `share_count` shares, of `cores_per_rank` cores each or, without it, all cores.
+// What is dealt: `rank_count` shares, of `cores_per_rank` cores each or, without it, all cores.
 struct Deal {
   int rank_count = 1;                 // 1 … all cores
   std::optional<int> cores_per_rank;  // rank_count * cores_per_rank ≤ all cores
+  config::CoreLayout wanted = config::CoreLayout::kBest;
 };
 
-// At least one, in order of preference among equal scores, scored.
+// For ranks without GPUs: at least one, in order of preference among equal scores; none when the
+// wanted one leaves a rank without a core.
 std::vector<Layout> candidate_layouts(const std::vector<Domain>& domains, const Deal& deal);
 
 }  // namespace muster::plan

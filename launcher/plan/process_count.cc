@@ -1,10 +1,12 @@
 #include "launcher/plan/process_count.h"
 
+#include <algorithm>
 #include <set>
 
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "launcher/plan/free_parts.h"
 
 namespace muster::plan {
 namespace {
@@ -32,15 +34,24 @@ Result<> check_nodes(const RunConfig& config, const PlanInputs& inputs) {
     return refuse(ErrorCode::kConfig, fmt::format("node_count is {}: a run needs a node", count),
                   "set it to 1", config.node_count.origin);
   }
-  if (count > 1 && !inputs.one_node) {
+  const bool all_known = inputs.nodes.size() == static_cast<std::size_t>(count);
+  if (count > 1 && !inputs.one_node && !all_known) {
     return refuse(ErrorCode::kResources,
                   fmt::format("cannot run on {} nodes: this version runs on one", count),
                   "add --one-node for all of their processes on this one, or set node_count to 1",
                   config.node_count.origin);
   }
-  if (inputs.nodes.size() != 1) {
-    return fail(ErrorCode::kInternal,
-                fmt::format("planning for 1 node with {} inventories", inputs.nodes.size()));
+  if (!all_known && inputs.nodes.size() != 1) {
+    return fail(ErrorCode::kInternal, fmt::format("planning for {} with {} inventories",
+                                                  counted(count, "node"), inputs.nodes.size()));
+  }
+  if (config.tensorflow && inputs.nodes.size() > 1) {
+    return refuse(ErrorCode::kResources,
+                  fmt::format("cannot plan tensorflow roles on {} nodes: this version has them on "
+                              "one",
+                              count),
+                  "add --one-node for all of their processes on one, or set node_count to 1",
+                  config.node_count.origin);
   }
   return {};
 }
@@ -51,17 +62,28 @@ int numa_nodes_with_cores(const NodeInventory& node) {
   return static_cast<int>(nodes.size());
 }
 
-// auto: one process per GPU, else per NUMA node.
-Setting<int> resolved_per_node(const RunConfig& config, const NodeInventory& node) {
+// auto: one process for gpus_per_process GPUs, else per NUMA node.
+Setting<int> resolved_per_node(const RunConfig& config, const NodeInventory& node,
+                               const std::vector<HeldByRun>& held) {
   const auto& setting = config.process_count_per_node;
   if (setting.value) return {*setting.value, setting.origin};
   const std::string automatic = fmt::format("auto ({}): ", setting.origin.text);
-  if (!node.gpus.empty()) {
-    const auto gpus = static_cast<int>(node.gpus.size());
-    return derived(gpus, setting.origin, fmt::format("{}one per GPU, {} visible", automatic, gpus));
+  const auto& per_process = config.resources.gpus_per_process;
+  if (node.gpus.empty() || per_process.value.value_or(1) == 0) {
+    return derived(numa_nodes_with_cores(node), setting.origin,
+                   automatic + (node.gpus.empty() ? "no GPU known" : "gpus_per_process is 0") +
+                       ", so one per NUMA node with allowed cores");
   }
-  return derived(numa_nodes_with_cores(node), setting.origin,
-                 automatic + "no GPU known, so one per NUMA node with allowed cores");
+  const auto visible = static_cast<int>(node.gpus.size());
+  const auto unheld = static_cast<int>(unheld_gpus(node, held).size());
+  const int gpus = unheld > 0 ? unheld : visible;
+  std::string seen = fmt::format("{} visible", visible);
+  if (gpus < visible) seen += fmt::format(", {} held by other runs", visible - gpus);
+  const int size = per_process.value.value_or(1);
+  const std::string per = size == 1 ? "GPU" : fmt::format("{} GPUs ({})", size,
+                                                          per_process.origin.text);
+  return derived(std::max(1, gpus / size), setting.origin,
+                 fmt::format("{}one per {}, {}", automatic, per, seen));
 }
 
 Result<Setting<int>> count_roles(const RunConfig& config) {
@@ -85,14 +107,15 @@ Result<Setting<int>> count_roles(const RunConfig& config) {
                              servers_text));
 }
 
-Result<> check_count(const RunConfig& config, const Setting<int>& count) {
+Result<> check_count(const RunConfig& config, const Setting<int>& count, bool one_node) {
   const auto& per_node = config.process_count_per_node;
   if (count.value < 1) {
     return refuse(ErrorCode::kConfig,
                   fmt::format("process_count_per_node is {}: a run needs a process", count.value),
                   "set it to 1 or more, or to auto", count.origin);
   }
-  if (count.value == 1 || config.distributed_backend.value != Backend::kNone) return {};
+  const bool alone = count.value == 1 && (config.node_count.value == 1 || one_node);
+  if (alone || config.distributed_backend.value != Backend::kNone) return {};
   const std::string choose =
       "set distributed_backend to mpi (MPI programs) or direct (PyTorch-style, no MPI)";
   if (config.tensorflow || config.node_count.value > 1) {
@@ -115,10 +138,35 @@ Setting<int> all_here(const RunConfig& config, const Setting<int>& per_node) {
                              per_node.value, per_node.origin.text, nodes.value, nodes.origin.text));
 }
 
-std::string node_count_reason(const RunConfig& config) {
+std::string node_count_reason(const RunConfig& config, int planned) {
   const auto& nodes = config.node_count;
-  if (nodes.value == 1) return nodes.origin.text;
+  if (nodes.value == planned) return nodes.origin.text;
   return fmt::format("--one-node, instead of {} ({})", nodes.value, nodes.origin.text);
+}
+
+// One for all nodes that are alike, in their order.
+void add_count_reasons(const PlanInputs& inputs, ProcessCounts& counts) {
+  std::vector<std::pair<const Setting<int>*, std::vector<std::size_t>>> kinds;
+  for (std::size_t i = 0; i < counts.by_node.size(); ++i) {
+    const Setting<int>& count = counts.by_node[i];
+    const auto same = std::find_if(kinds.begin(), kinds.end(), [&](const auto& kind) {
+      return kind.first->value == count.value && kind.first->origin.text == count.origin.text;
+    });
+    if (same == kinds.end()) {
+      kinds.push_back({&count, {i}});
+    } else {
+      same->second.push_back(i);
+    }
+  }
+  for (const auto& [count, nodes] : kinds) {
+    std::string subject = "process_count_per_node";
+    if (kinds.size() > 1) {
+      subject += " on " + inputs.nodes[nodes.front()].hostname;
+      if (nodes.size() > 1) subject += fmt::format(" and {} more", nodes.size() - 1);
+    }
+    counts.reasons.push_back(
+        {std::move(subject), std::to_string(count->value), count->origin.text});
+  }
 }
 
 }  // namespace
@@ -126,16 +174,25 @@ std::string node_count_reason(const RunConfig& config) {
 Result<ProcessCounts> count_processes(const RunConfig& config, const PlanInputs& inputs) {
   MUSTER_TRY(check_nodes(config, inputs));
   ProcessCounts counts;
+  counts.node_count = static_cast<int>(inputs.nodes.size());
   if (config.tensorflow) {
-    MUSTER_TRY_ASSIGN(counts.on_node, count_roles(config));
+    MUSTER_TRY_ASSIGN(Setting<int> roles, count_roles(config));
+    counts.by_node.push_back(std::move(roles));
   } else {
-    counts.on_node = resolved_per_node(config, inputs.nodes.front());
-    if (config.node_count.value > 1) counts.on_node = all_here(config, counts.on_node);
+    for (std::size_t i = 0; i < inputs.nodes.size(); ++i) {
+      counts.by_node.push_back(resolved_per_node(
+          config, inputs.nodes[i], i == 0 ? inputs.held : std::vector<HeldByRun>{}));
+    }
+    if (counts.node_count == 1 && config.node_count.value > 1) {
+      counts.by_node.front() = all_here(config, counts.by_node.front());
+    }
   }
-  MUSTER_TRY(check_count(config, counts.on_node));
-  counts.reasons.push_back({"node_count", "1", node_count_reason(config)});
-  counts.reasons.push_back(
-      {"process_count_per_node", std::to_string(counts.on_node.value), counts.on_node.origin.text});
+  for (const Setting<int>& count : counts.by_node) {
+    MUSTER_TRY(check_count(config, count, inputs.one_node));
+  }
+  counts.reasons.push_back({"node_count", std::to_string(counts.node_count),
+                            node_count_reason(config, counts.node_count)});
+  add_count_reasons(inputs, counts);
   return counts;
 }
 

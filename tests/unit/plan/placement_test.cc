@@ -140,8 +140,8 @@ TEST(Placement, GuessesNoMemoryWhenTheNumaNodeIsUnknown) {
             "the NUMA node of some cores is unknown; none is guessed");
 }
 
-TEST(Placement, NumbersRanksByNumaNodeWhenCoresInterleave) {
-  EXPECT_THAT(cpusets(flat_machine({1, 0, 1, 0}), request(2)), ElementsAre("1,3", "0,2"));
+TEST(Placement, NumbersRanksByTheFirstCoresOfTheirNumaNodes) {
+  EXPECT_THAT(cpusets(flat_machine({1, 0, 1, 0}), request(2)), ElementsAre("0,2", "1,3"));
 }
 
 TEST(Placement, UsesASmallNumaNodeWithoutStarvingItsRank) {

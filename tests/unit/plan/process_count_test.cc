@@ -49,7 +49,7 @@ Error error_of(const config::RunConfig& config, const PlanInputs& inputs) {
 TEST(OneNode, TakesTheProcessesOfAllNodes) {
   const ProcessCounts counts = counts_of(two_nodes(3, Backend::kMpi), one_node());
   EXPECT_EQ(counts.node_count, 1);
-  EXPECT_EQ(counts.on_node.value, 6);
+  EXPECT_EQ(counts.on_node().value, 6);
   EXPECT_EQ(counts.reasons[0].why, "--one-node, instead of 2 (run.yaml:8:13)");
   EXPECT_EQ(counts.reasons[1].why,
             "3 (run.yaml:4:25) for each of 2 nodes (run.yaml:8:13), all on this one: --one-node");
@@ -65,8 +65,8 @@ TEST(OneNode, IsWhatARunOfSeveralNodesNeedsHere) {
 
 TEST(OneNode, ChangesNothingForARunOfOne) {
   const ProcessCounts counts = counts_of(script_config(4, Backend::kMpi), one_node());
-  EXPECT_EQ(counts.on_node.value, 4);
-  EXPECT_EQ(counts.on_node.origin.text, "run.yaml:4:25");
+  EXPECT_EQ(counts.on_node().value, 4);
+  EXPECT_EQ(counts.on_node().origin.text, "run.yaml:4:25");
 }
 
 TEST(OneNode, NeedsABackendForSeveralProcesses) {
@@ -86,16 +86,16 @@ TEST(OneNode, IsSaidInThePlan) {
 
 TEST(TensorflowCounts, AreTheProcesses) {
   const ProcessCounts counts = counts_of(roles(3, 2), inputs_for(machine("server-2x16")));
-  EXPECT_EQ(counts.on_node.value, 5);
-  EXPECT_EQ(counts.on_node.origin.text,
+  EXPECT_EQ(counts.on_node().value, 5);
+  EXPECT_EQ(counts.on_node().origin.text,
             "3 workers (run.yaml:2:29) and 2 parameter servers (run.yaml:2:58)");
-  EXPECT_EQ(counts_of(roles(1, 0), one_node()).on_node.origin.text, "1 worker (run.yaml:2:29)");
+  EXPECT_EQ(counts_of(roles(1, 0), one_node()).on_node().origin.text, "1 worker (run.yaml:2:29)");
 }
 
 TEST(TensorflowCounts, AreTotalsOverAllNodes) {
   config::RunConfig config = roles(3, 1);
   config.node_count = {2, from_line(8, 13, "node_count: 2")};
-  EXPECT_EQ(counts_of(config, one_node()).on_node.value, 4);
+  EXPECT_EQ(counts_of(config, one_node()).on_node().value, 4);
 }
 
 TEST(TensorflowCounts, AgreeWithTheCountOrAreRefused) {
@@ -105,7 +105,7 @@ TEST(TensorflowCounts, AgreeWithTheCountOrAreRefused) {
   EXPECT_EQ(error.message, "process_count_per_node is 2 and the tensorflow roles need 4");
   EXPECT_EQ(error.location->line, 4);
   config.process_count_per_node.value = 4;
-  EXPECT_EQ(counts_of(config, one_node()).on_node.value, 4);
+  EXPECT_EQ(counts_of(config, one_node()).on_node().value, 4);
 }
 
 TEST(TensorflowCounts, NeedABackend) {

@@ -1,0 +1,122 @@
+#include "launcher/plan/node_placements.h"
+
+#include <map>
+#include <tuple>
+
+#include <fmt/format.h>
+
+#include "launcher/plan/placement.h"
+
+namespace muster::plan {
+namespace {
+
+using topology::NodeInventory;
+
+// Where a node's name stands in a text that may be said of several.
+constexpr const char* kNode = "\x01";
+
+std::string without_name(std::string text, const std::string& hostname) {
+  if (hostname.empty()) return text;
+  for (std::size_t at = 0; (at = text.find(hostname, at)) != std::string::npos; ++at) {
+    text.replace(at, hostname.size(), kNode);
+  }
+  return text;
+}
+
+std::string with_name(std::string text, const std::string& name) {
+  for (std::size_t at = 0; (at = text.find(kNode, at)) != std::string::npos; at += name.size()) {
+    text.replace(at, 1, name);
+  }
+  return text;
+}
+
+// Collects what is said of nodes, and says it once: "placement on node-a and 15 others".
+class Collected {
+ public:
+  void add(const NodePlacement& placement, const std::string& hostname) {
+    for (const Reason& reason : placement.reasons) {
+      count({without_name(reason.subject, hostname), reason.value,
+             without_name(reason.why, hostname)},
+            hostname, reasons_);
+    }
+    for (const std::string& warning : placement.warnings) {
+      count({without_name(warning, hostname), "", ""}, hostname, warnings_);
+    }
+  }
+
+  PlacementNotes notes() const {
+    PlacementNotes notes;
+    for (const Said& said : reasons_.in_order) {
+      const auto& [subject, value, why] = said.text;
+      notes.reasons.push_back(
+          {with_name(subject, said.who()), value, with_name(why, said.who())});
+    }
+    for (const Said& said : warnings_.in_order) {
+      notes.warnings.push_back(with_name(std::get<0>(said.text), said.who()));
+    }
+    return notes;
+  }
+
+ private:
+  using Text = std::tuple<std::string, std::string, std::string>;
+
+  struct Said {
+    Text text;
+    std::string first;
+    int nodes = 1;
+
+    std::string who() const {
+      return nodes == 1 ? first : fmt::format("{} and {} other{}", first, nodes - 1,
+                                              nodes == 2 ? "" : "s");
+    }
+  };
+
+  struct All {
+    std::vector<Said> in_order;
+    std::map<Text, std::size_t> places;
+  };
+
+  static void count(Text text, const std::string& hostname, All& all) {
+    const auto [place, is_new] = all.places.emplace(text, all.in_order.size());
+    if (is_new) {
+      all.in_order.push_back({std::move(text), hostname});
+    } else {
+      ++all.in_order[place->second].nodes;
+    }
+  }
+
+  All reasons_;
+  All warnings_;
+};
+
+}  // namespace
+
+Result<PlacementNotes> place_nodes(const config::RunConfig& config, const PlanInputs& inputs,
+                                   const ProcessCounts& counts, LaunchPlan& plan) {
+  Collected collected;
+  PlacementRequest request;
+  request.resources = config.resources;
+  for (std::size_t i = 0; i < counts.by_node.size(); ++i) {
+    const NodeInventory& inventory = inputs.nodes[i];
+    request.process_count = counts.by_node[i];
+    request.held = i == 0 ? inputs.held : std::vector<HeldByRun>{};
+    MUSTER_TRY_ASSIGN(NodePlacement placement, place(inventory, request));
+    const auto first = static_cast<int>(plan.ranks.size());
+    for (RankPlacement& rank : placement.ranks) {
+      rank.rank = first + rank.local_rank;
+      rank.node_rank = static_cast<int>(i);
+      plan.ranks.push_back(std::move(rank));
+    }
+    placement.node.node_rank = static_cast<int>(i);
+    placement.node.hostname = inventory.hostname;
+    placement.node.rank_count = request.process_count.value;
+    plan.nodes.push_back(std::move(placement.node));
+    plan.oversubscribed = plan.oversubscribed || placement.oversubscribed;
+    collected.add(placement, inventory.hostname);
+  }
+  plan.world_size = static_cast<int>(plan.ranks.size());
+  plan.process_count_per_node = counts.by_node.front().value;
+  return collected.notes();
+}
+
+}  // namespace muster::plan
