@@ -15,7 +15,6 @@
 #include "launcher/cli/run_data.h"
 #include "launcher/exec/mpirun_probe.h"
 #include "launcher/python_env/look.h"
-#include "launcher/topology/discover.h"
 
 namespace muster::cli {
 namespace fs = std::filesystem;
@@ -185,10 +184,8 @@ Result<> look_at_node(const CommandLine& line, LoadedRun& run) {
     run.inputs.command_line.push_back({echo.given, echo.meaning, "command line"});
   }
   MUSTER_TRY_ASSIGN(run.inputs.agent_executable, find_agent());
-  topology::TopologyOptions options;
-  options.xml_file = line.topology_file;
-  options.environment = run.inputs.caller_environment;
-  MUSTER_TRY_ASSIGN(topology::NodeInventory inventory, topology::discover(options));
+  MUSTER_TRY_ASSIGN(topology::NodeInventory inventory,
+                    topology::discover(topology_options(line, run.inputs.caller_environment)));
   run.inputs.nodes.push_back(std::move(inventory));
   if (backend_is_open(run.config)) {
     choose_backend(run);
@@ -218,6 +215,15 @@ bool is_program_here(const std::string& word) {
   const char* search_path = std::getenv("PATH");
   return word.find('/') == std::string::npos &&
          find_program(word, search_path == nullptr ? "" : search_path).has_value();
+}
+
+topology::TopologyOptions topology_options(const CommandLine& line,
+                                           std::map<std::string, std::string> environment) {
+  topology::TopologyOptions options;
+  options.xml_file = line.topology_file;
+  options.gpus_file = line.text("gpus").value_or("");
+  options.environment = std::move(environment);
+  return options;
 }
 
 std::map<std::string, std::string> caller_environment() {

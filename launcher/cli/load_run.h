@@ -12,6 +12,7 @@
 #include "launcher/config/read_config.h"
 #include "launcher/exec/source_tree.h"
 #include "launcher/plan/make_plan.h"
+#include "launcher/topology/discover.h"
 
 namespace muster::cli {
 
@@ -33,6 +34,10 @@ tl::expected<config::RunConfig, Problems> load_config(const CommandLine& line,
 tl::expected<LoadedRun, Problems> load_run(const CommandLine& line);
 
 std::map<std::string, std::string> caller_environment();
+
+// Which node to look at, and what the caller says of it.
+topology::TopologyOptions topology_options(const CommandLine& line,
+                                           std::map<std::string, std::string> environment);
 
 // Whether the word names a program: a file here that may be executed, or one on PATH.
 bool is_program_here(const std::string& word);

@@ -7,7 +7,6 @@
 #include "launcher/cli/validate_tree.h"
 #include "launcher/plan/plan_json.h"
 #include "launcher/plan/plan_text.h"
-#include "launcher/topology/discover.h"
 #include "launcher/topology/inventory_json.h"
 #include "launcher/topology/inventory_text.h"
 
@@ -47,10 +46,7 @@ CommandResult validate_command(const CommandLine& line) {
 }
 
 CommandResult topo_command(const CommandLine& line) {
-  topology::TopologyOptions options;
-  options.xml_file = line.topology_file;
-  options.environment = caller_environment();
-  auto inventory = topology::discover(options);
+  auto inventory = topology::discover(topology_options(line, caller_environment()));
   if (!inventory) return problem(std::move(inventory).error());
   return print(line.format == Format::kJson ? topology::topology_json(*inventory)
                                             : topology::topology_text(*inventory));

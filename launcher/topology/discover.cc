@@ -1,26 +1,89 @@
 #include "launcher/topology/discover.h"
 
+#include <filesystem>
+#include <iterator>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/files.h"
+#include "base/text.h"
+#include "launcher/topology/gpu_search.h"
+#include "launcher/topology/gpus_file.h"
 #include "launcher/topology/hwloc_source.h"
 #include "launcher/topology/locality.h"
+#include "launcher/topology/recorded_devices.h"
 #include "launcher/topology/sysfs_pci.h"
+#include "launcher/topology/visible_gpus.h"
 
 namespace muster::topology {
 namespace {
+
+constexpr std::size_t kLargestFile = 4U << 20;  // of those that people write
+
+Result<std::string> read_small_file(const std::string& what, const std::string& file) {
+  auto text = read_file(file, kLargestFile);
+  if (text) return text;
+  Error error = std::move(text).error();
+  error.code = ErrorCode::kResources;
+  return Failure(std::move(error).with_context("cannot use " + what + " " + file));
+}
+
+// GPUs of a file replace those that were found, so that a plan can be tried for others.
+Result<> take_gpus_file(const std::string& file, NodeInventory& inventory) {
+  MUSTER_TRY_ASSIGN(const std::string text, read_small_file("GPU file", file));
+  MUSTER_TRY_ASSIGN(std::vector<Gpu> gpus, parse_gpus(text, file));
+  if (!inventory.gpus.empty()) {
+    inventory.notes.push_back({Note::Kind::kInfo, "GPUs",
+                               fmt::format("the {} of {} stand in for the {} that {} has",
+                                           counted(std::ssize(gpus), "GPU"), file,
+                                           inventory.gpus.size(), inventory.source)});
+  }
+  inventory.gpus = std::move(gpus);
+  inventory.hidden_gpus.clear();
+  inventory.gpu_source = std::filesystem::path(file).filename().string();
+  return {};
+}
+
+void add_notes(std::vector<Note> notes, NodeInventory& inventory) {
+  std::move(notes.begin(), notes.end(), std::back_inserter(inventory.notes));
+}
+
+void look_for_gpus(const TopologyOptions& options, const std::vector<PciDevice>& pci,
+                   NodeInventory& inventory) {
+  GpuFindings found = find_gpus({options.root, pci, options.environment});
+  VisibleGpus seen = visible_gpus(std::move(found.gpus), options.environment);
+  inventory.gpus = std::move(seen.visible);
+  inventory.hidden_gpus = std::move(seen.hidden);
+  inventory.gpu_source = std::move(found.source);
+  add_notes(std::move(found.notes), inventory);
+  add_notes(std::move(seen.notes), inventory);
+}
 
 Result<NodeInventory> discover_live(const TopologyOptions& options) {
   MUSTER_TRY_ASSIGN(NodeInventory inventory, read_cpus(options.root));
   LocalityClaims claims;
   claims.pci = sysfs_pci_devices(options.root);
+  if (options.gpus_file.empty()) {
+    look_for_gpus(options, claims.pci, inventory);
+  } else {
+    MUSTER_TRY(take_gpus_file(options.gpus_file, inventory));
+  }
   settle_locality(inventory, claims);
   return inventory;
 }
 
 Result<NodeInventory> discover_recorded(const TopologyOptions& options) {
   MUSTER_TRY_ASSIGN(RecordedMachine machine, read_recorded_machine(options.xml_file));
+  NodeInventory& inventory = machine.inventory;
+  inventory.gpus = recorded_gpus(machine.devices);
+  inventory.nics = recorded_nics(machine.devices);
+  if (!inventory.gpus.empty()) inventory.gpu_source = inventory.source;
+  if (!options.gpus_file.empty()) MUSTER_TRY(take_gpus_file(options.gpus_file, inventory));
   LocalityClaims claims;
   for (RecordedDevice& device : machine.devices) claims.pci.push_back(std::move(device.pci));
-  settle_locality(machine.inventory, claims);
-  return std::move(machine.inventory);
+  settle_locality(inventory, claims);
+  return std::move(inventory);
 }
 
 }  // namespace

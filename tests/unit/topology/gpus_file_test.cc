@@ -1,0 +1,78 @@
+#include "launcher/topology/gpus_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "launcher/topology/discover.h"
+#include "launcher/topology/inventory_json.h"
+#include "tests/support/scratch.h"
+
+namespace muster::topology {
+namespace {
+
+using ::testing::HasSubstr;
+
+using GpusFile = test::ScratchTest;
+
+TEST_F(GpusFile, GivesAMachineWithoutDevicesItsGpus) {
+  const std::string file = write("gpus.json", R"([{"bus_id": "0000:87:00.0", "numa_node": 1},
+                                                  {"bus_id": "07:00.0", "uuid": "GPU-b"}])");
+  const auto node =
+      discover({.xml_file = MUSTER_TEST_DATA "/topologies/server-2x16.xml", .gpus_file = file});
+  ASSERT_TRUE(node) << node.error().message;
+  ASSERT_EQ(node->gpus.size(), 2U);
+  EXPECT_EQ(node->gpus[0].numa_node, 1);
+  EXPECT_EQ(node->gpus[0].package, 1);
+  EXPECT_EQ(node->gpus[0].locality_source, LocalitySource::kOverride);
+  EXPECT_EQ(node->gpus[1].visible_ordinal, 1);
+  EXPECT_EQ(node->gpus[1].bus_id, "0000:07:00.0");
+  EXPECT_EQ(node->gpus[1].numa_node, kUnknown);
+  EXPECT_EQ(node->gpu_source, "gpus.json");
+}
+
+TEST_F(GpusFile, TakesWhatTopoPrints) {
+  const std::string recorded = MUSTER_TEST_DATA "/recorded/two-packages.xml";
+  const auto printed = discover({recorded});
+  ASSERT_TRUE(printed);
+  const std::string file = write("node.json", topology_json(*printed));
+  const auto node = discover({.xml_file = recorded, .gpus_file = file});
+  ASSERT_TRUE(node) << node.error().message;
+  ASSERT_EQ(node->gpus.size(), printed->gpus.size());
+  for (std::size_t i = 0; i < node->gpus.size(); ++i) {
+    EXPECT_EQ(node->gpus[i].bus_id, printed->gpus[i].bus_id);
+    EXPECT_EQ(node->gpus[i].uuid, printed->gpus[i].uuid);
+    EXPECT_EQ(node->gpus[i].numa_node, printed->gpus[i].numa_node);
+  }
+  EXPECT_THAT(node->notes.at(0).text, HasSubstr("stand in for the 3 that two-packages.xml has"));
+}
+
+TEST_F(GpusFile, SaysWhatIsWrongWithIt) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"{", "it is not JSON"},
+      {"{\"gpu\": []}", "it is not a list of GPUs"},
+      {"[3]", "entry 1: it is not an object"},
+      {R"([{"bus_id": "frog"}])", "entry 1: bus_id \"frog\" is no PCI address"},
+      {R"([{}, {"numa_node": -1}])", "entry 2: numa_node is not a number from 0 on"},
+      {R"([{"uuid": 7}])", "entry 1: uuid is not a text"},
+      {R"([{"index": 0}, {"index": 0}])", "entry 2: index 0 is that of an earlier one"},
+      {R"([{"index": 0}, {"index": 2}])", "the indexes do not count from 0 to 1"},
+  };
+  for (const auto& [text, why] : cases) {
+    const auto gpus = parse_gpus(text, "gpus.json");
+    ASSERT_FALSE(gpus) << text;
+    EXPECT_EQ(gpus.error().code, ErrorCode::kResources);
+    EXPECT_EQ(gpus.error().message, std::string("cannot use GPU file gpus.json: ") + why);
+    EXPECT_FALSE(gpus.error().hint.empty());
+  }
+}
+
+TEST_F(GpusFile, NamesAFileThatIsNotThere) {
+  const auto node = discover({.xml_file = MUSTER_TEST_DATA "/topologies/server-2x16.xml",
+                              .gpus_file = "/nowhere/gpus.json"});
+  ASSERT_FALSE(node);
+  EXPECT_EQ(node.error().code, ErrorCode::kResources);
+  EXPECT_THAT(node.error().message, HasSubstr("cannot use GPU file /nowhere/gpus.json"));
+}
+
+}  // namespace
+}  // namespace muster::topology
