@@ -1,4 +1,7 @@
 // CPU affinity and memory policy of a rank.  The agent binds itself; the training process inherits.
+//
+// What cannot be had is told in words that are the same for all ranks where the reason is: a
+// sandbox that forbids it forbids it to all of them, and that is told once.
 #pragma once
 
 #include <string>

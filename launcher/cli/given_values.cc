@@ -47,6 +47,9 @@ constexpr OtherVariable kOtherVariables[] = {
     {"MUSTER_METRICS",
      "set by Muster in every rank; a `muster` that finds it knows that it runs "
      "inside a rank, and that `MUSTER_RUN_ID` names the run around it"},
+    {"MUSTER_GPU",
+     "set by Muster in every rank that has GPUs: their numbers among the visible ones"},
+    {"MUSTER_GPU_UUID", "the same GPUs by UUID"},
     {"MUSTER_NODE_SOCKET", "between the launcher and its agents"},
 };
 

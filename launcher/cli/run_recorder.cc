@@ -87,7 +87,8 @@ void RunRecorder::rank_started(const plan::RankOutcome& rank, int running, int w
   if (control_ != nullptr) control_->rank_started(rank);
   event("rank_started",
         {{"rank", rank.rank}, {"pid", rank.training_pid}, {"cpuset", rank.cpuset.to_string()}});
-  if (!rank.binding_note.empty()) {
+  // A sandbox refuses all ranks alike: told once, and with the ranks' numbers in the report.
+  if (!rank.binding_note.empty() && told_notes_.insert(rank.binding_note).second) {
     notice("rank " + std::to_string(rank.rank) + ": " + rank.binding_note);
   }
   if (started_ == world_size) {

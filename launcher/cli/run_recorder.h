@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -67,6 +68,7 @@ class RunRecorder : public exec::RunObserver {
   Fd events_;
   Fd log_;
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+  std::set<std::string> told_notes_;            // of ranks' binding
   std::vector<plan::RankOutcome> known_ranks_;  // that have started, as they fare
   int started_ = 0;
   int running_ = 0;

@@ -231,6 +231,7 @@ Result<std::unique_ptr<RankStarter>> Execution::start_ranks() {
   if (!mpi) return make_direct_starter(world_size(), std::move(context));
   add_open_mpi_places(request_.runtime, context.environment);
   add_open_mpi_fallbacks(request_.runtime, context.environment);
+  context.rankfile_path = request_.runtime.rankfile().string();
   return make_mpirun_starter(*request_.plan.mpirun, std::move(context));
 }
 

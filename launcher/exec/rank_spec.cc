@@ -23,6 +23,17 @@ plan::WallTime from_ns(std::int64_t ns) {
       std::chrono::duration_cast<plan::WallTime::duration>(std::chrono::nanoseconds(ns)));
 }
 
+// As the protocol has it.
+const char* word_of(config::MemoryPolicy policy) {
+  switch (policy) {
+    case config::MemoryPolicy::kPreferred: return "preferred";
+    case config::MemoryPolicy::kStrict: return "strict";
+    case config::MemoryPolicy::kInterleave: return "interleave";
+    case config::MemoryPolicy::kNone: break;
+  }
+  return "";
+}
+
 }  // namespace
 
 protocol::RankSpec rank_spec(const ExecutionRequest& request, int rank) {
@@ -59,9 +70,13 @@ protocol::RankSpec rank_spec(const ExecutionRequest& request, int rank) {
     mount.set_read_only(item.read_only);
   }
   spec.set_working_directory(plan.working_directory);
-  spec.set_bind(placement.bound);
+  // With a rankfile mpirun has bound the agent when it comes; what it has done is read back.
+  spec.set_bind(placement.bound && !(plan.mpirun && plan.mpirun->binds()));
   spec.set_cpuset(placement.cpuset.to_string());
-  spec.set_memory_nodes(CpuSet::from_vector(placement.memory_nodes).to_string());
+  if (placement.memory_policy != config::MemoryPolicy::kNone) {
+    spec.set_memory_nodes(CpuSet::from_vector(placement.memory_nodes).to_string());
+    spec.set_memory_policy(word_of(placement.memory_policy));
+  }
   for (const ResourceLimit& limit : request.rank_limits) {
     protocol::ResourceLimit& added = *spec.add_limits();
     added.set_resource(limit.resource);

@@ -3,6 +3,7 @@
 #include <csignal>
 #include <fcntl.h>
 
+#include "base/files.h"
 #include "base/process_limits.h"
 #include "protocol/node_channel.h"
 
@@ -17,9 +18,10 @@ std::vector<std::string> to_block(const std::map<std::string, std::string>& envi
   return block;
 }
 
-Result<Child> start_child(ChildSpec& spec, const StarterContext& context) {
-  MUSTER_TRY_ASSIGN(const Fd nothing, open_file("/dev/null", O_RDONLY));
-  spec.stdin_fd = nothing.get();
+Result<Child> start_child(ChildSpec& spec, const StarterContext& context,
+                          const std::string& input = "/dev/null") {
+  MUSTER_TRY_ASSIGN(const Fd input_fd, open_file(input, O_RDONLY));
+  spec.stdin_fd = input_fd.get();
   spec.stdout_fd = context.log_fd;
   spec.stderr_fd = context.log_fd;
   spec.working_directory = context.working_directory;
@@ -42,7 +44,12 @@ class MpirunStarter : public RankStarter {
     spec.argv = command_.argv();
     spec.environment = to_block(context_.environment);
     spec.parent_death_signal = SIGKILL;
-    MUSTER_TRY_ASSIGN(mpirun_, start_child(spec, context_));
+    if (!command_.binds()) {
+      MUSTER_TRY_ASSIGN(mpirun_, start_child(spec, context_));
+      return {};
+    }
+    MUSTER_TRY(replace_file(context_.rankfile_path, command_.rankfile));
+    MUSTER_TRY_ASSIGN(mpirun_, start_child(spec, context_, context_.rankfile_path));
     return {};
   }
 

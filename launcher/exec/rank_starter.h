@@ -41,7 +41,8 @@ struct StarterContext {
   std::map<std::string, std::string> environment;  // complete, node socket included
   std::string agent_executable;
   std::string working_directory;
-  int log_fd = -1;  // what the starter and the agents themselves print
+  int log_fd = -1;                 // what the starter and the agents themselves print
+  std::string rankfile_path = {};  // where mpirun's rankfile is put, if it has one
 };
 
 std::unique_ptr<RankStarter> make_mpirun_starter(const plan::MpirunCommand& command,

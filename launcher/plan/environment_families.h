@@ -57,8 +57,13 @@ void fill_data_names(const StartValues& start, LaunchPlan& plan);
 void add_emulated_mpi_names(const FamilyFacts& facts, const RankPlacement& rank,
                             Variables& variables);
 
-// OMP_NUM_THREADS
-void add_thread_count(const FamilyFacts& facts, const RankPlacement& rank, Variables& variables);
+// OMP_NUM_THREADS and, where the config asks for them, its like of other libraries and places
+void add_thread_names(const FamilyFacts& facts, const RankPlacement& rank, Variables& variables);
 void explain_threads(const FamilyFacts& facts, LaunchPlan& plan);
+
+// MUSTER_GPU, and what narrows the visible GPUs
+void add_gpu_names(const FamilyFacts& facts, const RankPlacement& rank, Variables& variables);
+// Warns of what contradicts the plan's GPUs.
+void explain_gpus(const FamilyFacts& facts, LaunchPlan& plan);
 
 }  // namespace muster::plan

@@ -37,6 +37,8 @@ constexpr std::string_view kIdentity[] = {
     "PMI_SIZE",
     "MUSTER_RUN_ID",
     "MUSTER_NODE_SOCKET",
+    "MUSTER_GPU",
+    "MUSTER_GPU_UUID",
     "AZUREML_CR_NODE_RANK",
     "AZUREML_PROCESS_NAME",
     "AZ_BATCHAI_TASK_INDEX",

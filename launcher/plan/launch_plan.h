@@ -103,7 +103,9 @@ struct MpirunCommand {
       environment;  // run-independent words that travel in the environment
   // Whether it can be told how long after a SIGTERM it may kill; Open MPI 5 always takes 250 ms.
   bool patient = true;
+  std::string rankfile = {};  // what it reads on its stdin; "": the agents bind, or nobody
 
+  bool binds() const { return !rankfile.empty(); }
   std::vector<std::string> argv() const;  // "mpirun" and all words
 };
 

@@ -13,6 +13,7 @@
 #include "launcher/plan/node_placements.h"
 #include "launcher/plan/process_count.h"
 #include "launcher/plan/rank_environment.h"
+#include "launcher/plan/rankfile.h"
 #include "launcher/plan/references.h"
 #include "launcher/plan/run_command.h"
 #include "launcher/plan/tensorflow_roles.h"
@@ -122,6 +123,11 @@ Result<> plan_mpirun(const RunConfig& config, const PlanInputs& inputs, LaunchPl
   facts.longest_grace =
       std::max(config.limits.stop_grace_period.value, config.limits.failure_grace_period.value);
   facts.agent_executable = inputs.agent_executable;
+  const auto& binder = config.resources.binding.value;
+  facts.nobody_binds = binder == config::Binder::kNone;
+  if (binder == config::Binder::kRankfile) {
+    MUSTER_TRY_ASSIGN(facts.rankfile, rankfile_text(plan, inputs.nodes.front(), config.resources));
+  }
   MUSTER_TRY_ASSIGN(plan.mpirun, mpirun_command(*inputs.mpirun, facts));
   plan.reasons.push_back(
       {"mpirun", inputs.mpirun->executable, "Open MPI " + inputs.mpirun->version});
@@ -179,6 +185,7 @@ Result<LaunchPlan> make_plan(const RunConfig& as_written, const PlanInputs& inpu
   plan.reasons.insert(plan.reasons.end(), notes.reasons.begin(), notes.reasons.end());
   plan.warnings.insert(plan.warnings.end(), notes.warnings.begin(), notes.warnings.end());
   MUSTER_TRY(assign_roles(config, plan));
+  MUSTER_TRY(choose_binder(config, inputs.nodes.front(), plan));
   choose_argv(config, plan);
   plan.driver_sentences = driver_sentences_of(config.dialect);
   choose_working_directory(config, inputs.current_directory, plan);

@@ -1,7 +1,9 @@
 // One row per group of words that belong together; a new Open MPI version is a new table.
 //
 // mpirun is told to do little: start one agent per rank and give it its MPI identity.  It binds
-// nothing, forwards no input and decides nothing about failures; the agents and the launcher do.
+// nothing unless the config has it bind by a rankfile, which comes by its stdin: so neither its
+// line nor its environment names a place that only one run has.  It forwards no input and decides
+// nothing about failures; the agents and the launcher do.
 #include "launcher/plan/mpirun_command.h"
 
 #include <span>
@@ -15,7 +17,15 @@
 namespace muster::plan {
 namespace {
 
-enum class When { kAlways, kAsRoot, kOversubscribed, kWithPspawn };
+enum class When {
+  kAlways,
+  kAsRoot,
+  kOversubscribed,
+  kWithPspawn,
+  kAgentsBind,
+  kMpirunBinds,
+  kNobodyBinds,
+};
 
 struct WordRow {
   std::string_view words;  // blanks separate them; {ranks}, {slots}, {kill_timeout} are filled in
@@ -55,7 +65,9 @@ constexpr WordRow kWords4[] = {
     {"--mca mpi_yield_when_idle 1",
      "waiting ranks leave the core to others: a small allreduce takes 28 us, not 25 ms",
      When::kOversubscribed},
-    {"--bind-to none", "the agent binds: mpirun knows no memory policy and moves ranks"},
+    {"--bind-to none", "the agent binds: mpirun knows no memory policy and moves ranks",
+     When::kAgentsBind},
+    {"--bind-to none", "resources.binding is none", When::kNobodyBinds},
     {"--stdin none", "the agent gives each rank its input"},
     {"--mca odls_base_num_threads 0", "with threads, starting many ranks hangs now and then"},
     {"--mca orte_allowed_exit_without_sync 1",
@@ -65,8 +77,14 @@ constexpr WordRow kWords4[] = {
 };
 
 // pspawn leaves the agents in mpirun's own process group, and mpirun signals groups: so agents lead
-// a group of their own before they do anything else.
+// a group of their own before they do anything else.  It cannot bind what it starts, and says
+// nothing.
+//
+// A rankfile by its word would reach the ranks, and an mpirun that one of them starts would look
+// for a rankfile in its own input.
 constexpr VariableRow kVariables4[] = {
+    {"OMPI_MCA_orte_rankfile", "/dev/stdin", "it binds, by the rankfile that is its input",
+     When::kMpirunBinds},
     {"OMPI_MCA_odls", "pspawn",
      "posix_spawn instead of fork, which copies mpirun's memory map: 1.7 of 3 ms for each rank",
      When::kWithPspawn},
@@ -92,7 +110,11 @@ constexpr WordRow kWords5[] = {
      When::kOversubscribed},
     {"--mca mpi_yield_when_idle 1", "waiting ranks leave the core to others",
      When::kOversubscribed},
-    {"--bind-to none", "the agent binds: mpirun knows no memory policy and moves ranks"},
+    {"--bind-to none", "the agent binds: mpirun knows no memory policy and moves ranks",
+     When::kAgentsBind},
+    {"--bind-to none", "resources.binding is none", When::kNobodyBinds},
+    {"--map-by rankfile:file=/dev/stdin", "it binds, by the rankfile that is its input",
+     When::kMpirunBinds},
     {"--stdin none", "the agent gives each rank its input"},
     {"--prtemca odls_base_num_threads 0",
      "no threads that start ranks: they hang Open MPI 4 now and then, and gain nothing here"},
@@ -116,7 +138,10 @@ bool applies(When when, const MpirunFacts& facts, const MpirunIdentity& mpirun) 
     case When::kAlways: return true;
     case When::kAsRoot: return facts.running_as_root;
     case When::kOversubscribed: return facts.oversubscribed;
-    case When::kWithPspawn: return mpirun.has_pspawn;
+    case When::kWithPspawn: return mpirun.has_pspawn && facts.rankfile.empty();
+    case When::kAgentsBind: return !facts.nobody_binds && facts.rankfile.empty();
+    case When::kMpirunBinds: return !facts.rankfile.empty();
+    case When::kNobodyBinds: return facts.nobody_binds;
   }
   return false;
 }
@@ -155,6 +180,7 @@ Result<MpirunCommand> mpirun_command(const MpirunIdentity& mpirun, const MpirunF
   command.executable = mpirun.executable;
   command.version = mpirun.version;
   command.patient = table->patient;
+  command.rankfile = facts.rankfile;
   for (const WordRow& row : table->words) {
     if (!applies(row.when, facts, mpirun)) continue;
     MpirunWords group{{}, std::string(row.why)};

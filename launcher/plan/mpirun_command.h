@@ -20,6 +20,8 @@ struct MpirunFacts {
   bool running_as_root = false;
   std::chrono::milliseconds longest_grace{0};  // of the stop and failure grace periods
   std::string agent_executable;
+  std::string rankfile = {};  // "": mpirun does not bind
+  bool nobody_binds = false;
 };
 
 // Fails with kResources for a version that the table does not have.

@@ -117,7 +117,8 @@ Json mpirun_json(const LaunchPlan& plan) {
   return {{"executable", plan.mpirun->executable},
           {"version", plan.mpirun->version},
           {"words", words},
-          {"environment", values_json(plan.mpirun->environment)}};
+          {"environment", values_json(plan.mpirun->environment)},
+          {"rankfile", plan.mpirun->binds() ? Json(plan.mpirun->rankfile) : Json(nullptr)}};
 }
 
 Json limits_json(const config::Limits& limits) {

@@ -181,6 +181,16 @@ std::string dropped(const std::vector<std::string>& names, std::string_view from
   return fmt::format("  not passed to {}: {}\n", from, join(names, ", "));
 }
 
+std::string indented(const std::string& lines) {
+  std::string text;
+  for (std::size_t begin = 0; begin < lines.size();) {
+    const std::size_t end = std::min(lines.find('\n', begin), lines.size());
+    text += "  " + lines.substr(begin, end - begin) + "\n";
+    begin = end + 1;
+  }
+  return text;
+}
+
 std::string mpirun_table(const MpirunCommand& mpirun) {
   TextTable table({{"words"}, {"why"}});
   for (const MpirunWords& group : mpirun.words) {
@@ -189,7 +199,9 @@ std::string mpirun_table(const MpirunCommand& mpirun) {
   for (const EnvironmentVariable& variable : mpirun.environment) {
     table.add_row({shown(variable), variable.origin + " (in its environment)"});
   }
-  return table.to_string("  ");
+  std::string text = table.to_string("  ");
+  if (mpirun.binds()) text += "\nrankfile (mpirun's input)\n" + indented(mpirun.rankfile);
+  return text;
 }
 
 std::string python_text(const PythonPlan& python) {

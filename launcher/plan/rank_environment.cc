@@ -53,7 +53,8 @@ Variables variables_of_rank(const FamilyFacts& facts, const RankPlacement& rank)
   add_azureml_names(facts, rank, variables);
   add_batch_names(facts, rank, variables);
   add_tensorflow_names(facts, rank, variables);
-  add_thread_count(facts, rank, variables);
+  add_thread_names(facts, rank, variables);
+  add_gpu_names(facts, rank, variables);
   return variables;
 }
 
@@ -119,6 +120,7 @@ Result<> plan_environment(const config::RunConfig& config, const PlanInputs& inp
   add_config_variables(config, plan);
   fill_start_values(start, plan);
   explain_threads(facts, plan);
+  explain_gpus(facts, plan);
   explain_nested_launch(plan);
   plan.dropped_from_ranks = dropped(inputs, inherited_by_ranks);
   if (plan.mpirun) plan.dropped_from_mpirun = dropped(inputs, inherited_by_mpirun);

@@ -234,10 +234,14 @@ std::set<int> nodes_with_cpus(hwloc_topology_t topology) {
 
 std::vector<Core> cores_of(hwloc_topology_t topology, const CpuSet& allowed) {
   const hwloc_obj_type_t type = core_type(topology);
+  const hwloc_const_bitmap_t in_cpuset = hwloc_topology_get_allowed_cpuset(topology);
   std::vector<Core> cores;
+  int allowed_index = 0;
   hwloc_obj_t object = nullptr;
   while ((object = hwloc_get_next_obj_by_type(topology, type, object)) != nullptr) {
     Core core;
+    core.allowed_index = allowed_index;
+    if (hwloc_bitmap_intersects(object->cpuset, in_cpuset) != 0) ++allowed_index;
     core.pus = to_cpu_set(object->cpuset).intersection(allowed);
     if (core.pus.empty()) continue;
     core.logical_index = static_cast<int>(object->logical_index);

@@ -21,6 +21,9 @@ struct Core {
   int numa_node = kUnknown;  // OS index of the NUMA node
   int l3 = kUnknown;         // hwloc logical index of the L3 cache
   CpuSet pus;                // OS indexes of its hardware threads that we may use; never empty
+  // Its number among the cores that the cpuset allows, whatever our affinity mask: how hwloc counts
+  // for programs that leave the others out, as mpirun does.
+  int allowed_index = 0;
 
   friend bool operator==(const Core&, const Core&) = default;
 };

@@ -39,6 +39,7 @@ constexpr Call kCalls[] = {
     {"process_vm_readv", SYS_process_vm_readv},
     {"process_vm_writev", SYS_process_vm_writev},
     {"renameat2", SYS_renameat2},
+    {"sched_setaffinity", SYS_sched_setaffinity},
     {"set_mempolicy", SYS_set_mempolicy},
     {"statx", SYS_statx},
 };

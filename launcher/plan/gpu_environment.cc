@@ -1,0 +1,202 @@
+// Which GPUs a rank owns, and which it sees.
+//
+// All of the node stay visible unless the config says otherwise, since torch, Horovod and NCCL pick
+// one by LOCAL_RANK; then nothing but Muster's own names is set.  Where they are narrowed or
+// permuted it is by UUID, which means the same in every order; what the caller's
+// CUDA_VISIBLE_DEVICES leaves out never comes back, because the plan has visible GPUs only.
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "launcher/plan/environment_families.h"
+
+namespace muster::plan {
+namespace {
+
+using config::GpuVisibility;
+using topology::Gpu;
+using topology::kUnknown;
+
+constexpr const char* kCudaDevices = "CUDA_VISIBLE_DEVICES";
+constexpr const char* kCudaOrder = "CUDA_DEVICE_ORDER";
+
+constexpr int kAmd = 0x1002;
+
+bool is_amd(const Gpu& gpu) {
+  return gpu.vendor == kAmd;
+}
+
+bool any_rank_has_gpus(const LaunchPlan& plan) {
+  return std::any_of(plan.ranks.begin(), plan.ranks.end(),
+                     [](const RankPlacement& rank) { return !rank.gpus.empty(); });
+}
+
+bool any_node(const FamilyFacts& facts, bool amd) {
+  for (const topology::NodeInventory& node : facts.inputs.nodes) {
+    for (const Gpu& gpu : node.gpus) {
+      if (is_amd(gpu) == amd) return true;
+    }
+  }
+  return false;
+}
+
+// A process that sets its own CUDA_VISIBLE_DEVICES counts over all GPUs of the node, not over those
+// that its parent left visible.
+std::string number_of(const Gpu& gpu) {
+  return std::to_string(gpu.physical_index == kUnknown ? gpu.visible_ordinal : gpu.physical_index);
+}
+
+// All by UUID, or all by number: CUDA reads no list with both.
+std::string device_list(const std::vector<Gpu>& gpus) {
+  const bool by_uuid =
+      std::all_of(gpus.begin(), gpus.end(), [](const Gpu& gpu) { return !gpu.uuid.empty(); });
+  std::vector<std::string> devices;
+  for (const Gpu& gpu : gpus) devices.push_back(by_uuid ? gpu.uuid : number_of(gpu));
+  return join(devices, ",");
+}
+
+std::vector<Gpu> of_kind(const std::vector<Gpu>& gpus, bool amd) {
+  std::vector<Gpu> chosen;
+  for (const Gpu& gpu : gpus) {
+    if (is_amd(gpu) == amd) chosen.push_back(gpu);
+  }
+  return chosen;
+}
+
+// "0,1,2": HIP counts over what ROCR leaves visible.
+std::string first_numbers(std::size_t count) {
+  std::vector<std::string> numbers;
+  for (std::size_t i = 0; i < count; ++i) numbers.push_back(std::to_string(i));
+  return join(numbers, ",");
+}
+
+void add_visible(const std::string& cuda, const std::vector<Gpu>& amd, bool has_cuda, bool has_amd,
+                 Variables& variables) {
+  if (has_cuda) {
+    add(variables, kCudaDevices, cuda);
+    add(variables, kCudaOrder, "PCI_BUS_ID");
+  }
+  if (has_amd) {
+    std::vector<std::string> numbers;
+    for (const Gpu& gpu : amd) numbers.push_back(number_of(gpu));
+    add(variables, "ROCR_VISIBLE_DEVICES", join(numbers, ","));
+    add(variables, "HIP_VISIBLE_DEVICES", first_numbers(amd.size()));
+  }
+}
+
+bool any_node_lists_devices(const LaunchPlan& plan) {
+  return std::any_of(plan.nodes.begin(), plan.nodes.end(),
+                     [](const NodePlan& node) { return !node.visible_devices.empty(); });
+}
+
+// Those of `all` that are in a node's visible_devices, in its order.
+std::vector<Gpu> listed(const std::vector<Gpu>& all, const std::vector<std::string>& devices) {
+  std::vector<Gpu> gpus;
+  for (const std::string& device : devices) {
+    for (const Gpu& gpu : all) {
+      if (gpu.uuid == device || (gpu.uuid.empty() && number_of(gpu) == device)) gpus.push_back(gpu);
+    }
+  }
+  return gpus;
+}
+
+bool is_own(const FamilyFacts& facts) {
+  return facts.config.resources.gpu_visibility.value == GpuVisibility::kOwn;
+}
+
+void warn_of_config_devices(const FamilyFacts& facts, LaunchPlan& plan) {
+  const auto* setting = set_by_config(facts.config, kCudaDevices);
+  if (setting == nullptr || !any_rank_has_gpus(plan)) return;
+  const bool decided = is_own(facts) || any_node_lists_devices(plan);
+  const auto& caller = facts.inputs.caller_environment;
+  const auto universe = caller.find(kCudaDevices);
+  if (!decided && universe != caller.end() && universe->second == setting->value) return;
+  plan.warnings.push_back(fmt::format(
+      "{}={} ({}) is what every rank sees, {}; leave it out, or set it around muster, where the "
+      "plan goes by it",
+      kCudaDevices, setting->value, setting->origin.text,
+      decided ? "and not the GPUs that the plan chose for each"
+              : "and the plan was made without it: GPU k of a rank may be another"));
+}
+
+bool models_differ(const std::vector<Gpu>& gpus) {
+  return std::any_of(gpus.begin(), gpus.end(),
+                     [&](const Gpu& gpu) { return gpu.model != gpus.front().model; });
+}
+
+// CUDA puts the fastest first unless it is told to go by bus ids, as NVML and the plan do.
+void warn_of_device_order(const FamilyFacts& facts, LaunchPlan& plan) {
+  if (!any_rank_has_gpus(plan) || !any_node(facts, false)) return;
+  const auto& caller = facts.inputs.caller_environment;
+  const auto* setting = set_by_config(facts.config, kCudaOrder);
+  const auto inherited = caller.find(kCudaOrder);
+  std::string order = inherited == caller.end() ? "" : inherited->second;
+  if (setting != nullptr) order = setting->value;
+  const bool ours =
+      !plan.rank_environment.empty() && is_there(plan.rank_environment.front(), kCudaOrder);
+  if (ours || order == "PCI_BUS_ID") return;
+  for (const topology::NodeInventory& node : facts.inputs.nodes) {
+    if (node.gpus.size() < 2 || !models_differ(node.gpus)) continue;
+    plan.warnings.push_back(fmt::format(
+        "{} on {} differ in model, and CUDA counts the fastest first: cuda:0 may be another GPU "
+        "than the plan's GPU 0; set CUDA_DEVICE_ORDER=PCI_BUS_ID around muster",
+        counted(static_cast<std::int64_t>(node.gpus.size()), "GPU"), node.hostname));
+    return;
+  }
+}
+
+void warn_of_instances(const FamilyFacts& facts, LaunchPlan& plan) {
+  if (!is_own(facts)) return;
+  for (const RankPlacement& rank : plan.ranks) {
+    const auto instances = std::count_if(rank.gpus.begin(), rank.gpus.end(),
+                                         [](const Gpu& gpu) { return gpu.is_instance(); });
+    if (instances < 2) continue;
+    plan.warnings.push_back(fmt::format(
+        "rank {} has {} MIG instances, and CUDA shows a process the first one only: start a "
+        "process for each instance",
+        rank.rank, instances));
+    return;
+  }
+}
+
+}  // namespace
+
+void add_gpu_names(const FamilyFacts& facts, const RankPlacement& rank, Variables& variables) {
+  // Every rank has the same names: one without GPUs, beside others that have some, has empty
+  // values.
+  if (any_rank_has_gpus(facts.plan)) {
+    std::vector<std::string> ordinals;
+    std::vector<std::string> uuids;
+    for (const Gpu& gpu : rank.gpus) {
+      ordinals.push_back(std::to_string(gpu.visible_ordinal));
+      uuids.push_back(gpu.uuid);
+    }
+    const bool known = std::none_of(uuids.begin(), uuids.end(),
+                                    [](const std::string& uuid) { return uuid.empty(); });
+    add(variables, "MUSTER_GPU", join(ordinals, ","));
+    add(variables, "MUSTER_GPU_UUID", known ? join(uuids, ",") : "");
+  }
+  const bool has_amd = any_node(facts, true);
+  const bool has_cuda = any_node(facts, false);
+  const auto& visible = facts.plan.nodes[static_cast<std::size_t>(rank.node_rank)].visible_devices;
+  const std::vector<Gpu>& all = facts.node_of(rank).gpus;
+  if (is_own(facts)) {
+    add_visible(device_list(of_kind(rank.gpus, false)), of_kind(rank.gpus, true), has_cuda, has_amd,
+                variables);
+  } else if (!visible.empty()) {
+    add_visible(join(visible, ","), of_kind(listed(all, visible), true), has_cuda, has_amd,
+                variables);
+  } else if (any_node_lists_devices(facts.plan)) {
+    add_visible(device_list(of_kind(all, false)), of_kind(all, true), has_cuda, has_amd, variables);
+  }
+}
+
+void explain_gpus(const FamilyFacts& facts, LaunchPlan& plan) {
+  warn_of_config_devices(facts, plan);
+  warn_of_device_order(facts, plan);
+  warn_of_instances(facts, plan);
+}
+
+}  // namespace muster::plan
