@@ -54,9 +54,9 @@ TEST_F(NcclFiles, SettingsOfTheUserComeBeforeThoseOfTheSystem) {
     return text;
   };
   EXPECT_EQ(of({}), "NCCL_A=system(/etc/nccl.conf) NCCL_B=system(/etc/nccl.conf) ");
-  EXPECT_EQ(of({{"HOME", "/home/ada"}}),
-            "NCCL_A=home(/home/ada/.nccl.conf) NCCL_B=system(/etc/nccl.conf) ");
-  EXPECT_EQ(of({{"HOME", "/home/ada"}, {"NCCL_CONF_FILE", "/named.conf"}}),
+  EXPECT_EQ(of({{"HOME", "/users/ada"}}),
+            "NCCL_A=home(/users/ada/.nccl.conf) NCCL_B=system(/etc/nccl.conf) ");
+  EXPECT_EQ(of({{"HOME", "/users/ada"}, {"NCCL_CONF_FILE", "/named.conf"}}),
             "NCCL_A=named(/named.conf) NCCL_B=system(/etc/nccl.conf) ");
 }
 
