@@ -225,7 +225,10 @@ Result<> fill_in(CommandLine& line) {
                       line.console);
   choose<bool>(line, "stdin", {{"none", false}, {"rank0", true}}, line.stdin_to_rank0);
   choose<Format>(line, "format",
-                 {{"text", Format::kText}, {"json", Format::kJson}, {"argv", Format::kArgv}},
+                 {{"text", Format::kText},
+                  {"json", Format::kJson},
+                  {"argv", Format::kArgv},
+                  {"svg", Format::kSvg}},
                  line.format);
   line.detach = line.has("detach");
   if (line.has("json")) line.format = Format::kJson;

@@ -16,7 +16,7 @@
 
 namespace muster::cli {
 
-enum class Format { kText, kJson, kArgv };
+enum class Format { kText, kJson, kArgv, kSvg };
 
 // What a command is given; each command accepts its own options only.
 struct CommandLine {

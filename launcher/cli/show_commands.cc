@@ -5,6 +5,7 @@
 #include "launcher/cli/commands.h"
 #include "launcher/cli/run_lease.h"
 #include "launcher/cli/validate_tree.h"
+#include "launcher/plan/picture_svg.h"
 #include "launcher/plan/plan_json.h"
 #include "launcher/plan/plan_text.h"
 #include "launcher/topology/inventory_json.h"
@@ -15,6 +16,12 @@ namespace {
 
 tl::unexpected<Problems> problem(Error error) {
   return tl::unexpected<Problems>(Problems{std::move(error)});
+}
+
+plan::Theme theme_of(const CommandLine& line) {
+  const std::string word = line.text("theme").value_or("auto");
+  if (word == "light") return plan::Theme::kLight;
+  return word == "dark" ? plan::Theme::kDark : plan::Theme::kAuto;
 }
 
 }  // namespace
@@ -29,6 +36,8 @@ CommandResult plan_command(const CommandLine& line) {
     case Format::kText: return print(plan::plan_text(*plan));
     case Format::kJson: return print(plan::plan_json(*plan));
     case Format::kArgv: return print(plan::plan_argv(*plan));
+    case Format::kSvg:
+      return print(plan::picture_svg(plan::picture_of(*plan, run->inputs.nodes), theme_of(line)));
   }
   return 0;
 }
@@ -48,8 +57,12 @@ CommandResult validate_command(const CommandLine& line) {
 CommandResult topo_command(const CommandLine& line) {
   auto inventory = topology::discover(topology_options(line, caller_environment()));
   if (!inventory) return problem(std::move(inventory).error());
-  return print(line.format == Format::kJson ? topology::topology_json(*inventory)
-                                            : topology::topology_text(*inventory));
+  switch (line.format) {
+    case Format::kJson: return print(topology::topology_json(*inventory));
+    case Format::kSvg:
+      return print(plan::picture_svg(plan::picture_of(*inventory), theme_of(line)));
+    default: return print(topology::topology_text(*inventory));
+  }
 }
 
 }  // namespace muster::cli
