@@ -76,7 +76,7 @@ TEST(CommandLine, RefusesWhatItDoesNotKnow) {
 
 TEST(CommandLine, TakesOneSetOfChoicesForEachCommand) {
   EXPECT_EQ(parsed("plan", {"--format", "argv"}).format, Format::kArgv);
-  EXPECT_EQ(refused("topo", {"--format", "argv"}).hint, "write one of text, json");
+  EXPECT_EQ(refused("topo", {"--format", "argv"}).hint, "write one of text, json, svg");
 }
 
 TEST(CommandLine, TellsConfigSettingsWithTheirOrigins) {
