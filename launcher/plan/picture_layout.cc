@@ -32,6 +32,7 @@ constexpr double kChipHeight = 32;
 constexpr double kGpuHeight = 47;
 constexpr double kNicHeight = 45;
 constexpr double kSwitchLabel = 14;
+constexpr double kSwitchPad = 5;
 constexpr int kMostInARow = 4;
 
 struct Grid {
@@ -344,7 +345,7 @@ class Drawing {
 
   GroupShape shape_of(const DeviceGroup& group, double device, double inner) const {
     const bool boxed = !group.bridge.empty();
-    const double pad = boxed ? 2 * kGap : 0;
+    const double pad = boxed ? 2 * kSwitchPad : 0;
     const int fit = std::max(1, static_cast<int>((inner - pad + kGap) / (device + kGap)));
     const auto most = static_cast<int>(std::max(group.gpus.size(), group.nics.size()));
     GroupShape shape;
@@ -357,13 +358,13 @@ class Drawing {
     shape.width = shape.columns * (device + kGap) - kGap + pad;
     shape.height = rows(group.gpus.size()) * (kGpuHeight + kGap) +
                    rows(group.nics.size()) * (kNicHeight + kGap) - kGap +
-                   (boxed ? 2 * kGap + kSwitchLabel : 0);
+                   (boxed ? 2 * kSwitchPad + kSwitchLabel : 0);
     return shape;
   }
 
   // How wide one device is: as many as the widest line wants, but never too narrow for its words.
   double device_width(const Place& place, double inner) const {
-    const double least = with_domain_ ? 88 : 62;
+    const double least = with_domain_ ? 85 : 52;
     std::size_t gpus = 0;
     std::size_t widest = 1;
     bool boxed = false;
@@ -372,7 +373,7 @@ class Drawing {
       widest = std::max({widest, group.gpus.size(), std::min<std::size_t>(2, group.nics.size())});
       boxed |= !group.bridge.empty();
     }
-    const double pad = boxed ? 2 * kGap : 0;
+    const double pad = boxed ? 2 * kSwitchPad : 0;
     const double share =
         (inner - (boxed ? pad * static_cast<double>(std::max<std::size_t>(1, gpus / widest)) : 0)) /
             static_cast<double>(std::max<std::size_t>(gpus, 1)) -
@@ -430,11 +431,12 @@ class Drawing {
                   double y, int line, PlaceGeometry& geometry, int parent) {
     if (!group.bridge.empty()) {
       parent = add_box(picture_, {x, y, shape.width, shape.height}, BoxKind::kSwitch, parent);
-      add_text(picture_,
-               {x + kGap, y + shape.height - kSwitchLabel - 3, shape.width - 2 * kGap, 13},
-               "PCI " + shown_bus_id(group.bridge, with_domain_), 10, parent, false, true);
-      x += kGap;
-      y += kGap;
+      add_text(
+          picture_,
+          {x + kSwitchPad, y + shape.height - kSwitchLabel - 2, shape.width - 2 * kSwitchPad, 13},
+          "PCI " + shown_bus_id(group.bridge, with_domain_), 10, parent, false, true);
+      x += kSwitchPad;
+      y += kSwitchPad;
     }
     const Grid gpus = {shape.columns, device, kGpuHeight, kGap};
     for (std::size_t i = 0; i < group.gpus.size(); ++i) {
@@ -458,14 +460,14 @@ class Drawing {
         add_box(picture_, rect, idle ? BoxKind::kIdleGpu : BoxKind::kGpu, parent, colour);
     picture_.boxes[static_cast<std::size_t>(box)].tooltip =
         fmt::format("GPU {} {} {}", gpu.visible_ordinal, gpu.bus_id, gpu.model);
-    const double inner = rect.width - 6;
-    add_text(picture_, {rect.x + 3, rect.y + 2, inner, 14},
+    const double inner = rect.width - 4;
+    add_text(picture_, {rect.x + 2, rect.y + 2, inner, 14},
              fmt::format("GPU {}", gpu.visible_ordinal), 11, box, true, false, true, colour);
     std::string second = gpu.is_instance() ? "instance" : "";
     if (!ranks_.empty()) second = idle ? "no rank" : rank_list(owners);
-    add_text(picture_, {rect.x + 3, rect.y + 17, inner, 13}, second, 10, box, false, false, true,
+    add_text(picture_, {rect.x + 2, rect.y + 17, inner, 13}, second, 10, box, false, false, true,
              colour);
-    add_text(picture_, {rect.x + 3, rect.y + 31, inner, 13}, shown_bus_id(gpu.bus_id, with_domain_),
+    add_text(picture_, {rect.x + 2, rect.y + 31, inner, 13}, shown_bus_id(gpu.bus_id, with_domain_),
              10, box, false, false, true, colour);
   }
 
@@ -479,14 +481,14 @@ class Drawing {
                             parent, users.size() == 1 ? colour_of(*users.front()) : -1);
     picture_.boxes[static_cast<std::size_t>(box)].tooltip =
         fmt::format("{} {} {}", nic.name, nic.bus_id, to_string(nic.kind));
-    const double inner = rect.width - 6;
-    add_text(picture_, {rect.x + 3, rect.y + 2, inner, 14}, nic.name, 11, box, true, false, true);
+    const double inner = rect.width - 4;
+    add_text(picture_, {rect.x + 2, rect.y + 2, inner, 14}, nic.name, 11, box, true, false, true);
     const std::string second = !nic.unfit.empty() ? nic.unfit
                                : !users.empty()   ? rank_list(users)
                                                   : to_string(nic.kind);
-    add_text(picture_, {rect.x + 3, rect.y + 16, inner, 13}, second, 10, box, false, false, true);
+    add_text(picture_, {rect.x + 2, rect.y + 16, inner, 13}, second, 10, box, false, false, true);
     const std::string speed = speed_of(nic);
-    add_text(picture_, {rect.x + 3, rect.y + 29, inner, 13},
+    add_text(picture_, {rect.x + 2, rect.y + 29, inner, 13},
              speed.empty() ? shown_bus_id(nic.bus_id, with_domain_) : speed, 10, box, false, true,
              true);
   }

@@ -37,7 +37,10 @@ class Router {
              3.0 * (in_line_[{planned.to_place, line}]++ % 16);
       tie.points.push_back({x, at_y});
     }
-    arrive(planned, gpu, end_x, at_y, tie);
+    // Straight down where that is possible.
+    const double x = tie.points.back().x;
+    const bool is_above = x > gpu.x + 4 && x < gpu.right() - 4 && arrived_[planned.gpu] == 1;
+    arrive(planned, gpu, is_above ? x : end_x, at_y, tie);
     return tie;
   }
 
