@@ -1,5 +1,6 @@
 #include "launcher/cli/load_run.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <pwd.h>
@@ -165,6 +166,36 @@ tl::expected<config::RunConfig, Problems> config_of_program(
   return config;
 }
 
+// This node; or those that are planned for: every --topology one of them, or one all of them.
+Result<std::vector<topology::NodeInventory>> look_at_topologies(const CommandLine& line,
+                                                                const LoadedRun& run) {
+  constexpr int kMostNodes = 10'000;  // above any cluster, and what fits into memory
+  const std::vector<std::string> files = line.texts("topology");
+  const int wanted = run.inputs.one_node ? 1 : std::max(1, run.config.node_count.value);
+  const auto count = static_cast<std::size_t>(wanted);
+  topology::TopologyOptions options = topology_options(line, run.inputs.caller_environment);
+  if (files.size() > 1 && files.size() != count) {
+    return Failure(
+        usage(std::to_string(files.size()) + " topologies for " + counted(wanted, "node"),
+              "give --topology once for all nodes, or once for each of them (node_count)"));
+  }
+  if (files.size() == 1 && wanted > kMostNodes) {
+    return Failure(usage(std::to_string(wanted) + " nodes are too many to plan for",
+                         "set node_count to " + std::to_string(kMostNodes) + " or less"));
+  }
+  std::vector<topology::NodeInventory> nodes;
+  for (const std::string& file : files.empty() ? std::vector<std::string>{""} : files) {
+    options.xml_file = file;
+    MUSTER_TRY_ASSIGN(topology::NodeInventory inventory, topology::discover(options));
+    nodes.push_back(std::move(inventory));
+  }
+  if (files.size() == 1) nodes.resize(count, nodes.front());
+  if (nodes.size() == 1) return nodes;
+  // Files have names, and nodes must have different ones.
+  for (std::size_t i = 0; i < nodes.size(); ++i) nodes[i].hostname += "-" + std::to_string(i);
+  return nodes;
+}
+
 Result<> look_at_node(const CommandLine& line, LoadedRun& run) {
   run.inputs.caller_environment = caller_environment();
   ensure_home(run.inputs.caller_environment);
@@ -184,9 +215,7 @@ Result<> look_at_node(const CommandLine& line, LoadedRun& run) {
     run.inputs.command_line.push_back({echo.given, echo.meaning, "command line"});
   }
   MUSTER_TRY_ASSIGN(run.inputs.agent_executable, find_agent());
-  MUSTER_TRY_ASSIGN(topology::NodeInventory inventory,
-                    topology::discover(topology_options(line, run.inputs.caller_environment)));
-  run.inputs.nodes.push_back(std::move(inventory));
+  MUSTER_TRY_ASSIGN(run.inputs.nodes, look_at_topologies(line, run));
   if (backend_is_open(run.config)) {
     choose_backend(run);
   } else if (run.config.distributed_backend.value == config::Backend::kMpi) {

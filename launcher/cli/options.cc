@@ -206,7 +206,14 @@ constexpr OptionRow kOptions[] = {
      .default_text = "rank0"},
     {.name = "topology",
      .argument = "FILE",
-     .commands = "plan topo",
+     .commands = "plan",
+     .heading = "node",
+     .help = "another node: an hwloc XML file (lstopo FILE.xml), or \"synthetic:pack:2 core:8 "
+             "pu:2\"; once for all nodes of the run, or once for each",
+     .repeats = true},
+    {.name = "topology",
+     .argument = "FILE",
+     .commands = "topo",
      .heading = "node",
      .help =
          "another node: an hwloc XML file (lstopo FILE.xml), or \"synthetic:pack:2 core:8 pu:2\""},

@@ -13,7 +13,7 @@ namespace muster::plan {
 namespace {
 
 std::vector<std::string> node_addresses(const LaunchPlan& plan) {
-  return std::vector<std::string>(plan.nodes.size(), kNodeAddress);
+  return std::vector<std::string>(plan.nodes.size(), node_address(plan));
 }
 
 // "2 10.0.0.4 16 10.0.0.5 16": the nodes and the cores of each.
@@ -58,8 +58,8 @@ void add_batch_names(const FamilyFacts& facts, Variables& variables) {
   add(variables, "AZ_BATCH_POOL_ID", "muster");
   add(variables, "AZ_BATCH_NODE_IS_DEDICATED", "true");
   add(variables, "AZ_BATCHAI_MPI_MASTER_NODE",
-      facts.plan.nodes.size() == 1 ? "localhost" : kNodeAddress);
-  add(variables, "AZ_BATCHAI_JOB_MASTER_NODE_IP", kNodeAddress);
+      facts.plan.nodes.size() == 1 ? "localhost" : kMeasuredAtJoin);
+  add(variables, "AZ_BATCHAI_JOB_MASTER_NODE_IP", node_address(facts.plan));
   for (const char* name :
        {"AZ_BATCHAI_PYTORCH_INIT_METHOD", "AZ_BATCHAI_MPI_HOST_FILE", "AZ_BATCHAI_ROOT",
         "AZ_BATCHAI_MOUNT_ROOT", "AZ_BATCHAI_JOB_MOUNT_ROOT", "AZ_BATCHAI_JOB_WORK_DIR",

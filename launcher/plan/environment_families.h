@@ -14,6 +14,11 @@
 namespace muster::plan {
 
 inline constexpr const char* kNodeAddress = "127.0.0.1";  // one node: nothing leaves it
+inline constexpr const char* kMeasuredAtJoin = "<measured at join>";  // several: how they meet
+
+inline const char* node_address(const LaunchPlan& plan) {
+  return plan.nodes.size() == 1 ? kNodeAddress : kMeasuredAtJoin;
+}
 
 struct FamilyFacts {
   const config::RunConfig& config;

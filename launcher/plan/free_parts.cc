@@ -35,8 +35,8 @@ template <typename Parts>
 std::string holders(const std::vector<HeldByRun>& held, const Parts& parts) {
   std::vector<std::string> names;
   for (const HeldByRun& run : held) {
-    const bool any = std::any_of(parts.begin(), parts.end(),
-                                 [&](const auto& part) { return holds(run, part); });
+    const bool any =
+        std::any_of(parts.begin(), parts.end(), [&](const auto& part) { return holds(run, part); });
     if (any) names.push_back(fmt::format("run {} (process {})", run.run_id, run.pid));
   }
   return join(names, " and ");
@@ -124,7 +124,8 @@ void take_free_gpus(const NodeInventory& inventory, const PlacementRequest& requ
   const auto all = static_cast<std::int64_t>(parts.gpus.size());
   const auto free = static_cast<std::int64_t>(unheld.size());
   if (free == all) return;
-  const std::int64_t needed = per_rank ? std::int64_t{ranks} * *per_rank : std::min<std::int64_t>(ranks, all);
+  const std::int64_t needed =
+      per_rank ? std::int64_t{ranks} * *per_rank : std::min<std::int64_t>(ranks, all);
   const std::string who = holders(request.held, inventory.gpus);
   if (free >= needed) {
     parts.reasons.push_back({"free GPUs on " + inventory.hostname, ordinals(unheld),

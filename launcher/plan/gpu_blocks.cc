@@ -87,12 +87,13 @@ Result<GpuBlocks> gpu_blocks(const topology::NodeInventory& inventory, const Gpu
   if (wanted.value) {
     MUSTER_TRY(check_fit(inventory, gpus, ranks, request));
     if (assignment.value == GpuAssignment::kOrdinal && *wanted.value > 1) {
-      return Failure(Error{
-          ErrorCode::kConfig,
-          fmt::format("gpu_assignment is ordinal, which is one GPU for each rank, and "
-                      "gpus_per_process is {}",
-                      *wanted.value),
-          "leave out gpus_per_process, or set gpu_assignment to block", assignment.origin.location});
+      return Failure(
+          Error{ErrorCode::kConfig,
+                fmt::format("gpu_assignment is ordinal, which is one GPU for each rank, and "
+                            "gpus_per_process is {}",
+                            *wanted.value),
+                "leave out gpus_per_process, or set gpu_assignment to block",
+                assignment.origin.location});
     }
   }
   if (ranks > count) return spaced(gpus, ranks, 1);

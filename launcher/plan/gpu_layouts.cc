@@ -13,7 +13,8 @@ using topology::kUnknown;
 constexpr const char* kStrictHow =
     "the cores of each NUMA node go to the ranks that have GPUs there";
 constexpr const char* kBalancedHow = "equal cores per GPU in each package, as near as they fit";
-constexpr const char* kSpillHow = "as strict, and NUMA nodes without GPUs are shared in their package";
+constexpr const char* kSpillHow =
+    "as strict, and NUMA nodes without GPUs are shared in their package";
 
 struct Table {
   const std::vector<Domain>& domains;
@@ -276,8 +277,7 @@ std::vector<Layout> gpu_layouts(const std::vector<Domain>& domains, const GpuHom
     if (deal.wanted != CoreLayout::kBest && deal.wanted != way.layout) continue;
     const bool needs_homes = way.layout != CoreLayout::kBalanced;
     if (needs_homes && !homes.everybody_has_home()) continue;
-    const auto counts =
-        deal.cores_per_rank ? fixed_counts(table, way.layout) : way.counts(table);
+    const auto counts = deal.cores_per_rank ? fixed_counts(table, way.layout) : way.counts(table);
     if (counts) layouts.push_back({way.name, way.how, cut(table, *counts)});
   }
   return layouts;

@@ -54,10 +54,10 @@ void explain_resources(const RunConfig& config, const std::vector<NodeInventory>
     allowed += node.cores.size();
   }
   const std::string found =
-      visible == 0 ? "no GPU is visible"
-                   : fmt::format("{} visible for {}",
-                                 counted(static_cast<std::int64_t>(visible), "GPU"),
-                                 counted(plan.world_size, "rank"));
+      visible == 0
+          ? "no GPU is visible"
+          : fmt::format("{} visible for {}", counted(static_cast<std::int64_t>(visible), "GPU"),
+                        counted(plan.world_size, "rank"));
   plan.reasons.push_back(
       {"gpus_per_process", gpus_of_ranks(plan),
        gpus.value ? gpus.origin.text : fmt::format("auto ({}): {}", gpus.origin.text, found)});

@@ -88,7 +88,8 @@ Result<> take_nics(const NodeInventory& inventory, std::size_t rank, const RankM
   for (const std::string& name : entry.nics->value) {
     if (std::find(names.begin(), names.end(), name) != names.end()) continue;
     std::string hint = did_you_mean_hint(name, names);
-    if (hint.empty()) hint = names.empty() ? "none is found here" : "there are " + join(names, ", ");
+    if (hint.empty())
+      hint = names.empty() ? "none is found here" : "there are " + join(names, ", ");
     return not_there(inventory, rank, "there is no network device " + name, std::move(hint),
                      entry.nics->origin);
   }
@@ -152,8 +153,12 @@ int count_without(const std::vector<MappedRank>& ranks, auto field) {
 
 }  // namespace
 
-int MappedRanks::without_cpus() const { return count_without(ranks, &MappedRank::cpus); }
-int MappedRanks::without_gpus() const { return count_without(ranks, &MappedRank::gpus); }
+int MappedRanks::without_cpus() const {
+  return count_without(ranks, &MappedRank::cpus);
+}
+int MappedRanks::without_gpus() const {
+  return count_without(ranks, &MappedRank::gpus);
+}
 
 Result<MappedRanks> mapped_ranks(const NodeInventory& inventory, const PlacementRequest& request) {
   MappedRanks mapped;

@@ -105,9 +105,9 @@ std::pair<Port*, Distance> nearest(const NodeInventory& inventory, const Seeker&
   Port* best = nullptr;
   std::tuple<Distance, int, int, int> best_key;
   for (Port& port : ports) {
-    const auto key =
-        std::tuple(distance(inventory, seeker, *port.nic), port.load,
-                   -shared_bridges(seeker.upstream, port.nic->upstream), apart(seeker, port, count));
+    const auto key = std::tuple(distance(inventory, seeker, *port.nic), port.load,
+                                -shared_bridges(seeker.upstream, port.nic->upstream),
+                                apart(seeker, port, count));
     if (best == nullptr || key < best_key) {
       best = &port;
       best_key = key;

@@ -1,5 +1,6 @@
 #include "launcher/plan/node_placements.h"
 
+#include <cctype>
 #include <map>
 #include <tuple>
 
@@ -15,9 +16,18 @@ using topology::NodeInventory;
 // Where a node's name stands in a text that may be said of several.
 constexpr const char* kNode = "\x01";
 
+bool is_of_word(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' || c == '.';
+}
+
+// Names follow "of" or "on", and may be letters of any other word.
 std::string without_name(std::string text, const std::string& hostname) {
   if (hostname.empty()) return text;
-  for (std::size_t at = 0; (at = text.find(hostname, at)) != std::string::npos; ++at) {
+  for (std::size_t at = 3; (at = text.find(hostname, at)) != std::string::npos; ++at) {
+    const std::string before = text.substr(at - 3, 3);
+    const std::size_t end = at + hostname.size();
+    if (before != "of " && before != "on ") continue;
+    if (end < text.size() && is_of_word(text[end])) continue;
     text.replace(at, hostname.size(), kNode);
   }
   return text;
@@ -48,8 +58,7 @@ class Collected {
     PlacementNotes notes;
     for (const Said& said : reasons_.in_order) {
       const auto& [subject, value, why] = said.text;
-      notes.reasons.push_back(
-          {with_name(subject, said.who()), value, with_name(why, said.who())});
+      notes.reasons.push_back({with_name(subject, said.who()), value, with_name(why, said.who())});
     }
     for (const Said& said : warnings_.in_order) {
       notes.warnings.push_back(with_name(std::get<0>(said.text), said.who()));
@@ -66,8 +75,8 @@ class Collected {
     int nodes = 1;
 
     std::string who() const {
-      return nodes == 1 ? first : fmt::format("{} and {} other{}", first, nodes - 1,
-                                              nodes == 2 ? "" : "s");
+      return nodes == 1 ? first
+                        : fmt::format("{} and {} other{}", first, nodes - 1, nodes == 2 ? "" : "s");
     }
   };
 

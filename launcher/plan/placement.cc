@@ -21,6 +21,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "launcher/plan/core_index.h"
 #include "launcher/plan/free_parts.h"
 #include "launcher/plan/gpu_blocks.h"
 #include "launcher/plan/gpu_homes.h"
@@ -44,6 +45,7 @@ using topology::NodeInventory;
 // What every candidate has in common.
 struct Common {
   const NodeInventory& inventory;
+  const CoreIndex& index;
   const PlacementRequest& request;
   const MappedRanks& mapped;
   std::vector<GpuBlock> blocks;  // [local rank]
@@ -101,12 +103,10 @@ void set_memory(const Common& common, RankPlacement& rank) {
 RankPlacement placed_on(const Common& common, std::size_t local_rank, CpuSet cpus) {
   RankPlacement rank = numbered(common, local_rank);
   std::set<int> nodes;
-  for (const Core& core : common.inventory.cores) {
-    const CpuSet used = core.pus.intersection(cpus);
-    if (used.empty()) continue;
+  for (const CoreIndex::Part& part : common.index.parts_of(cpus)) {
     ++rank.core_count;
-    if (used.count() == core.pus.count()) rank.cores.push_back(core.logical_index);
-    nodes.insert(core.numa_node);
+    if (part.whole) rank.cores.push_back(part.core->logical_index);
+    nodes.insert(part.core->numa_node);
   }
   rank.cpuset = std::move(cpus);
   rank.numa_nodes.assign(nodes.begin(), nodes.end());
@@ -162,10 +162,9 @@ Result<> check_cores(const Common& common, const CoreLine& cores, int dealt) {
   if (dealt <= count) return {};
   const auto& map = resources.rank_map;
   if (count == 0 && !map.empty()) {
-    return cannot_place(common.inventory, ranks,
-                        fmt::format("rank_map leaves no core for {} of them", dealt),
-                        "give each entry its cpus, or leave some to the others",
-                        map.front().origin);
+    return cannot_place(
+        common.inventory, ranks, fmt::format("rank_map leaves no core for {} of them", dealt),
+        "give each entry its cpus, or leave some to the others", map.front().origin);
   }
   if (resources.oversubscribe.value == config::Oversubscribe::kNever) {
     return cannot_place(
@@ -220,7 +219,7 @@ Failure layout_does_not_fit(const Common& common, const GpuHomes& homes) {
 PlacementScore scored(const Common& common, const std::vector<RankPlacement>& ranks) {
   const bool with_gpus = std::any_of(common.blocks.begin(), common.blocks.end(),
                                      [](const GpuBlock& block) { return !block.empty(); });
-  return score_of(common.inventory, ranks,
+  return score_of(common.index, ranks,
                   with_gpus ? static_cast<int>(common.inventory.gpus.size()) : 0);
 }
 
@@ -287,9 +286,8 @@ void mark_shared_gpus(std::vector<RankPlacement>& ranks) {
     for (const Gpu& gpu : rank.gpus) ++owners[gpu.visible_ordinal];
   }
   for (RankPlacement& rank : ranks) {
-    rank.shares_gpus = std::any_of(rank.gpus.begin(), rank.gpus.end(), [&](const Gpu& gpu) {
-      return owners[gpu.visible_ordinal] > 1;
-    });
+    rank.shares_gpus = std::any_of(rank.gpus.begin(), rank.gpus.end(),
+                                   [&](const Gpu& gpu) { return owners[gpu.visible_ordinal] > 1; });
   }
 }
 
@@ -300,7 +298,8 @@ void find_idle_gpus(const NodeInventory& inventory, NodePlacement& placement) {
   }
   if (used.empty()) return;  // a run on CPUs
   for (const Gpu& gpu : inventory.gpus) {
-    if (!used.contains(gpu.visible_ordinal)) placement.node.idle_gpus.push_back(gpu.visible_ordinal);
+    if (!used.contains(gpu.visible_ordinal))
+      placement.node.idle_gpus.push_back(gpu.visible_ordinal);
   }
 }
 
@@ -326,10 +325,9 @@ void list_visible_devices(const Common& common, const FreeParts& parts, NodePlac
     if (std::find(order.begin(), order.end(), gpu) == order.end()) order.push_back(gpu);
   }
   const auto& visible = common.inventory.gpus;
-  const bool as_it_is =
-      order.size() == visible.size() &&
-      std::equal(order.begin(), order.end(), visible.begin(),
-                 [](const Gpu* gpu, const Gpu& other) { return gpu == &other; });
+  const bool as_it_is = order.size() == visible.size() &&
+                        std::equal(order.begin(), order.end(), visible.begin(),
+                                   [](const Gpu* gpu, const Gpu& other) { return gpu == &other; });
   const bool no_gpus = std::all_of(common.blocks.begin(), common.blocks.end(),
                                    [](const GpuBlock& block) { return block.empty(); });
   if (as_it_is || no_gpus) return;
@@ -369,7 +367,8 @@ Result<NodePlacement> place(const NodeInventory& inventory, const PlacementReque
   bool shared = false;
   MUSTER_TRY_ASSIGN(std::vector<GpuBlock> blocks,
                     blocks_of(inventory, request, mapped, parts, shared));
-  const Common common{inventory, request, mapped, std::move(blocks)};
+  const CoreIndex index(inventory);
+  const Common common{inventory, index, request, mapped, std::move(blocks)};
   const CoreLine cores = without_mapped(parts.cores, mapped);
   MUSTER_TRY(check_cores(common, cores, dealt));
 
@@ -386,7 +385,7 @@ Result<NodePlacement> place(const NodeInventory& inventory, const PlacementReque
   }
   const GpuHomes homes = gpu_homes(inventory, domains, dealt_blocks);
   std::vector<Layout> layouts;
-  Decision decision{inventory, request, parts, domains, homes, layouts};
+  Decision decision{index, inventory, request, parts, domains, homes, layouts};
   for (const MappedRank& rank : mapped.ranks) decision.mapped.push_back(rank.cpus.has_value());
 
   if (dealt == 0) {
@@ -410,7 +409,7 @@ Result<NodePlacement> place(const NodeInventory& inventory, const PlacementReque
 
   mark_shared_gpus(placement.ranks);
   for (RankPlacement& rank : placement.ranks) {
-    rank.locality = locality_of(inventory, rank);
+    rank.locality = locality_of(index, rank);
     rank.why = why_there(decision, rank);
   }
   find_idle_gpus(inventory, placement);

@@ -83,10 +83,9 @@ std::string who_else(const NodePlacement& placement, const RankPlacement& self) 
   for (const RankPlacement& rank : placement.ranks) {
     if (rank.local_rank == self.local_rank) continue;
     for (const Gpu& gpu : rank.gpus) {
-      const bool shared =
-          std::any_of(self.gpus.begin(), self.gpus.end(), [&](const Gpu& own) {
-            return own.visible_ordinal == gpu.visible_ordinal;
-          });
+      const bool shared = std::any_of(self.gpus.begin(), self.gpus.end(), [&](const Gpu& own) {
+        return own.visible_ordinal == gpu.visible_ordinal;
+      });
       if (shared) others.insert(rank.local_rank);
     }
   }
@@ -94,9 +93,8 @@ std::string who_else(const NodePlacement& placement, const RankPlacement& self) 
 }
 
 bool among(const std::vector<const Gpu*>& some, const Gpu& gpu) {
-  return std::any_of(some.begin(), some.end(), [&](const Gpu* each) {
-    return each->visible_ordinal == gpu.visible_ordinal;
-  });
+  return std::any_of(some.begin(), some.end(),
+                     [&](const Gpu* each) { return each->visible_ordinal == gpu.visible_ordinal; });
 }
 
 GpuBlock those_of(const RankPlacement& rank, const std::vector<const Gpu*>& some) {
@@ -107,14 +105,15 @@ GpuBlock those_of(const RankPlacement& rank, const std::vector<const Gpu*>& some
   return block;
 }
 
-std::string why_near(const NodeInventory& inventory, const RankPlacement& rank) {
+std::string why_near(const CoreIndex& index, const RankPlacement& rank) {
+  const NodeInventory& inventory = index.inventory();
   const GpuBlock gpus = pointers(rank.gpus);
   const Homes homes = homes_of(inventory, rank.gpus);
   int near = 0;
   int in_package = 0;
   int remote = 0;
-  for (const topology::Core& core : inventory.cores) {
-    if (core.pus.intersection(rank.cpuset).empty()) continue;
+  for (const CoreIndex::Part& part : index.parts_of(rank.cpuset)) {
+    const topology::Core& core = *part.core;
     if (homes.numa_nodes.contains(core.numa_node) || is_one_place(inventory)) {
       ++near;
     } else if (core.package != kUnknown && homes.packages.contains(core.package)) {
@@ -128,8 +127,8 @@ std::string why_near(const NodeInventory& inventory, const RankPlacement& rank) 
   if (in_package + remote == 0) return "nearest to " + target;
   std::vector<std::string> parts;
   if (near > 0) {
-    parts.push_back(fmt::format("{} of {} cores nearest to {}", near, near + in_package + remote,
-                                target));
+    parts.push_back(
+        fmt::format("{} of {} cores nearest to {}", near, near + in_package + remote, target));
   }
   const std::string whose = near > 0 ? "its" : named(gpus) + "'s";
   if (in_package > 0) {
@@ -158,15 +157,15 @@ std::string why_there(const Decision& decision, const RankPlacement& rank) {
   const GpuBlock untold = those_of(rank, decision.homes.untold);
   const GpuBlock stand_in = those_of(rank, decision.homes.stand_in);
   if (untold.size() + stand_in.size() < rank.gpus.size()) {
-    parts.push_back(why_near(decision.inventory, rank));
+    parts.push_back(why_near(decision.index, rank));
   }
   for (const Gpu* gpu : stand_in) {
     parts.push_back(fmt::format("remote: GPU {} is on NUMA {}, of which no core is ours",
                                 gpu->visible_ordinal, gpu->numa_node));
   }
   if (!untold.empty()) {
-    parts.push_back("nobody knows where " + named(untold) +
-                    (untold.size() == 1 ? " is" : " are") + ": no place is guessed");
+    parts.push_back("nobody knows where " + named(untold) + (untold.size() == 1 ? " is" : " are") +
+                    ": no place is guessed");
   }
   return join(parts, "; ");
 }
@@ -279,9 +278,9 @@ void explain_gpus(const Decision& decision, NodePlacement& placement) {
     most = std::max(most, rank.gpus.size());
     shared = shared || rank.shares_gpus;
     if (rank.shares_gpus) {
-      rank.why += fmt::format("; shares {} with local {} {}", named(pointers(rank.gpus)),
-                              placement.ranks.size() == 2 ? "rank" : "ranks",
-                              who_else(placement, rank));
+      rank.why +=
+          fmt::format("; shares {} with local {} {}", named(pointers(rank.gpus)),
+                      placement.ranks.size() == 2 ? "rank" : "ranks", who_else(placement, rank));
     }
   }
   if (most == 0) return;
@@ -291,13 +290,14 @@ void explain_gpus(const Decision& decision, NodePlacement& placement) {
   std::string why = by_map ? "rank_map" : how_dealt(decision, shared, most);
   CpuSet idle;
   for (const int ordinal : placement.node.idle_gpus) {
-    if (std::any_of(decision.parts.gpus.begin(), decision.parts.gpus.end(),
-                    [wanted = ordinal](const Gpu* gpu) { return gpu->visible_ordinal == wanted; })) {
+    if (std::any_of(
+            decision.parts.gpus.begin(), decision.parts.gpus.end(),
+            [wanted = ordinal](const Gpu* gpu) { return gpu->visible_ordinal == wanted; })) {
       idle.insert(ordinal);
     }
   }
-  const bool block_of_several = !by_map && most > 1 && ranks < visible &&
-                                !decision.request.resources.gpus_per_process.value;
+  const bool block_of_several =
+      !by_map && most > 1 && ranks < visible && !decision.request.resources.gpus_per_process.value;
   if (!idle.empty()) {
     why += "; " + idle_text(decision, idle);
   } else if (block_of_several) {

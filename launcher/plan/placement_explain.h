@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "launcher/plan/core_index.h"
 #include "launcher/plan/free_parts.h"
 #include "launcher/plan/gpu_homes.h"
 #include "launcher/plan/placement.h"
@@ -13,6 +14,7 @@ namespace muster::plan {
 
 // What was decided, and from what.
 struct Decision {
+  const CoreIndex& index;
   const topology::NodeInventory& inventory;
   const PlacementRequest& request;
   const FreeParts& parts;
@@ -23,7 +25,8 @@ struct Decision {
   std::vector<bool> mapped = {};       // [local rank]: its cores are rank_map's
 };
 
-// "nearest to GPU 2 (NUMA 1)", "8 of 12 cores nearest to GPU 0 (NUMA 0), 4 elsewhere in its package"
+// "nearest to GPU 2 (NUMA 1)", "8 of 12 cores nearest to GPU 0 (NUMA 0), 4 elsewhere in its
+// package"
 std::string why_there(const Decision& decision, const RankPlacement& rank);
 
 void explain_cores(const Decision& decision, NodePlacement& placement);

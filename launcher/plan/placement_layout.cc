@@ -1,8 +1,10 @@
 // Three ways to deal cores to ranks without GPUs.
 //
-//   even inside   "balanced": equal shares (±1), each inside one domain; exists only when the shares
+//   even inside   "balanced": equal shares (±1), each inside one domain; exists only when the
+//   shares
 //                 can be packed, and is then the best there is
-//   whole nodes   "strict": every domain's cores go to its own ranks: local, but shares differ where
+//   whole nodes   "strict": every domain's cores go to its own ranks: local, but shares differ
+//   where
 //                 the ranks do not divide the domains
 //   even across   "balanced": equal shares (±1) cut from one line of cores, some across a border
 //

@@ -1,6 +1,7 @@
 #include "launcher/plan/placement_score.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <tuple>
 
@@ -19,31 +20,13 @@ double ratio(double part, double whole) {
   return whole == 0 ? 0 : part / whole;
 }
 
-// The allowed cores that a rank may use, with how many of their hardware threads.
-struct UsedCore {
-  const Core* core;
-  int threads;
-};
-
-std::vector<UsedCore> used_cores(const NodeInventory& inventory, const RankPlacement& rank) {
-  std::vector<UsedCore> used;
-  for (const Core& core : inventory.cores) {
-    const int threads = core.pus.intersection(rank.cpuset).count();
-    if (threads > 0) used.push_back({&core, threads});
-  }
-  return used;
-}
+using Used = std::vector<CoreIndex::Part>;  // of one rank
 
 // Of a rank without GPUs: 1 when it lies in as few NUMA nodes as its size allows; cores in further
 // ones count 0.7 in a package that it already has, else 0.
-double locality_without_gpus(const NodeInventory& inventory, const std::vector<UsedCore>& used) {
-  std::map<std::pair<int, int>, int> all;  // cores by (package, NUMA node)
-  int largest = 1;
-  for (const Core& core : inventory.cores) {
-    largest = std::max(largest, ++all[{core.package, core.numa_node}]);
-  }
-  std::map<std::pair<int, int>, int> own;
-  for (const UsedCore& each : used) ++own[{each.core->package, each.core->numa_node}];
+double locality_without_gpus(int largest, const Used& used) {
+  std::map<std::pair<int, int>, int> own;  // cores by (package, NUMA node)
+  for (const CoreIndex::Part& each : used) ++own[{each.core->package, each.core->numa_node}];
   std::vector<std::pair<int, int>> by_size;  // (cores, package)
   for (const auto& [domain, count] : own) by_size.emplace_back(count, domain.first);
   std::stable_sort(by_size.begin(), by_size.end(),
@@ -67,15 +50,15 @@ double nearness(const Homes& homes, const Core& core) {
   return 0;
 }
 
-double locality_of(const NodeInventory& inventory, const RankPlacement& rank,
-                   const std::vector<UsedCore>& used) {
+double locality_of(const CoreIndex& index, const RankPlacement& rank, const Used& used) {
   if (used.empty()) return 0;
-  if (rank.gpus.empty()) return locality_without_gpus(inventory, used);
+  if (rank.gpus.empty()) return locality_without_gpus(index.largest_domain(), used);
+  const NodeInventory& inventory = index.inventory();
   if (is_one_place(inventory)) return 1;
   const Homes homes = homes_of(inventory, rank.gpus);
   double near = 0;
   double threads = 0;
-  for (const UsedCore& each : used) {
+  for (const CoreIndex::Part& each : used) {
     near += nearness(homes, *each.core) * each.threads;
     threads += each.threads;
   }
@@ -83,13 +66,12 @@ double locality_of(const NodeInventory& inventory, const RankPlacement& rank,
 }
 
 // 1 when the policy names nodes of the rank's GPUs alone, 0.5 when they are in their packages.
-double memory_of(const NodeInventory& inventory, const RankPlacement& rank,
-                 const std::vector<UsedCore>& used) {
+double memory_of(const NodeInventory& inventory, const RankPlacement& rank, const Used& used) {
   if (rank.memory_nodes.empty()) return 0;
   if (is_one_place(inventory)) return 1;
   Homes homes = homes_of(inventory, rank.gpus);
   if (rank.gpus.empty()) {
-    for (const UsedCore& each : used) {
+    for (const CoreIndex::Part& each : used) {
       homes.numa_nodes.insert(each.core->numa_node);
       homes.packages.insert(each.core->package);
     }
@@ -99,9 +81,9 @@ double memory_of(const NodeInventory& inventory, const RankPlacement& rank,
   };
   if (all([&](int node) { return homes.numa_nodes.contains(node); })) return 1;
   return all([&](int node) {
-           const int package = package_of_node(inventory, node);
-           return package != kUnknown && homes.packages.contains(package);
-         })
+    const int package = package_of_node(inventory, node);
+    return package != kUnknown && homes.packages.contains(package);
+  })
              ? 0.5
              : 0;
 }
@@ -128,28 +110,43 @@ double coverage_of(const std::vector<RankPlacement>& ranks, int gpus_to_cover) {
 }
 
 // Who uses the cores, and how: exclusive, balanced, whole.
-void score_cores(const NodeInventory& inventory, const std::vector<std::vector<UsedCore>>& used,
+void score_cores(const NodeInventory& inventory, const std::vector<Used>& used,
                  const std::vector<RankPlacement>& ranks, PlacementScore& score) {
-  std::map<const Core*, std::vector<std::size_t>> users;
+  struct Users {
+    std::vector<std::size_t> ranks;
+    bool whole = true;  // each of them has all of the core
+  };
+  const Core* const first_core = inventory.cores.data();
+  std::vector<Users> users(inventory.cores.size());
   for (std::size_t rank = 0; rank < used.size(); ++rank) {
-    for (const UsedCore& each : used[rank]) users[each.core].push_back(rank);
+    for (const CoreIndex::Part& each : used[rank]) {
+      Users& of_core = users[static_cast<std::size_t>(each.core - first_core)];
+      of_core.ranks.push_back(rank);
+      of_core.whole = of_core.whole && each.whole;
+    }
   }
   std::vector<double> effective(ranks.size(), 0);
+  double count = 0;
   double exclusive = 0;
-  double whole = 0;
-  for (const auto& [core, who] : users) {
+  double together = 0;
+  for (std::size_t i = 0; i < users.size(); ++i) {
+    const std::vector<std::size_t>& who = users[i].ranks;
+    if (who.empty()) continue;
+    ++count;
     for (const std::size_t rank : who) effective[rank] += 1.0 / static_cast<double>(who.size());
     if (who.size() == 1) ++exclusive;
-    const CpuSet first = core->pus.intersection(ranks[who.front()].cpuset);
-    const bool together = std::all_of(who.begin(), who.end(), [&](std::size_t rank) {
-      return core->pus.intersection(ranks[rank].cpuset) == first;
-    });
-    if (together) ++whole;
+    const auto part_of = [&](std::size_t rank) {
+      return inventory.cores[i].pus.intersection(ranks[rank].cpuset);
+    };
+    const bool same = users[i].whole || who.size() == 1 ||
+                      std::all_of(who.begin(), who.end(), [&](std::size_t rank) {
+                        return part_of(rank) == part_of(who.front());
+                      });
+    if (same) ++together;
   }
-  const auto count = static_cast<double>(users.size());
   const auto [fewest, most] = std::minmax_element(effective.begin(), effective.end());
   score.exclusive = ratio(exclusive, count);
-  score.siblings = ratio(whole, count);
+  score.siblings = ratio(together, count);
   score.balance = effective.empty() ? 0 : ratio(*fewest, *most);
   score.use = ratio(count, static_cast<double>(inventory.cores.size()));
 }
@@ -187,21 +184,27 @@ Homes homes_of(const NodeInventory& inventory, const std::vector<topology::Gpu>&
   return homes;
 }
 
-double locality_of(const NodeInventory& inventory, const RankPlacement& rank) {
-  return locality_of(inventory, rank, used_cores(inventory, rank));
+double locality_of(const CoreIndex& index, const RankPlacement& rank) {
+  return locality_of(index, rank, index.parts_of(rank.cpuset));
 }
 
 PlacementScore score_of(const NodeInventory& inventory, const std::vector<RankPlacement>& ranks,
                         int gpus_to_cover) {
+  return score_of(CoreIndex(inventory), ranks, gpus_to_cover);
+}
+
+PlacementScore score_of(const CoreIndex& index, const std::vector<RankPlacement>& ranks,
+                        int gpus_to_cover) {
+  const NodeInventory& inventory = index.inventory();
   PlacementScore score;
   if (ranks.empty()) return score;
-  std::vector<std::vector<UsedCore>> used;
+  std::vector<Used> used;
   double sum = 0;
   double worst = 1;
   double memory = 0;
   for (const RankPlacement& rank : ranks) {
-    used.push_back(used_cores(inventory, rank));
-    const double near = locality_of(inventory, rank, used.back());
+    used.push_back(index.parts_of(rank.cpuset));
+    const double near = locality_of(index, rank, used.back());
     sum += near;
     worst = std::min(worst, near);
     memory += memory_of(inventory, rank, used.back());
@@ -210,8 +213,9 @@ PlacementScore score_of(const NodeInventory& inventory, const std::vector<RankPl
   score.coverage = coverage_of(ranks, gpus_to_cover);
   score.locality = score.coverage * (sum / count + worst) / 2;
   score_cores(inventory, used, ranks, score);
-  score.total = 100 * (0.45 * score.locality + 0.20 * score.exclusive + 0.15 * score.balance +
-                       0.10 * score.use + 0.10 * score.coverage);
+  const double total = 100 * (0.45 * score.locality + 0.20 * score.exclusive +
+                              0.15 * score.balance + 0.10 * score.use + 0.10 * score.coverage);
+  score.total = std::round(total * 1e9) / 1e9;  // 96, not 96.00000000000001
   score.memory = memory / count;
   score.rail = rail_of(inventory, ranks);
   score.order = order_of(ranks);

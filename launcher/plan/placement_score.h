@@ -6,6 +6,7 @@
 #include <set>
 #include <vector>
 
+#include "launcher/plan/core_index.h"
 #include "launcher/plan/launch_plan.h"
 #include "launcher/topology/node_inventory.h"
 
@@ -23,9 +24,13 @@ PlacementScore score_of(const topology::NodeInventory& inventory,
 PlacementScore score_of(const topology::NodeInventory& inventory,
                         const std::vector<RankPlacement>& ranks);
 
+// The same, for who scores several layouts of one node.
+PlacementScore score_of(const CoreIndex& index, const std::vector<RankPlacement>& ranks,
+                        int gpus_to_cover);
+
 // Mean nearness of the rank's hardware threads to its GPUs: 1 on the NUMA node of one of them, 0.7
 // in the package of one, else 0.
-double locality_of(const topology::NodeInventory& inventory, const RankPlacement& rank);
+double locality_of(const CoreIndex& index, const RankPlacement& rank);
 
 // NUMA nodes and packages, OS indexes, where the GPUs are; unknown ones are left out.
 struct Homes {

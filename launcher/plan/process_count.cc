@@ -80,8 +80,8 @@ Setting<int> resolved_per_node(const RunConfig& config, const NodeInventory& nod
   std::string seen = fmt::format("{} visible", visible);
   if (gpus < visible) seen += fmt::format(", {} held by other runs", visible - gpus);
   const int size = per_process.value.value_or(1);
-  const std::string per = size == 1 ? "GPU" : fmt::format("{} GPUs ({})", size,
-                                                          per_process.origin.text);
+  const std::string per =
+      size == 1 ? "GPU" : fmt::format("{} GPUs ({})", size, per_process.origin.text);
   return derived(std::max(1, gpus / size), setting.origin,
                  fmt::format("{}one per {}, {}", automatic, per, seen));
 }
@@ -180,8 +180,8 @@ Result<ProcessCounts> count_processes(const RunConfig& config, const PlanInputs&
     counts.by_node.push_back(std::move(roles));
   } else {
     for (std::size_t i = 0; i < inputs.nodes.size(); ++i) {
-      counts.by_node.push_back(resolved_per_node(
-          config, inputs.nodes[i], i == 0 ? inputs.held : std::vector<HeldByRun>{}));
+      counts.by_node.push_back(resolved_per_node(config, inputs.nodes[i],
+                                                 i == 0 ? inputs.held : std::vector<HeldByRun>{}));
     }
     if (counts.node_count == 1 && config.node_count.value > 1) {
       counts.by_node.front() = all_here(config, counts.by_node.front());

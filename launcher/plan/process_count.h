@@ -9,7 +9,7 @@
 namespace muster::plan {
 
 struct ProcessCounts {
-  int node_count = 1;  // that the run really has
+  int node_count = 1;                         // that the run really has
   std::vector<config::Setting<int>> by_node;  // with their derivations as origins
   std::vector<Reason> reasons;                // for node_count and process_count_per_node
 

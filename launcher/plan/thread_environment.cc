@@ -23,18 +23,13 @@ using config::ThreadCount;
 
 constexpr const char* kName = "OMP_NUM_THREADS";
 
-int ranks_on_node(const LaunchPlan& plan, int node_rank) {
-  return static_cast<int>(
-      std::count_if(plan.ranks.begin(), plan.ranks.end(),
-                    [&](const RankPlacement& rank) { return rank.node_rank == node_rank; }));
-}
-
 // Whole cores of the rank, at least 1, and no more than its part of the cgroup's CPU time.
 int cores_worth(const FamilyFacts& facts, const RankPlacement& rank) {
   const auto& node = facts.node_of(rank);
   int threads = std::max(1, rank.core_count);
   if (node.cpu_quota) {
-    const double part = *node.cpu_quota / ranks_on_node(facts.plan, rank.node_rank);
+    const double part =
+        *node.cpu_quota / facts.plan.nodes[static_cast<std::size_t>(rank.node_rank)].rank_count;
     threads = std::min(threads, std::max(1, static_cast<int>(std::floor(part))));
   }
   return threads;

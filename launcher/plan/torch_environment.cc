@@ -3,6 +3,8 @@
 //
 // Helper scripts read or delete NCCL_SOCKET_IFNAME and NCCL_DEBUG without asking whether they are
 // there, so both always are.
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/text.h"
@@ -10,15 +12,26 @@
 #include "launcher/plan/nested_launcher.h"
 
 namespace muster::plan {
+namespace {
+
+bool nodes_have_equal_counts(const LaunchPlan& plan) {
+  return std::all_of(plan.nodes.begin(), plan.nodes.end(), [&](const NodePlan& node) {
+    return node.rank_count == plan.nodes.front().rank_count;
+  });
+}
+
+}  // namespace
 
 void add_torch_names(const FamilyFacts& facts, Variables& variables) {
   const LaunchPlan& plan = facts.plan;
   add(variables, "WORLD_SIZE", std::to_string(plan.world_size));
-  add(variables, "LOCAL_WORLD_SIZE", std::to_string(plan.process_count_per_node));
+  if (nodes_have_equal_counts(plan)) {
+    add(variables, "LOCAL_WORLD_SIZE", std::to_string(plan.process_count_per_node));
+  }
   add(variables, "GROUP_WORLD_SIZE", std::to_string(plan.nodes.size()));
   add(variables, "ROLE_NAME", "default");
   add(variables, "ROLE_WORLD_SIZE", std::to_string(plan.world_size));
-  add(variables, "MASTER_ADDR", kNodeAddress);
+  add(variables, "MASTER_ADDR", node_address(plan));
   add(variables, "MASTER_PORT", "");
   add(variables, "TORCHELASTIC_RUN_ID", "");
   add(variables, "TORCHELASTIC_RESTART_COUNT", "0");
@@ -29,8 +42,9 @@ void add_torch_names(const FamilyFacts& facts, Variables& variables) {
     add(variables, "PET_MASTER_ADDR", "");
     add(variables, "PET_MASTER_PORT", "");
   }
-  facts.defaults.add_to(variables, "NCCL_SOCKET_IFNAME", "lo");
-  facts.defaults.add_to(variables, "GLOO_SOCKET_IFNAME", "lo");
+  const char* const interface = plan.nodes.size() == 1 ? "lo" : kMeasuredAtJoin;
+  facts.defaults.add_to(variables, "NCCL_SOCKET_IFNAME", interface);
+  facts.defaults.add_to(variables, "GLOO_SOCKET_IFNAME", interface);
   facts.defaults.add_to(variables, "NCCL_DEBUG", "WARN");
   // As torchrun does.  The older name without TORCH_ makes every newer torch warn.
   facts.defaults.add_to(variables, "TORCH_NCCL_ASYNC_ERROR_HANDLING", "1");
@@ -39,6 +53,10 @@ void add_torch_names(const FamilyFacts& facts, Variables& variables) {
 void add_torch_names(const FamilyFacts& facts, const RankPlacement& rank, Variables& variables) {
   add(variables, "RANK", std::to_string(rank.rank));
   add(variables, "LOCAL_RANK", std::to_string(rank.local_rank));
+  if (!nodes_have_equal_counts(facts.plan)) {
+    const NodePlan& node = facts.plan.nodes[static_cast<std::size_t>(rank.node_rank)];
+    add(variables, "LOCAL_WORLD_SIZE", std::to_string(node.rank_count));
+  }
   add(variables, "NODE_RANK", std::to_string(rank.node_rank));
   add(variables, "GROUP_RANK", std::to_string(rank.node_rank));
   add(variables, "ROLE_RANK", std::to_string(rank.rank));

@@ -90,8 +90,8 @@ std::string reason(const NodePlacement& placement, const std::string& subject) {
 
 TEST(GpuPlacement, BringsCpusToTheGpusAndKeepsTheirOrder) {
   const NodePlacement placement = placed(kNdA100, request(8));
-  EXPECT_THAT(cpusets(placement), ElementsAre("24-35", "36-47", "0-11", "12-23", "72-83", "84-95",
-                                              "48-59", "60-71"));
+  EXPECT_THAT(cpusets(placement),
+              ElementsAre("24-35", "36-47", "0-11", "12-23", "72-83", "84-95", "48-59", "60-71"));
   EXPECT_THAT(gpus(placement), ElementsAre("0", "1", "2", "3", "4", "5", "6", "7"));
   EXPECT_THAT(memory(placement), ElementsAre("1", "1", "0", "0", "3", "3", "2", "2"));
   EXPECT_DOUBLE_EQ(placement.node.score.total, 100);
@@ -390,8 +390,8 @@ TEST(NicChoice, GivesEachGpuTheDeviceOnItsSwitch) {
 TEST(NicChoice, PairsByPositionInsideANumaNode) {
   NodeInventory node = gpu_machine(kNdA100);
   for (int i = 0; i < 8; ++i) {
-    node.nics.push_back(rdma_device("mlx5_" + std::to_string(i),
-                                    kNdA100.gpu_numa[static_cast<std::size_t>(i)]));
+    node.nics.push_back(
+        rdma_device("mlx5_" + std::to_string(i), kNdA100.gpu_numa[static_cast<std::size_t>(i)]));
   }
   const NodePlacement placement = placed(node, request(8));
   EXPECT_EQ(nics(placement)[0], "mlx5_0");
@@ -445,7 +445,8 @@ TEST(HeldParts, AreAvoidedWhileEnoughIsFree) {
   EXPECT_THAT(cpusets(placement), ElementsAre("8-11", "12-15"));
   EXPECT_THAT(placement.node.visible_devices, ElementsAre("GPU-2", "GPU-3"));
   EXPECT_THAT(placement.warnings, IsEmpty());
-  EXPECT_EQ(reason(placement, "free GPUs on node-a"), "2-3 | run run-1 (process 123) has the others");
+  EXPECT_EQ(reason(placement, "free GPUs on node-a"),
+            "2-3 | run run-1 (process 123) has the others");
   EXPECT_EQ(reason(placement, "free cores on node-a"),
             "12 of 16 | run run-1 (process 123) has the others");
 }
