@@ -102,8 +102,13 @@ std::vector<Gpu> listed(const std::vector<Gpu>& all, const std::vector<std::stri
   return gpus;
 }
 
+// As the config has it, or as a node's MIG instances need it: the names are then those of all
+// ranks.
 bool is_own(const FamilyFacts& facts) {
-  return facts.config.resources.gpu_visibility.value == GpuVisibility::kOwn;
+  return facts.config.resources.gpu_visibility.value == GpuVisibility::kOwn ||
+         std::any_of(facts.plan.nodes.begin(), facts.plan.nodes.end(), [](const NodePlan& node) {
+           return node.gpu_visibility == GpuVisibility::kOwn;
+         });
 }
 
 void warn_of_config_devices(const FamilyFacts& facts, LaunchPlan& plan) {

@@ -118,5 +118,15 @@ TEST(SeveralNodes, CountOneProcessForSeveralGpusWhenAuto) {
   EXPECT_EQ(planned(config, inputs_of({named(kFourGpus, "a")})).world_size, 2);  // NUMA nodes
 }
 
+TEST(MigInstances, AreSeenByTheirRankAlone) {
+  topology::NodeInventory node = named(kFourGpus, "a");
+  for (auto& gpu : node.gpus) {
+    gpu.parent_uuid = "GPU-parent";
+    gpu.uuid = "MIG-" + std::to_string(gpu.visible_ordinal);
+  }
+  const LaunchPlan plan = planned(config_for(1, 4), inputs_of({node}));
+  EXPECT_EQ(value_of(plan.rank_environment[2], "CUDA_VISIBLE_DEVICES"), "MIG-2");
+}
+
 }  // namespace
 }  // namespace muster::plan
