@@ -23,6 +23,7 @@
 #include "rank_agent/environment.h"
 #include "rank_agent/mounts.h"
 #include "rank_agent/outcome.h"
+#include "rank_agent/placement_seen.h"
 
 namespace muster::agent {
 namespace {
@@ -35,6 +36,7 @@ constexpr auto kLastLibraryLook = 5min;
 // A wrapper that moves itself into a cgroup does that first of all, or after loading for a while.
 constexpr auto kFirstCgroupLook = 20ms;
 constexpr auto kLastCgroupLook = 1min;
+constexpr int kLaterLook = 11;  // times as long after the first look as that was after the start
 constexpr auto kCountLookInterval = 2s;  // one small file
 
 std::vector<std::string> to_strings(const auto& repeated) {
@@ -89,6 +91,7 @@ Result<> Supervisor::serve() {
     if (next_library_look_ && now >= *next_library_look_) MUSTER_TRY(look_for_mpi_library());
     if (next_cgroup_look_ && now >= *next_cgroup_look_) look_for_cgroup();
     if (next_count_look_ && now >= *next_count_look_) look_at_count();
+    if (placement_look_ && now >= *placement_look_) MUSTER_TRY(look_at_placement());
     MUSTER_TRY(report_if_quiet());
   }
   return {};
@@ -139,7 +142,11 @@ Result<> Supervisor::start_training() {
   report.set_pid(training_.pid());
   started_at_ns_ = realtime_ns();
   report.set_started_at_ns(started_at_ns_);
-  report.set_cpuset(read_affinity(training_.pid()));
+  // What it has inherited: by now its program may have narrowed that (taskset), which is no failure
+  // to bind it.
+  mask_at_start_ = read_affinity(0);
+  report.set_cpuset(mask_at_start_);
+  *report.mutable_placement() = see_placement(training_.pid());
   report.set_binding_note(binding_note);
   if (child.argv != to_strings(spec_.argv())) {
     for (const std::string& word : child.argv) report.add_argv(word);
@@ -147,6 +154,9 @@ Result<> Supervisor::start_training() {
   MUSTER_TRY(channel_.send(message));
   memory_.began();
   next_count_look_ = Clock::now() + kCountLookInterval;
+  if (spec_.check_placement_after_ms() > 0) {
+    placement_look_ = Clock::now() + std::chrono::milliseconds(spec_.check_placement_after_ms());
+  }
   cgroup_look_interval_ = kFirstCgroupLook;
   next_cgroup_look_ = Clock::now() + cgroup_look_interval_;
   if (spec_.world_size() > 1) {
@@ -172,7 +182,8 @@ Result<> Supervisor::wait_for_event() {
 
 int Supervisor::poll_timeout_ms() const {
   std::optional<Clock::time_point> next = sweep_at_;
-  for (const auto& look : {next_library_look_, next_cgroup_look_, next_count_look_}) {
+  for (const auto& look :
+       {next_library_look_, next_cgroup_look_, next_count_look_, placement_look_}) {
     if (look && (!next || *look < *next)) next = look;
   }
   if (!next) return -1;
@@ -247,6 +258,7 @@ Result<> Supervisor::check_training() {
   next_library_look_.reset();
   next_cgroup_look_.reset();
   next_count_look_.reset();
+  placement_look_.reset();
   // What the rank left behind may finish its work for a moment, then it must let go of the pipes.
   sweep_at_ = Clock::now() + std::chrono::milliseconds(spec_.descendants_grace_ms());
   protocol::AgentMessage message = ended_message(*reaped);
@@ -289,6 +301,20 @@ Result<> Supervisor::look_for_mpi_library() {
 void Supervisor::look_at_count() {
   memory_.look_at_count(training_.pid());
   next_count_look_ = Clock::now() + kCountLookInterval;
+}
+
+// Frameworks narrow masks while they are loaded; what they start later inherits that.
+Result<> Supervisor::look_at_placement() {
+  placement_look_.reset();
+  protocol::AgentMessage message;
+  *message.mutable_placement() = see_placement_again(training_.pid(), mask_at_start_);
+  // Where a framework takes a minute to load, nothing has happened yet.
+  if (message.placement().narrowed_count() == 0 && !looked_at_placement_) {
+    placement_look_ =
+        Clock::now() + kLaterLook * std::chrono::milliseconds(spec_.check_placement_after_ms());
+  }
+  looked_at_placement_ = true;
+  return channel_.send(message);
 }
 
 void Supervisor::look_for_cgroup() {

@@ -39,6 +39,7 @@ class Supervisor {
   Result<> look_for_mpi_library();
   void look_for_cgroup();
   void look_at_count();
+  Result<> look_at_placement();
   Result<> report_evidence(const ExitStatus& status, pid_t pid);
   Result<> report_if_quiet();
   void signal_training(int signal_number);
@@ -66,6 +67,9 @@ class Supervisor {
   std::optional<Clock::time_point> next_cgroup_look_;
   Clock::duration cgroup_look_interval_{};
   std::optional<Clock::time_point> next_count_look_;
+  std::optional<Clock::time_point> placement_look_;
+  bool looked_at_placement_ = false;
+  std::string mask_at_start_;  // of the training process
 };
 
 }  // namespace muster::agent

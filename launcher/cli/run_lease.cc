@@ -17,6 +17,22 @@ std::string run_around(const std::map<std::string, std::string>& environment) {
 
 }  // namespace
 
+std::string lease_text(const std::string& run_id) {
+  const auto directory =
+      exec::LeaseDirectory::open(caller_environment(), exec::LeaseDirectory::Making::kIfThere);
+  if (!directory) return "";
+  for (const exec::LeaseRecord& record : directory->read()) {
+    if (record.held.run_id != run_id) continue;
+    std::vector<std::string> parts;
+    if (!record.held.cpus.empty()) parts.push_back("CPUs " + record.held.cpus.to_string());
+    if (const auto gpus = static_cast<std::int64_t>(record.held.gpus.size()); gpus > 0) {
+      parts.push_back(counted(gpus, "GPU"));
+    }
+    return join(parts, " and ") + " of this node, leased since " + record.since;
+  }
+  return "";
+}
+
 void look_at_leases(LoadedRun& run) {
   if (!run.config.resources.lease.value) return;
   const auto directory = exec::LeaseDirectory::open(run.inputs.caller_environment,

@@ -12,6 +12,9 @@
 
 namespace muster::cli {
 
+// "CPUs 0-3 and 2 GPUs of this node, leased since …"; "" for a run that has none here.
+std::string lease_text(const std::string& run_id);
+
 // Tells the inputs of the plan what other runs hold; nothing where the config wants no lease.
 void look_at_leases(LoadedRun& run);
 

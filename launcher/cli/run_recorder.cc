@@ -110,6 +110,14 @@ void RunRecorder::rank_ended(const plan::RankOutcome& rank, int running) {
   show_status();
 }
 
+void RunRecorder::placement_differs(int rank, const std::vector<std::string>& differences) {
+  if (control_ != nullptr) control_->placement_differs(rank, differences);
+  for (const std::string& difference : differences) {
+    log("rank " + std::to_string(rank) + ": " + difference);
+    event("placement_differs", {{"rank", rank}, {"difference", difference}});
+  }
+}
+
 void RunRecorder::stopping(const std::string& why, std::chrono::milliseconds grace,
                            bool from_outside) {
   stopping_ = why;

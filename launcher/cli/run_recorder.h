@@ -38,6 +38,7 @@ class RunRecorder : public exec::RunObserver {
 
   void rank_started(const plan::RankOutcome& rank, int running, int world_size) override;
   void rank_ended(const plan::RankOutcome& rank, int running) override;
+  void placement_differs(int rank, const std::vector<std::string>& differences) override;
   void stopping(const std::string& why, std::chrono::milliseconds grace,
                 bool from_outside) override;
   void killing(std::size_t rank_count) override;

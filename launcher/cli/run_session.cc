@@ -17,6 +17,7 @@
 #include "base/files.h"
 #include "base/signals.h"
 #include "base/text.h"
+#include "base/time_text.h"
 #include "collector/store/azureml_names.h"
 #include "launcher/cli/console_setup.h"
 #include "launcher/cli/python_facts.h"
@@ -42,6 +43,7 @@ using namespace std::chrono_literals;
 constexpr auto kConsolePatience = 5s;  // a terminal that blocks must not keep a finished run
 constexpr auto kDetachPatience = 1s;   // ranks run already, and their launcher waits
 constexpr auto kShortestPatience = 100ms;
+constexpr std::chrono::milliseconds kCheckPlacementAfter = 5s;
 constexpr std::size_t kMpirunTailLines = 10;
 constexpr std::size_t kMpirunTailBytes = 8192;
 
@@ -91,6 +93,14 @@ bool write_if_ready(int fd, const std::string& text) {
     return false;
   }
   return ::write(fd, text.data(), text.size()) >= 0;
+}
+
+// Frameworks are loaded by then, where the disk is not slow.
+std::chrono::milliseconds check_placement_after(
+    const std::map<std::string, std::string>& environment) {
+  const auto given = environment.find("MUSTER_CHECK_PLACEMENT_AFTER");
+  const auto span = given == environment.end() ? std::nullopt : parse_span(given->second);
+  return span.value_or(kCheckPlacementAfter);
 }
 
 // Of a console that still has something to show.
@@ -280,6 +290,7 @@ Result<plan::RunOutcome> RunSession::execute(const SignalFd& signals) {
   request.starter_environment =
       plan_.mpirun ? plan::mpirun_environment(plan_, run_.inputs) : run_.inputs.caller_environment;
   request.agent_executable = run_.inputs.agent_executable;
+  request.check_placement_after = check_placement_after(run_.inputs.caller_environment);
   std::optional<exec::TerminalInput> input;
   if (line_.stdin_to_rank0) {
     MUSTER_TRY_ASSIGN(auto opened, exec::TerminalInput::open());

@@ -10,6 +10,7 @@
 #include "launcher/cli/commands.h"
 #include "launcher/cli/console_setup.h"
 #include "launcher/cli/live_run.h"
+#include "launcher/cli/run_lease.h"
 #include "launcher/report/last_lines.h"
 #include "launcher/report/status_line.h"
 #include "launcher/report/status_text.h"
@@ -55,6 +56,7 @@ class StatusCommand {
   report::StatusContext context() const {
     report::StatusContext context;
     context.run_directory = run_.found.shown_directory;
+    if (run_.goes_on()) context.lease = lease_text(run_.state.view.run_id);
     winsize size{};
     if (is_terminal(STDOUT_FILENO) && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0) {
       context.columns = size.ws_col;

@@ -23,14 +23,17 @@
 #include "base/text.h"
 #include "launcher/exec/agent_server.h"
 #include "launcher/exec/failure_evidence.h"
+#include "launcher/exec/gpu_check.h"
 #include "launcher/exec/mpi_worlds.h"
 #include "launcher/exec/open_mpi_places.h"
 #include "launcher/exec/rank_spec.h"
 #include "launcher/exec/rank_starter.h"
 #include "launcher/exec/pipe_budget.h"
+#include "launcher/exec/placement_looks.h"
 #include "launcher/exec/rank_streams.h"
 #include "launcher/exec/supervision.h"
 #include "launcher/plan/driver_banner.h"
+#include "launcher/plan/placement_check.h"
 #include "launcher/plan/tensorflow_roles.h"
 
 namespace muster::exec {
@@ -75,6 +78,9 @@ class Execution : public AgentHandler {
   void agent_connected(int rank) override;
   void agent_said(int rank, const protocol::AgentMessage& message) override;
   void agent_gone(int rank) override;
+  void placement_seen(int rank, const protocol::PlacementSeen& seen);
+  void gpus_seen(int rank, const std::set<std::string>& uuids);
+  void note_differences(int rank, const std::vector<std::string>& differences);
   void training_ended(int rank, const protocol::TrainingEnded& ended);
   void begin_driver_log(int rank, const protocol::TrainingStarted& started);
   void end_driver_logs(plan::RunOutcome& outcome);
@@ -131,6 +137,8 @@ class Execution : public AgentHandler {
   EventLoop::Watch tick_;
   EventLoop::Watch start_check_;
   EventLoop::Watch companion_check_;
+  GpuCheck gpu_check_{
+      loop_, [this](int rank, const std::set<std::string>& uuids) { gpus_seen(rank, uuids); }};
   std::optional<ExitStatus> starter_status_;
   std::map<int, protocol::RankEvidence> evidence_;  // of ranks that failed
   std::set<int> agents_gone_;
@@ -260,6 +268,9 @@ void Execution::agent_said(int rank, const protocol::AgentMessage& message) {
       begin_driver_log(rank, message.started());
       const Actions actions = supervision_.rank_started(outcome, Clock::now());
       observer_.rank_started(outcome, supervision_.running_count(), world_size());
+      if (!outcome.placement_differences.empty()) {
+        observer_.placement_differs(rank, outcome.placement_differences);
+      }
       apply(actions);
       break;
     }
@@ -280,10 +291,36 @@ void Execution::agent_said(int rank, const protocol::AgentMessage& message) {
     case AgentMessage::kMpiLibrary:
       supervision_.note_mpi_library(rank, message.mpi_library().file_name());
       break;
+    case AgentMessage::kPlacement: placement_seen(rank, message.placement()); break;
     case AgentMessage::kEvidence: evidence_[rank] = message.evidence(); break;
     case AgentMessage::kParentGone: await_end_of_starter(); break;
     default: break;
   }
+}
+
+void Execution::placement_seen(int rank, const protocol::PlacementSeen& seen) {
+  const RankOutcome& outcome = supervision_.rank(rank);
+  supervision_.note_placement(rank, placement_of(seen));
+  note_differences(rank, differences_later(request_, outcome, seen));
+  if (request_.plan.ranks[static_cast<std::size_t>(rank)].gpus.empty()) return;
+  gpu_check_.look_soon([this] {
+    std::vector<TrainingProcess> running;
+    for (int each = 0; each < world_size(); ++each) {
+      const RankOutcome& now = supervision_.rank(each);
+      if (now.started_at && !now.ended_at) running.push_back({each, now.training_pid});
+    }
+    return running;
+  });
+}
+
+void Execution::gpus_seen(int rank, const std::set<std::string>& uuids) {
+  supervision_.note_gpus(rank, {uuids.begin(), uuids.end()});
+  note_differences(rank, plan::differences_of_gpus(request_.plan.ranks, rank, uuids));
+}
+
+void Execution::note_differences(int rank, const std::vector<std::string>& differences) {
+  const auto added = supervision_.note_placement_differences(rank, differences);
+  if (!added.empty()) observer_.placement_differs(rank, added);
 }
 
 void Execution::begin_driver_log(int rank, const protocol::TrainingStarted& started) {
@@ -456,14 +493,15 @@ void Execution::check_drained() {
 }
 
 bool Execution::is_stranger(pid_t pid) const {
-  return !starter_->owns(pid) && !inherited_children_.contains(pid) && !owned_by_companion(pid);
+  return !starter_->owns(pid) && !inherited_children_.contains(pid) && !owned_by_companion(pid) &&
+         !gpu_check_.owns(pid);
 }
 
 // As a subreaper (or PID 1) we become the parent of every orphan that no living agent takes.  What
 // was there before the run is nobody else's to reap either.
 void Execution::reap_strangers() {
   for (const pid_t pid : children_of_this_process()) {
-    if (starter_->owns(pid) || owned_by_companion(pid)) continue;
+    if (starter_->owns(pid) || owned_by_companion(pid) || gpu_check_.owns(pid)) continue;
     if (::waitpid(pid, nullptr, WNOHANG) == pid) inherited_children_.erase(pid);
   }
 }

@@ -23,6 +23,8 @@ class RunObserver {
   virtual ~RunObserver() = default;
   virtual void rank_started(const plan::RankOutcome& rank, int running, int world_size) = 0;
   virtual void rank_ended(const plan::RankOutcome& rank, int running) = 0;
+  // It was seen to run elsewhere than planned; a sentence for each difference that is new.
+  virtual void placement_differs(int rank, const std::vector<std::string>& differences) = 0;
   // Ranks are asked to end (SIGTERM), `why` in a few words; `from_outside`: by a signal or a
   // request, and not by something that failed.
   virtual void stopping(const std::string& why, std::chrono::milliseconds grace,
@@ -55,6 +57,8 @@ struct ExecutionRequest {
   int attempt = 0;
   RunControl* control = nullptr;   // who else may ask the run to end
   Companion* companion = nullptr;  // what the run cannot do without
+  // After its start a rank's placement is read back once more; 0: it is not.
+  std::chrono::milliseconds check_placement_after{0};
 };
 
 // The signals that execute() reads from request.signals; the caller blocks them before it starts

@@ -7,6 +7,8 @@
 #include "base/mounts.h"
 #include "launcher/exec/open_mpi_places.h"
 #include "launcher/exec/error_file.h"
+#include "launcher/exec/placement_looks.h"
+#include "launcher/plan/placement_check.h"
 #include "launcher/plan/rank_environment.h"
 
 namespace muster::exec {
@@ -84,6 +86,7 @@ protocol::RankSpec rank_spec(const ExecutionRequest& request, int rank) {
     added.set_hard(limit.value.rlim_max);
   }
   spec.set_descendants_grace_ms(kDescendantsGrace.count());
+  spec.set_check_placement_after_ms(request.check_placement_after.count());
   return spec;
 }
 
@@ -96,6 +99,14 @@ plan::RankOutcome with_start(plan::RankOutcome outcome, const protocol::Training
   if (outcome.binding_note.empty() && planned.bound && outcome.cpuset != planned.cpuset) {
     outcome.binding_note = "planned on CPUs " + planned.cpuset.to_string() + ", the kernel says " +
                            outcome.cpuset.to_string();
+  }
+  if (started.has_placement()) {
+    outcome.placement_seen.push_back(placement_of(started.placement()));
+    // What could not be applied is told already.
+    if (outcome.binding_note.empty()) {
+      outcome.placement_differences =
+          plan::differences_of_memory(planned, outcome.placement_seen.back());
+    }
   }
   return outcome;
 }

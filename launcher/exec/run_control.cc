@@ -146,6 +146,14 @@ void RunControl::rank_ended(const plan::RankOutcome& rank, const std::string& ho
   changed(std::move(lock));
 }
 
+void RunControl::placement_differs(int rank, const std::vector<std::string>& differences) {
+  std::unique_lock lock(mutex_);
+  for (const std::string& difference : differences) {
+    board_.mutable_ranks(rank)->add_placement_differences(difference);
+  }
+  changed(std::move(lock));
+}
+
 void RunControl::stopping(const std::string& why) {
   std::unique_lock lock(mutex_);
   board_.mutable_state()->set_stopping(why);

@@ -47,6 +47,7 @@ class RunControl : private ControlHandler {
   void phase(Phase phase);
   void rank_started(const plan::RankOutcome& rank);
   void rank_ended(const plan::RankOutcome& rank, const std::string& how);
+  void placement_differs(int rank, const std::vector<std::string>& differences);
   void stopping(const std::string& why);
   // The record is complete: tells it to everybody who watches, then answers no more.
   void end(int exit_code);

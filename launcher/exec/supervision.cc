@@ -299,6 +299,27 @@ void Supervision::note_mpi_library(int rank, std::string name) {
   at(rank).outcome.mpi_library = std::move(name);
 }
 
+void Supervision::note_placement(int rank, plan::PlacementSeen seen) {
+  at(rank).outcome.placement_seen.push_back(std::move(seen));
+}
+
+void Supervision::note_gpus(int rank, std::vector<std::string> uuids) {
+  auto& looks = at(rank).outcome.placement_seen;
+  if (!looks.empty()) looks.back().gpus = std::move(uuids);
+}
+
+std::vector<std::string> Supervision::note_placement_differences(
+    int rank, const std::vector<std::string>& differences) {
+  std::vector<std::string>& known = at(rank).outcome.placement_differences;
+  std::vector<std::string> added;
+  for (const std::string& difference : differences) {
+    if (std::find(known.begin(), known.end(), difference) != known.end()) continue;
+    known.push_back(difference);
+    added.push_back(difference);
+  }
+  return added;
+}
+
 void Supervision::note_agent_end(int rank, std::string detail) {
   at(rank).outcome.detail = std::move(detail);
 }

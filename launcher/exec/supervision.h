@@ -87,6 +87,11 @@ class Supervision {
   int running_count() const;
   const plan::RankOutcome& rank(int rank) const { return ranks_[index(rank)].outcome; }
   void note_mpi_library(int rank, std::string name);
+  void note_placement(int rank, plan::PlacementSeen seen);
+  void note_gpus(int rank, std::vector<std::string> uuids);  // at the last look
+  // Returns those that were not known yet.
+  std::vector<std::string> note_placement_differences(int rank,
+                                                      const std::vector<std::string>& differences);
   // More about an agent that was lost: "killed by SIGKILL (signal 9)".
   void note_agent_end(int rank, std::string detail);
   // Of a stop that tick() began.

@@ -52,6 +52,18 @@ std::string ways_of_stopping(std::vector<Group> ways) {
   return join(parts, ", ");
 }
 
+// "process # (python3) may use CPU # only": what the differences of many ranks have in common.
+std::string without_numbers(const std::string& text) {
+  std::string form;
+  for (const char c : text) {
+    const bool digit = c >= '0' && c <= '9';
+    const bool of_list = (c == ',' || c == '-') && form.ends_with('#');
+    if (digit && !form.ends_with('#')) form += '#';
+    if (!digit && !of_list) form += c;
+  }
+  return form;
+}
+
 }  // namespace
 
 std::string rank_list(std::vector<int> ranks) {
@@ -79,6 +91,34 @@ std::string end_of(const RankOutcome& rank) {
     case RankEnd::kAgentLost: return "lost its agent";
   }
   return "ended";
+}
+
+std::vector<std::string> placement_text(const std::vector<RankOutcome>& ranks) {
+  struct Told {
+    std::string form;
+    std::string text;
+    std::vector<int> ranks;
+  };
+  std::vector<Told> all;
+  for (const RankOutcome& rank : ranks) {
+    for (const std::string& difference : rank.placement_differences) {
+      std::string form = without_numbers(difference);
+      const auto found =
+          std::find_if(all.begin(), all.end(), [&](const Told& told) { return told.form == form; });
+      if (found == all.end()) {
+        all.push_back({std::move(form), difference, {rank.rank}});
+      } else if (found->ranks.back() != rank.rank) {
+        found->ranks.push_back(rank.rank);
+      }
+    }
+  }
+  std::vector<std::string> texts;
+  for (const Told& told : all) {
+    const std::string example =
+        told.ranks.size() == 1 ? "" : ", for example rank " + std::to_string(told.ranks.front());
+    texts.push_back(rank_list(told.ranks) + example + ": " + told.text);
+  }
+  return texts;
 }
 
 std::vector<std::string> others_text(const plan::RunOutcome& outcome) {

@@ -298,6 +298,7 @@ void Report::warnings() {
     if (!rank.binding_note.empty()) noted[rank.binding_note].push_back(rank.rank);
   }
   for (const auto& [note, ranks] : noted) all.push_back(rank_list(ranks) + ": " + note);
+  for (std::string& text : placement_text(outcome_.ranks)) all.push_back(std::move(text));
   for (std::size_t at = 0; at < std::min(all.size(), kMostEntries); ++at) {
     line("warning: " + all[at]);
   }

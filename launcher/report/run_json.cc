@@ -67,6 +67,18 @@ Json evidence_json(const std::vector<plan::Evidence>& evidence) {
   return all;
 }
 
+Json placement_json(const std::vector<plan::PlacementSeen>& looks) {
+  Json all = Json::array();
+  for (const plan::PlacementSeen& seen : looks) {
+    all.push_back({{"at", format_utc(seen.at)},
+                   {"cpus", text_or_null(seen.cpus)},
+                   {"memory_nodes", text_or_null(seen.memory_nodes)},
+                   {"memory_policy", text_or_null(seen.memory_policy)},
+                   {"gpus", seen.gpus}});
+  }
+  return all;
+}
+
 Json rank_json(const plan::RankOutcome& rank, const PlanSummary& plan, int attempt) {
   const bool known = has_status(rank);
   const bool signaled = known && rank.status.how == ExitStatus::How::kSignaled;
@@ -92,6 +104,8 @@ Json rank_json(const plan::RankOutcome& rank, const PlanSummary& plan, int attem
   json["pid"] = rank.training_pid > 0 ? Json(rank.training_pid) : Json(nullptr);
   json["cpuset"] = text_or_null(rank.cpuset.to_string());
   json["binding_note"] = text_or_null(rank.binding_note);
+  json["placement_seen"] = placement_json(rank.placement_seen);
+  json["placement_differences"] = rank.placement_differences;
   json["mpi_library"] = text_or_null(rank.mpi_library);
   json["usage"] = {{"user_seconds", rank.usage.user_seconds},
                    {"system_seconds", rank.usage.system_seconds},

@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "base/text_table.h"
+#include "launcher/report/outcome_groups.h"
 #include "launcher/report/status_line.h"
 
 namespace muster::report {
@@ -180,6 +181,20 @@ std::string others_text(const LiveStatus& live, const std::vector<int>& shown) {
          " more: " + join(parts, ", ") + " (--json shows all)";
 }
 
+// What ranks do with their cores and memory that was not planned.
+std::string differences_text(const LiveStatus& live) {
+  std::vector<plan::RankOutcome> ranks;
+  for (const RankStatus& rank : live.now.ranks()) {
+    plan::RankOutcome& outcome = ranks.emplace_back();
+    outcome.rank = rank.rank();
+    outcome.placement_differences = {rank.placement_differences().begin(),
+                                     rank.placement_differences().end()};
+  }
+  std::string text;
+  for (const std::string& each : placement_text(ranks)) text += "! " + each + "\n";
+  return text.empty() ? text : "\n" + text;
+}
+
 std::string host_of(const RunView& run) {
   if (!run.hostnames.empty()) return run.hostnames.front();
   return run.launcher.hostname;
@@ -194,6 +209,7 @@ std::string command_lines(const RunView& run, const StatusContext& context) {
   std::string text;
   if (!run.argv.empty()) text += "  command    " + shell_quoted(run.argv) + "\n";
   text += "  directory  " + context.run_directory + "\n";
+  if (!context.lease.empty()) text += "  has        " + context.lease + "\n";
   return text;
 }
 
@@ -251,6 +267,7 @@ Json run_json(const RunView& run, const StatusContext& context) {
   json["launcher_pid"] = run.launcher.pid;
   json["argv"] = run.argv;
   json["run_directory"] = context.run_directory;
+  json["lease"] = text_or_null(context.lease);
   json["ranks"] = Json::array();
   return json;
 }
@@ -277,6 +294,7 @@ Json live_rank_json(const LiveStatus& live, int index, const std::string& mark) 
   json["stdout_bytes"] = rank.stdout_bytes();
   json["stderr_bytes"] = rank.stderr_bytes();
   json["last_output_at"] = time_or_null(rank.last_output_at());
+  json["placement_differences"] = rank.placement_differences();
   json["last_line"] = static_cast<std::size_t>(index) < live.last_lines.size()
                           ? text_or_null(live.last_lines[static_cast<std::size_t>(index)])
                           : Json(nullptr);
@@ -385,6 +403,7 @@ std::string status_text(const RunView& run, const LiveStatus& live, const Status
   if (static_cast<int>(shown.size()) < live.now.ranks_size()) {
     text += others_text(live, shown) + "\n";
   }
+  text += differences_text(live);
   return fitted(text, context.columns);
 }
 

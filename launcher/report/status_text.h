@@ -23,6 +23,7 @@ struct LiveStatus {
 
 struct StatusContext {
   std::string run_directory;  // as shown
+  std::string lease = {};     // what the run has of its node: "CPUs 0-3"; "" nothing
   int columns = 0;            // of the terminal; 0: none, lines may be long
   int rows = 0;               // of the terminal; 0: as many as there are
 };

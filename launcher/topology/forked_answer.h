@@ -33,6 +33,7 @@ class ForkedAnswer {
   ForkedAnswer& operator=(ForkedAnswer&& other) noexcept;
   ~ForkedAnswer();
 
+  pid_t pid() const { return pid_; }
   int fd() const { return answer_.get(); }  // readable when poll() can say something new
   State poll();                             // never blocks
   State wait();                             // at most until the time is over

@@ -29,6 +29,7 @@ class GpuUsersQuery {
       std::chrono::milliseconds patience,
       const std::map<std::string, std::string>& environment = {});
 
+  pid_t pid() const { return asked_.pid(); }  // of the child: nobody else's to reap
   int fd() const { return asked_.fd(); }
   std::chrono::steady_clock::time_point deadline() const { return asked_.deadline(); }
   void wait() { asked_.wait(); }

@@ -5,7 +5,7 @@ import os
 import signal
 import unittest
 
-from muster_test import MusterTest, ROUNDS, main, needs_root, wait_until
+from muster_test import MUSTER, MusterTest, ROUNDS, main, needs_root, wait_until
 
 CPUS = sorted(os.sched_getaffinity(0))
 # One core each, until it is told to end.
@@ -53,7 +53,11 @@ class Leases(LeaseTest):
         plan = json.loads((self.runs_dir / "run-a/plan.json").read_text(encoding="utf-8"))
         self.assertEqual(lease["cpus"], plan["ranks"][0]["cpuset"])
         self.assertRegex(lease["since"], r"^2\d{3}-.*Z$")
+        status = self.run_muster(["status", "run-a"])
+        self.assertIn(f"  has        CPUs {lease['cpus']} of this node, leased since",
+                      status.stdout)
         self.end(run)
+        self.assertNotIn("leased", self.run_muster(["status", "run-a"]).stdout)
         self.assertEqual(self.leases(), {})
 
     def test_what_a_killed_launcher_left_is_removed_by_the_next_start(self):
@@ -113,6 +117,44 @@ class Leases(LeaseTest):
         result = self.run_muster(["plan", "--", "true"])
         self.assert_code(result, 0)
         self.assertFalse(self.leases_dir.exists())
+
+
+@unittest.skipUnless(len(CPUS) > 1, "needs two CPUs")
+class Sharing(LeaseTest):
+    ONE_CORE = ("--set", "resources.cores_per_process=1")
+
+    def test_starts_at_the_same_time_never_share_a_core_while_one_is_free(self):
+        for round_number in range(ROUNDS):
+            (self.work_dir / "end").unlink(missing_ok=True)
+            ids = [f"{name}-{round_number}" for name in ("a", "b")]
+            runs = [self.start_muster(["run", "--backend", "direct", "--run-id", run_id,
+                                       *self.ONE_CORE, "--", *WAITING]) for run_id in ids]
+            for run_id in ids:
+                wait_until((self.work_dir / f"started.{run_id}").exists, 60, "the start of " + run_id)
+            self.end(*runs)
+            where = [(self.runs_dir / run_id / "ranks/00000/attempt-0/stdout.log")
+                     .read_text(encoding="utf-8").split()[-1] for run_id in ids]
+            self.assertEqual(len(set(where)), 2, where)
+            for run in runs:
+                self.assertNotIn(b"warning", run.output())
+
+    def test_one_that_finds_no_free_core_shares_and_says_with_whom(self):
+        first = self.start("run-a")  # has all of them
+        second = self.start("run-b", *self.ONE_CORE)
+        warning = second.output().decode()
+        self.assertRegex(warning, r"warning: .*belong to .*run-a")
+        self.assertIn("cores_per_process", warning)
+        planned = self.run_muster(["plan", *self.ONE_CORE, "--", "true"])
+        self.assertIn("run-a", planned.stdout)
+        self.assertEqual(len(self.leases()), 2)
+        self.end(first, second)
+
+    def test_a_run_inside_a_rank_has_the_cores_of_that_rank(self):
+        inner = [MUSTER, "run", "--backend", "direct", "--", "true"]
+        result = self.run_muster(["run", "--backend", "direct", "--", *inner])
+        self.assert_code(result, 0)
+        self.assertNotIn("warning", result.stderr)
+        self.assertNotIn(b"warning", result.rank_bytes(0, "stderr.log"))
 
 
 if __name__ == "__main__":

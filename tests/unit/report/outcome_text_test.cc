@@ -400,6 +400,18 @@ TEST_F(OutcomeTextTest, TellsGapsAndWarningsAlsoOfASuccess) {
   EXPECT_THAT(report(), HasSubstr("  missing: 4 more, listed in RUN/run.json\n"));
 }
 
+TEST_F(OutcomeTextTest, TellsOfRanksThatRunElsewhereThanPlannedAlsoAfterASuccess) {
+  rank(2).placement_differences = {"process 4711 (python3) may use CPU 4 only, planned 4-7; why"};
+  EXPECT_THAT(report(), HasSubstr("  warning: rank 2: process 4711 (python3) may use CPU 4 only, "
+                                  "planned 4-7; why\n"));
+  rank(1).placement_differences = {"process 99 (python3) may use CPU 0 only, planned 0-1,8; why",
+                                   "its memory policy is default, planned preferred:1"};
+  EXPECT_THAT(report(),
+              HasSubstr("  warning: ranks 1, 2, for example rank 1: process 99 (python3) may use CPU "
+                        "0 only, planned 0-1,8; why\n"
+                        "  warning: rank 1: its memory policy is default, planned preferred:1\n"));
+}
+
 TEST(RankList, JoinsNeighbours) {
   EXPECT_EQ(rank_list({4}), "rank 4");
   EXPECT_EQ(rank_list({5, 0, 1, 2}), "ranks 0-2, 5");
