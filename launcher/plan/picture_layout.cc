@@ -430,11 +430,12 @@ class Drawing {
   void draw_group(const DeviceGroup& group, const GroupShape& shape, double device, double x,
                   double y, int line, PlaceGeometry& geometry, int parent) {
     if (!group.bridge.empty()) {
+      const std::string bus_id = shown_bus_id(group.bridge, with_domain_);
+      const double inner = shape.width - 2 * kSwitchPad;
+      const bool fits = width_of("PCI " + bus_id, 10, false) <= inner;
       parent = add_box(picture_, {x, y, shape.width, shape.height}, BoxKind::kSwitch, parent);
-      add_text(
-          picture_,
-          {x + kSwitchPad, y + shape.height - kSwitchLabel - 2, shape.width - 2 * kSwitchPad, 13},
-          "PCI " + shown_bus_id(group.bridge, with_domain_), 10, parent, false, true);
+      add_text(picture_, {x + kSwitchPad, y + shape.height - kSwitchLabel - 2, inner, 13},
+               fits ? "PCI " + bus_id : bus_id, 10, parent, false, true);
       x += kSwitchPad;
       y += kSwitchPad;
     }
@@ -481,16 +482,19 @@ class Drawing {
                             parent, users.size() == 1 ? colour_of(*users.front()) : -1);
     picture_.boxes[static_cast<std::size_t>(box)].tooltip =
         fmt::format("{} {} {}", nic.name, nic.bus_id, to_string(nic.kind));
-    const double inner = rect.width - 4;
-    add_text(picture_, {rect.x + 2, rect.y + 2, inner, 14}, nic.name, 11, box, true, false, true);
+    // The bar of its rank is at the left.
+    const double x = rect.x + 6;
+    const double inner = rect.width - 8;
+    const bool bold = width_of(nic.name, 10, true) <= inner;
+    add_text(picture_, {x, rect.y + 2, inner, 14}, nic.name, 10, box, bold, false, true);
     const std::string second = !nic.unfit.empty() ? nic.unfit
                                : !users.empty()   ? rank_list(users)
                                                   : to_string(nic.kind);
-    add_text(picture_, {rect.x + 2, rect.y + 16, inner, 13}, second, 10, box, false, false, true);
+    add_text(picture_, {x, rect.y + 16, inner, 13}, second, 10, box, false, false, true);
     const std::string speed = speed_of(nic);
-    add_text(picture_, {rect.x + 2, rect.y + 29, inner, 13},
-             speed.empty() ? shown_bus_id(nic.bus_id, with_domain_) : speed, 10, box, false, true,
-             true);
+    const bool fits = !speed.empty() && width_of(speed, 10, false) <= inner;
+    add_text(picture_, {x, rect.y + 29, inner, 13},
+             fits ? speed : shown_bus_id(nic.bus_id, with_domain_), 10, box, false, true, true);
   }
 
   const NodeParts& parts_;

@@ -138,7 +138,7 @@ std::string box_svg(const Box& box) {
                 remote ? R"( stroke-width="2.5" stroke-dasharray="5 3")" : "", box.tooltip);
   // Whose NIC it is: a bar at its left.
   if (box.kind == BoxKind::kNic && box.colour >= 0) {
-    text += rectangle({box.rect.x, box.rect.y, 5, box.rect.height},
+    text += rectangle({box.rect.x, box.rect.y, 4, box.rect.height},
                       fmt::format("r{} edge", box.colour), 1, "", "");
   }
   // Hardware threads, as notches that leave room for the number.
