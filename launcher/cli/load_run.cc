@@ -251,6 +251,7 @@ topology::TopologyOptions topology_options(const CommandLine& line,
   topology::TopologyOptions options;
   options.xml_file = line.topology_file;
   options.gpus_file = line.text("gpus").value_or("");
+  options.override_file = line.text("topology-override").value_or("");
   options.environment = std::move(environment);
   return options;
 }

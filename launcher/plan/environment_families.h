@@ -71,4 +71,10 @@ void add_gpu_names(const FamilyFacts& facts, const RankPlacement& rank, Variable
 // Warns of what contradicts the plan's GPUs.
 void explain_gpus(const FamilyFacts& facts, LaunchPlan& plan);
 
+// NCCL_IB_HCA, NCCL_TOPO_FILE, UCX_NET_DEVICES
+void add_network_names(const FamilyFacts& facts, Variables& variables);
+void add_network_names(const FamilyFacts& facts, const RankPlacement& rank, Variables& variables);
+// Also warns of what others have set and what contradicts the node.
+void explain_network(const FamilyFacts& facts, LaunchPlan& plan);
+
 }  // namespace muster::plan

@@ -42,6 +42,7 @@ Variables common_variables(const FamilyFacts& facts) {
   add_batch_names(facts, variables);
   add_tensorflow_names(facts, variables);
   add_data_names(facts, variables);
+  add_network_names(facts, variables);
   facts.defaults.add_to(variables, "PYTHONUNBUFFERED", "1");
   return variables;
 }
@@ -55,6 +56,7 @@ Variables variables_of_rank(const FamilyFacts& facts, const RankPlacement& rank)
   add_tensorflow_names(facts, rank, variables);
   add_thread_names(facts, rank, variables);
   add_gpu_names(facts, rank, variables);
+  add_network_names(facts, rank, variables);
   return variables;
 }
 
@@ -121,6 +123,7 @@ Result<> plan_environment(const config::RunConfig& config, const PlanInputs& inp
   fill_start_values(start, plan);
   explain_threads(facts, plan);
   explain_gpus(facts, plan);
+  explain_network(facts, plan);
   explain_nested_launch(plan);
   plan.dropped_from_ranks = dropped(inputs, inherited_by_ranks);
   if (plan.mpirun) plan.dropped_from_mpirun = dropped(inputs, inherited_by_mpirun);

@@ -12,6 +12,9 @@
 #include "launcher/topology/gpus_file.h"
 #include "launcher/topology/hwloc_source.h"
 #include "launcher/topology/locality.h"
+#include "launcher/topology/locality_files.h"
+#include "launcher/topology/network_devices.h"
+#include "launcher/topology/nic_fitness.h"
 #include "launcher/topology/recorded_devices.h"
 #include "launcher/topology/sysfs_pci.h"
 #include "launcher/topology/visible_gpus.h"
@@ -69,6 +72,9 @@ Result<NodeInventory> discover_live(const TopologyOptions& options) {
   } else {
     MUSTER_TRY(take_gpus_file(options.gpus_file, inventory));
   }
+  inventory.nics = find_nics(options.root, claims.pci);
+  take_nccl_files(options.root, options.environment, inventory, claims);
+  MUSTER_TRY(take_override_file(options.override_file, inventory, claims));
   settle_locality(inventory, claims);
   return inventory;
 }
@@ -78,10 +84,12 @@ Result<NodeInventory> discover_recorded(const TopologyOptions& options) {
   NodeInventory& inventory = machine.inventory;
   inventory.gpus = recorded_gpus(machine.devices);
   inventory.nics = recorded_nics(machine.devices);
+  mark_unfit(inventory.nics);
   if (!inventory.gpus.empty()) inventory.gpu_source = inventory.source;
   if (!options.gpus_file.empty()) MUSTER_TRY(take_gpus_file(options.gpus_file, inventory));
   LocalityClaims claims;
   for (RecordedDevice& device : machine.devices) claims.pci.push_back(std::move(device.pci));
+  MUSTER_TRY(take_override_file(options.override_file, inventory, claims));
   settle_locality(inventory, claims);
   return std::move(inventory);
 }

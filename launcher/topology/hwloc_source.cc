@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -24,10 +25,14 @@
 #include <hwloc.h>
 
 #include "base/files.h"
+#include "base/text.h"
 #include "launcher/topology/cgroup_quota.h"
+#include "launcher/topology/forked_answer.h"
 
 namespace muster::topology {
 namespace {
+
+constexpr int kMostIndexes = 1 << 16;  // of CPUs and NUMA nodes: far above any machine
 
 struct DestroyTopology {
   void operator()(hwloc_topology* topology) const { hwloc_topology_destroy(topology); }
@@ -112,6 +117,44 @@ std::optional<int> xml_major_version(const std::string& text) {
   return std::atoi(tag.c_str() + version + kVersion.size());
 }
 
+bool loads(hwloc_topology* topology, const std::string& text) {
+  const int size = static_cast<int>(text.size()) + 1;  // hwloc wants the terminating zero
+  return hwloc_topology_set_xmlbuffer(topology, text.c_str(), size) == 0 &&
+         hwloc_topology_load(topology) == 0;
+}
+
+// hwloc keeps sets as arrays of bits, so one large index takes as many bytes as a large file. Those
+// of PCI devices are their addresses, and in no set.
+bool has_large_index(std::string_view text) {
+  constexpr std::string_view kObject = "<object";
+  constexpr std::string_view kIndex = "os_index=\"";
+  for (std::size_t at = text.find(kObject); at != text.npos; at = text.find(kObject, at + 1)) {
+    const std::string_view tag = text.substr(at, text.find('>', at) - at);
+    const std::size_t begin = tag.find(kIndex);
+    if (begin == tag.npos || tag.find("\"PCIDev\"") != tag.npos ||
+        tag.find("\"Bridge\"") != tag.npos) {
+      continue;
+    }
+    const std::string_view number = tag.substr(begin + kIndex.size());
+    const auto index = parse_integer(number.substr(0, number.find('"')));
+    if (!index || *index < 0 || *index >= kMostIndexes) return true;
+  }
+  return false;
+}
+
+// hwloc's importer trusts what it reads, and dies of some damaged files: so a child tries it first.
+bool is_safe(const std::string& text) {
+  constexpr std::chrono::seconds kPatience{20};
+  if (has_large_index(text)) return false;
+  const auto attempt = [&]() -> std::string {
+    auto topology = new_topology(true);
+    return topology && loads(topology->get(), text) ? "loaded" : "refused";
+  };
+  auto child = ForkedAnswer::ask(attempt, kPatience);
+  if (!child) return true;  // where no process can be started, nothing else will go well either
+  return child->wait() == ForkedAnswer::State::kAnswered && child->text() == "loaded";
+}
+
 Result<Topology> load_xml(const std::string& file) {
   constexpr std::size_t kLargestTopology = 64U << 20;
   auto text = read_file(file, kLargestTopology);
@@ -136,9 +179,7 @@ Result<Topology> load_xml(const std::string& file) {
                 "export it with: lstopo --of xml --export-xml-flags v2 node.xml");
   }
   MUSTER_TRY_ASSIGN(Topology topology, new_topology(true));
-  const int size = static_cast<int>(text->size()) + 1;  // hwloc wants the terminating zero
-  if (hwloc_topology_set_xmlbuffer(topology.get(), text->c_str(), size) != 0 ||
-      hwloc_topology_load(topology.get()) != 0) {
+  if (!is_safe(*text) || !loads(topology.get(), *text)) {
     return fail(ErrorCode::kResources,
                 "cannot use topology file " + file + ": hwloc cannot read it, it is damaged",
                 "check it with: lstopo -i " + file);
@@ -168,7 +209,9 @@ Result<Topology> load_recorded(const std::string& file) {
 
 CpuSet to_cpu_set(hwloc_const_bitmap_t bitmap) {
   CpuSet set;
-  for (int cpu = hwloc_bitmap_first(bitmap); cpu >= 0; cpu = hwloc_bitmap_next(bitmap, cpu)) {
+  // A set of a file may have no end ("0xf...f").
+  for (int cpu = hwloc_bitmap_first(bitmap); cpu >= 0 && cpu < kMostIndexes;
+       cpu = hwloc_bitmap_next(bitmap, cpu)) {
     set.insert(cpu);
   }
   return set;
