@@ -12,7 +12,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     fuzz::require(error.location && error.location->file == "o.yaml", "a refusal names its file");
     for (const char c : error.message) {
       const auto byte = static_cast<unsigned char>(c);
-      fuzz::require(byte >= 0x20 && byte != 0x7f, "a message has no control characters");
+      fuzz::require((byte >= 0x20 && byte != 0x7f) || c == '\t',
+                    "a message has no control characters");
     }
     return 0;
   }

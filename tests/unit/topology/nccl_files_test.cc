@@ -44,7 +44,7 @@ TEST(NcclConf, IsReadAsNcclReadsIt) {
 
 TEST_F(NcclFiles, SettingsOfTheUserComeBeforeThoseOfTheSystem) {
   write("etc/nccl.conf", "NCCL_A=system\nNCCL_B=system\n");
-  write("home/ada/.nccl.conf", "NCCL_A=home\n");
+  write("users/ada/.nccl.conf", "NCCL_A=home\n");
   write("named.conf", "NCCL_A=named\n");
   const auto of = [&](const std::map<std::string, std::string>& environment) {
     std::string text;
