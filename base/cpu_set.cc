@@ -1,12 +1,14 @@
 #include "base/cpu_set.h"
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
-#include <numeric>
+#include <tuple>
 
 namespace muster {
 namespace {
 
+constexpr std::size_t kBits = 64;
 constexpr int kMaxIndex = 1 << 20;  // far above any machine; bounds what a bad list may allocate
 
 }  // namespace
@@ -52,23 +54,32 @@ Result<CpuSet> CpuSet::parse(std::string_view linux_list) {
 
 void CpuSet::insert(int cpu) {
   const auto index = static_cast<std::size_t>(cpu);
-  if (index >= bits_.size()) bits_.resize(index + 1);
-  bits_[index] = true;
+  if (index / kBits >= words_.size()) words_.resize(index / kBits + 1);
+  words_[index / kBits] |= std::uint64_t{1} << index % kBits;
 }
 
 bool CpuSet::contains(int cpu) const {
-  return cpu >= 0 && static_cast<std::size_t>(cpu) < bits_.size() &&
-         bits_[static_cast<std::size_t>(cpu)];
+  const auto index = static_cast<std::size_t>(cpu);
+  return cpu >= 0 && index / kBits < words_.size() &&
+         (words_[index / kBits] >> index % kBits & 1) != 0;
+}
+
+bool CpuSet::empty() const {
+  return std::all_of(words_.begin(), words_.end(), [](std::uint64_t word) { return word == 0; });
 }
 
 int CpuSet::count() const {
-  return static_cast<int>(std::count(bits_.begin(), bits_.end(), true));
+  int count = 0;
+  for (const std::uint64_t word : words_) count += std::popcount(word);
+  return count;
 }
 
 std::vector<int> CpuSet::to_vector() const {
   std::vector<int> cpus;
-  for (std::size_t i = 0; i < bits_.size(); ++i) {
-    if (bits_[i]) cpus.push_back(static_cast<int>(i));
+  for (std::size_t i = 0; i < words_.size(); ++i) {
+    for (std::uint64_t left = words_[i]; left != 0; left &= left - 1) {
+      cpus.push_back(static_cast<int>(i * kBits) + std::countr_zero(left));
+    }
   }
   return cpus;
 }
@@ -89,16 +100,26 @@ std::string CpuSet::to_string() const {
 
 CpuSet CpuSet::intersection(const CpuSet& other) const {
   CpuSet both;
-  for (const int cpu : to_vector()) {
-    if (other.contains(cpu)) both.insert(cpu);
+  both.words_.resize(std::min(words_.size(), other.words_.size()));
+  for (std::size_t i = 0; i < both.words_.size(); ++i) {
+    both.words_[i] = words_[i] & other.words_[i];
   }
   return both;
 }
 
 CpuSet CpuSet::united(const CpuSet& other) const {
-  CpuSet all = *this;
-  for (const int cpu : other.to_vector()) all.insert(cpu);
+  CpuSet all = words_.size() < other.words_.size() ? other : *this;
+  const CpuSet& smaller = words_.size() < other.words_.size() ? *this : other;
+  for (std::size_t i = 0; i < smaller.words_.size(); ++i) all.words_[i] |= smaller.words_[i];
   return all;
+}
+
+bool operator==(const CpuSet& a, const CpuSet& b) {
+  const auto& [longer, shorter] = a.words_.size() < b.words_.size() ? std::tie(b.words_, a.words_)
+                                                                    : std::tie(a.words_, b.words_);
+  const auto past = longer.begin() + static_cast<std::ptrdiff_t>(shorter.size());
+  return std::equal(shorter.begin(), shorter.end(), longer.begin()) &&
+         std::all_of(past, longer.end(), [](std::uint64_t word) { return word == 0; });
 }
 
 }  // namespace muster

@@ -2,6 +2,7 @@
 // "0-3,8".
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,7 +21,7 @@ class CpuSet {
 
   void insert(int cpu);
   bool contains(int cpu) const;
-  bool empty() const { return count() == 0; }
+  bool empty() const;
   int count() const;
   std::vector<int> to_vector() const;  // ascending
   std::string to_string() const;       // Linux list format; "" when empty
@@ -28,12 +29,10 @@ class CpuSet {
   CpuSet intersection(const CpuSet& other) const;
   CpuSet united(const CpuSet& other) const;
 
-  friend bool operator==(const CpuSet& a, const CpuSet& b) {
-    return a.to_vector() == b.to_vector();
-  }
+  friend bool operator==(const CpuSet& a, const CpuSet& b);
 
  private:
-  std::vector<bool> bits_;
+  std::vector<std::uint64_t> words_;  // CPU c is bit c % 64 of word c / 64; zeros may follow
 };
 
 }  // namespace muster
