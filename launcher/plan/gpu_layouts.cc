@@ -13,6 +13,9 @@ using topology::kUnknown;
 constexpr const char* kStrictHow =
     "the cores of each NUMA node go to the ranks that have GPUs there";
 constexpr const char* kBalancedHow = "equal cores per GPU in each package, as near as they fit";
+constexpr const char* kEvenHow = "the same number of cores for every rank, as near as they fit";
+constexpr const char* kOrderedHow =
+    "the same number of cores for every rank, in the cores' own order";
 constexpr const char* kSpillHow =
     "as strict, and NUMA nodes without GPUs are shared in their package";
 
@@ -65,14 +68,15 @@ bool everybody_has_a_core(const CoreCounts& counts) {
   return std::all_of(counts.begin(), counts.end(), [](const auto& row) { return sum(row) > 0; });
 }
 
-// Ranges of each domain: first of the ranks at home there, then of the others, each in their order.
-std::vector<CoreLine> cut(const Table& table, const CoreCounts& counts) {
+// Ranges of each domain: first of the ranks at home there, then of the others, each in their order;
+// or of all ranks in their order.
+std::vector<CoreLine> cut(const Table& table, const CoreCounts& counts, bool home_first) {
   std::vector<CoreLine> ranks(counts.size());
   for (std::size_t d = 0; d < table.domains.size(); ++d) {
     auto at = table.domains[d].cores.begin();
     for (const bool at_home : {true, false}) {
       for (std::size_t rank = 0; rank < counts.size(); ++rank) {
-        if ((table.homes.gpus[rank][d] > 0) != at_home) continue;
+        if ((!home_first || table.homes.gpus[rank][d] > 0) != at_home) continue;
         ranks[rank].insert(ranks[rank].end(), at, at + counts[rank][d]);
         at += counts[rank][d];
       }
@@ -241,6 +245,38 @@ std::optional<CoreCounts> balanced_counts(const Table& table) {
   return balanced_over_node(table);
 }
 
+// The largest share that every rank can have; what does not divide is left.
+int even_share(const Table& table) {
+  int cores = 0;
+  for (std::size_t d = 0; d < table.domains.size(); ++d) cores += table.size(d);
+  return cores / static_cast<int>(table.ranks());
+}
+
+// As many for a rank with one GPU as for one with two.
+std::optional<CoreCounts> even_counts(const Table& table) {
+  return cheapest_flow(flow_problem(table, std::vector<int>(table.ranks(), even_share(table))));
+}
+
+// As one would deal them who knows no GPUs.  The flow has the nearest cores on average; where some
+// rank's are few, this one's worst rank may be better off.
+std::optional<CoreCounts> ordered_counts(const Table& table) {
+  CoreCounts counts(table.ranks(), std::vector<int>(table.domains.size(), 0));
+  std::size_t rank = 0;
+  int left = even_share(table);
+  for (std::size_t d = 0; d < table.domains.size(); ++d) {
+    for (int free = table.size(d); free > 0 && rank < table.ranks();) {
+      const int part = std::min(free, left);
+      counts[rank][d] += part;
+      free -= part;
+      left -= part;
+      if (left > 0) continue;
+      ++rank;
+      left = even_share(table);
+    }
+  }
+  return counts;
+}
+
 // Shares of one size, in the domains that a layout may use.
 std::optional<CoreCounts> fixed_counts(const Table& table, CoreLayout layout) {
   FlowProblem problem =
@@ -265,6 +301,8 @@ constexpr Way kWays[] = {
     {CoreLayout::kStrict, "strict", kStrictHow, strict_counts},
     {CoreLayout::kBalanced, "balanced", kBalancedHow, balanced_counts},
     {CoreLayout::kSpill, "spill", kSpillHow, spill_counts},
+    {CoreLayout::kBest, "even", kEvenHow, even_counts},
+    {CoreLayout::kBest, "ordered", kOrderedHow, ordered_counts},
 };
 
 }  // namespace
@@ -275,10 +313,13 @@ std::vector<Layout> gpu_layouts(const std::vector<Domain>& domains, const GpuHom
   std::vector<Layout> layouts;
   for (const Way& way : kWays) {
     if (deal.wanted != CoreLayout::kBest && deal.wanted != way.layout) continue;
-    const bool needs_homes = way.layout != CoreLayout::kBalanced;
+    if (deal.cores_per_rank && way.layout == CoreLayout::kBest) continue;  // all are even then
+    const bool needs_homes = way.layout == CoreLayout::kStrict || way.layout == CoreLayout::kSpill;
     if (needs_homes && !homes.everybody_has_home()) continue;
     const auto counts = deal.cores_per_rank ? fixed_counts(table, way.layout) : way.counts(table);
-    if (counts) layouts.push_back({way.name, way.how, cut(table, *counts)});
+    if (!counts) continue;
+    layouts.push_back({way.name, way.how, cut(table, *counts, way.counts != ordered_counts),
+                       way.layout == CoreLayout::kBest});
   }
   return layouts;
 }

@@ -1,4 +1,4 @@
-// The three ways to deal cores to ranks that have GPUs.
+// The ways to deal cores to ranks that have GPUs.
 #pragma once
 
 #include <vector>
@@ -15,6 +15,10 @@ namespace muster::plan {
 //             without GPUs only to ranks that are at home in two domains of their package
 //   balanced  as many cores per GPU as a package has, as near as they can be had
 //   spill     strict, and the ranks of a package share its domains without GPUs
+//   even      as many cores for each rank, as near as they can be had; what does not divide is left
+//   ordered   as many for each rank, in the order of the cores
+//
+// The last two are no choice of the config; they matter where ranks do not divide GPUs or nodes.
 //
 // With cores_per_rank every share is that large, and what a layout may not use bounds it: strict
 // stays at home, spill in homes and domains without GPUs.

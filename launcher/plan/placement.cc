@@ -223,8 +223,32 @@ PlacementScore scored(const Common& common, const std::vector<RankPlacement>& ra
                   with_gpus ? static_cast<int>(common.inventory.gpus.size()) : 0);
 }
 
-// Every candidate, and the best of them: the first among equals.
-std::size_t take_best(const Common& common, const std::vector<Layout>& layouts,
+// Ranks whose GPUs are nobody knows where: as without GPUs, or all with the same number of cores,
+// what does not divide left.
+std::vector<Layout> layouts_without_homes(const Common& common, const std::vector<Domain>& domains,
+                                          const Deal& deal) {
+  std::vector<Layout> layouts = candidate_layouts(domains, deal);
+  std::size_t cores = 0;
+  for (const Domain& domain : domains) cores += domain.cores.size();
+  const auto ranks = static_cast<std::size_t>(deal.rank_count);
+  const bool with_gpus = std::any_of(common.blocks.begin(), common.blocks.end(),
+                                     [](const GpuBlock& block) { return !block.empty(); });
+  if (!with_gpus || deal.cores_per_rank || cores % ranks == 0 ||
+      deal.wanted != config::CoreLayout::kBest) {
+    return layouts;
+  }
+  Deal even = deal;
+  even.cores_per_rank = static_cast<int>(cores / ranks);
+  Layout layout = candidate_layouts(domains, even).front();
+  layout.name = "even";
+  layout.stopgap = true;
+  layouts.push_back(std::move(layout));
+  return layouts;
+}
+
+// Every candidate, and the best of them: the first among equals.  Stopgaps are forgotten that are
+// not it.
+std::size_t take_best(const Common& common, std::vector<Layout>& layouts,
                       NodePlacement& placement) {
   constexpr double kEqual = 1e-9;
   std::size_t taken = 0;
@@ -237,6 +261,10 @@ std::size_t take_best(const Common& common, const std::vector<Layout>& layouts,
     placement.node.layout = layouts[i].name;
     placement.node.score = score;
     placement.ranks = std::move(ranks);
+  }
+  while (layouts.size() > taken + 1 && layouts.back().stopgap) {
+    layouts.pop_back();
+    placement.node.candidates.pop_back();
   }
   return taken;
 }
@@ -401,7 +429,7 @@ Result<NodePlacement> place(const NodeInventory& inventory, const PlacementReque
     const Deal deal{dealt, request.resources.cores_per_process.value,
                     request.resources.layout.value};
     layouts = homes.anybody_has_home() ? gpu_layouts(domains, homes, deal)
-                                       : candidate_layouts(domains, deal);
+                                       : layouts_without_homes(common, domains, deal);
     if (layouts.empty()) return layout_does_not_fit(common, homes);
     decision.taken = take_best(common, layouts, placement);
     explain_cores(decision, placement);

@@ -27,6 +27,7 @@ struct Layout {
   std::string name;             // "strict", "balanced", "spill"
   std::string how;              // a phrase for `muster plan`
   std::vector<CoreLine> ranks;  // [local rank]
+  bool stopgap = false;         // behind the others, and told of only when it is taken
 };
 
 // What is dealt: `rank_count` shares, of `cores_per_rank` cores each or, without it, all cores.
