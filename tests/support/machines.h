@@ -30,7 +30,7 @@ struct DescribedMachine {
 // "dgx-a100", "nd-a100-v4", "nd-a100-v4-flat", … in the order of their names.
 std::vector<std::string> described_machines();
 
-bool is_described(const std::string& name);
+std::vector<std::string> machines_with_expected_rows();
 
 DescribedMachine described(const std::string& name);
 

@@ -47,6 +47,42 @@ TEST_P(DescribedMachines, HaveTheirCpusAndMemoryInTheHwlocFile) {
   }
 }
 
+// Whole GPUs: hwloc's files know no instances.
+std::vector<topology::Gpu> whole(const std::vector<topology::Gpu>& gpus) {
+  std::vector<topology::Gpu> found;
+  for (const topology::Gpu& gpu : gpus) {
+    if (!found.empty() && found.back().bus_id == gpu.bus_id) continue;
+    found.push_back(gpu);
+    if (gpu.is_instance()) found.back().uuid = gpu.parent_uuid;
+  }
+  return found;
+}
+
+TEST_P(DescribedMachines, HaveTheirDevicesInTheHwlocFile) {
+  const std::vector<topology::Gpu> said = whole(described_.gpus);
+  ASSERT_EQ(found_.gpus.size(), said.size());
+  for (std::size_t i = 0; i < said.size(); ++i) {
+    const topology::Gpu& found = found_.gpus[i];
+    EXPECT_EQ(found.bus_id, said[i].bus_id) << "GPU " << i;
+    EXPECT_EQ(found.uuid, said[i].uuid) << "GPU " << i;
+    EXPECT_EQ(found.numa_node, said[i].numa_node) << "GPU " << i;
+    EXPECT_EQ(found.package, said[i].package) << "GPU " << i;
+    EXPECT_EQ(found.upstream, said[i].upstream) << "GPU " << i;
+  }
+  ASSERT_EQ(found_.nics.size(), described_.nics.size());
+  for (std::size_t i = 0; i < found_.nics.size(); ++i) {
+    const topology::Nic& found = found_.nics[i];
+    const topology::Nic& nic = described_.nics[i];
+    EXPECT_EQ(found.name, nic.name);
+    EXPECT_EQ(found.bus_id, nic.bus_id) << nic.name;
+    EXPECT_EQ(found.kind, nic.kind) << nic.name;
+    EXPECT_EQ(found.state, nic.state) << nic.name;
+    EXPECT_EQ(found.unfit, nic.unfit) << nic.name;
+    EXPECT_EQ(found.numa_node, nic.numa_node) << nic.name;
+    EXPECT_EQ(found.upstream, nic.upstream) << nic.name;
+  }
+}
+
 TEST_P(DescribedMachines, AreWhatTheirExpectedRowsSpeakOf) {
   for (const ExpectedPlacement& row : described(GetParam()).expected) {
     EXPECT_EQ(row.cpus.size(), static_cast<std::size_t>(row.processes));
