@@ -98,6 +98,21 @@ class Collected {
   All warnings_;
 };
 
+// What discovery warned of: a GPU that is left out, a list that ends early.  Where a device is and
+// in which order CUDA counts are told with the placement and the environment; a run on CPUs does
+// not care for GPUs.
+void warn_of_discovery(const config::RunConfig& config, const NodeInventory& inventory,
+                       NodePlacement& placement) {
+  if (config.resources.gpus_per_process.value == 0) return;
+  for (const topology::Note& note : inventory.notes) {
+    if (note.kind != topology::Note::Kind::kWarning || note.subject == "locality" ||
+        note.subject == "CUDA_DEVICE_ORDER") {
+      continue;
+    }
+    placement.warnings.push_back(note.hint.empty() ? note.text : note.text + "; " + note.hint);
+  }
+}
+
 }  // namespace
 
 Result<PlacementNotes> place_nodes(const config::RunConfig& config, const PlanInputs& inputs,
@@ -121,6 +136,7 @@ Result<PlacementNotes> place_nodes(const config::RunConfig& config, const PlanIn
     placement.node.rank_count = request.process_count.value;
     plan.nodes.push_back(std::move(placement.node));
     plan.oversubscribed = plan.oversubscribed || placement.oversubscribed;
+    warn_of_discovery(config, inventory, placement);
     collected.add(placement, inventory.hostname);
   }
   plan.world_size = static_cast<int>(plan.ranks.size());
