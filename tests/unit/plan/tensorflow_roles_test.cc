@@ -72,8 +72,8 @@ TEST_F(TensorflowRoles, AreSeenInThePlanBeforeTheirPortsAreKnown) {
   use(1, 1);
   auto early = make_plan(config_, inputs_);
   ASSERT_TRUE(early);
-  EXPECT_THAT(plan_text(*early), HasSubstr("  worker 0\n"));
-  EXPECT_THAT(plan_text(*early), HasSubstr("  ps 0\n"));
+  EXPECT_THAT(plan_text(*early), HasSubstr("  worker 0  "));
+  EXPECT_THAT(plan_text(*early), HasSubstr("  ps 0  "));
   EXPECT_THAT(plan_json(*early), HasSubstr("127.0.0.1:<set at start>"));
   EXPECT_THAT(plan_json(*early), HasSubstr("\"role\": \"ps\""));
   set_start_values(*early, config_, start_);
