@@ -9,6 +9,7 @@
 #include "launcher/exec/error_file.h"
 #include "launcher/exec/placement_looks.h"
 #include "launcher/plan/placement_check.h"
+#include "launcher/plan/placement_words.h"
 #include "launcher/plan/rank_environment.h"
 
 namespace muster::exec {
@@ -23,17 +24,6 @@ constexpr auto kDescendantsGrace = 2000ms;
 plan::WallTime from_ns(std::int64_t ns) {
   return plan::WallTime(
       std::chrono::duration_cast<plan::WallTime::duration>(std::chrono::nanoseconds(ns)));
-}
-
-// As the protocol has it.
-const char* word_of(config::MemoryPolicy policy) {
-  switch (policy) {
-    case config::MemoryPolicy::kPreferred: return "preferred";
-    case config::MemoryPolicy::kStrict: return "strict";
-    case config::MemoryPolicy::kInterleave: return "interleave";
-    case config::MemoryPolicy::kNone: break;
-  }
-  return "";
 }
 
 }  // namespace
@@ -77,7 +67,7 @@ protocol::RankSpec rank_spec(const ExecutionRequest& request, int rank) {
   spec.set_cpuset(placement.cpuset.to_string());
   if (placement.memory_policy != config::MemoryPolicy::kNone) {
     spec.set_memory_nodes(CpuSet::from_vector(placement.memory_nodes).to_string());
-    spec.set_memory_policy(word_of(placement.memory_policy));
+    spec.set_memory_policy(plan::to_word(placement.memory_policy));
   }
   for (const ResourceLimit& limit : request.rank_limits) {
     protocol::ResourceLimit& added = *spec.add_limits();

@@ -86,9 +86,15 @@ void add_visible(const std::string& cuda, const std::vector<Gpu>& amd, bool has_
   }
 }
 
-bool any_node_lists_devices(const LaunchPlan& plan) {
-  return std::any_of(plan.nodes.begin(), plan.nodes.end(),
-                     [](const NodePlan& node) { return !node.visible_devices.empty(); });
+bool is_own(const NodePlan& node) {
+  return node.gpu_visibility == GpuVisibility::kOwn;
+}
+
+// Whether the plan says on any node what ranks see; then all of them get the names.
+bool decides(const LaunchPlan& plan) {
+  return std::any_of(plan.nodes.begin(), plan.nodes.end(), [](const NodePlan& node) {
+    return is_own(node) || !node.visible_devices.empty();
+  });
 }
 
 // Those of `all` that are in a node's visible_devices, in its order.
@@ -102,19 +108,10 @@ std::vector<Gpu> listed(const std::vector<Gpu>& all, const std::vector<std::stri
   return gpus;
 }
 
-// As the config has it, or as a node's MIG instances need it: the names are then those of all
-// ranks.
-bool is_own(const FamilyFacts& facts) {
-  return facts.config.resources.gpu_visibility.value == GpuVisibility::kOwn ||
-         std::any_of(facts.plan.nodes.begin(), facts.plan.nodes.end(), [](const NodePlan& node) {
-           return node.gpu_visibility == GpuVisibility::kOwn;
-         });
-}
-
 void warn_of_config_devices(const FamilyFacts& facts, LaunchPlan& plan) {
   const auto* setting = set_by_config(facts.config, kCudaDevices);
   if (setting == nullptr || !any_rank_has_gpus(plan)) return;
-  const bool decided = is_own(facts) || any_node_lists_devices(plan);
+  const bool decided = decides(plan);
   const auto& caller = facts.inputs.caller_environment;
   const auto universe = caller.find(kCudaDevices);
   if (!decided && universe != caller.end() && universe->second == setting->value) return;
@@ -152,9 +149,9 @@ void warn_of_device_order(const FamilyFacts& facts, LaunchPlan& plan) {
   }
 }
 
-void warn_of_instances(const FamilyFacts& facts, LaunchPlan& plan) {
-  if (!is_own(facts)) return;
+void warn_of_instances(LaunchPlan& plan) {
   for (const RankPlacement& rank : plan.ranks) {
+    if (!is_own(plan.nodes[static_cast<std::size_t>(rank.node_rank)])) continue;
     const auto instances = std::count_if(rank.gpus.begin(), rank.gpus.end(),
                                          [](const Gpu& gpu) { return gpu.is_instance(); });
     if (instances < 2) continue;
@@ -183,25 +180,25 @@ void add_gpu_names(const FamilyFacts& facts, const RankPlacement& rank, Variable
     add(variables, "MUSTER_GPU", join(ordinals, ","));
     add(variables, "MUSTER_GPU_UUID", known ? join(uuids, ",") : "");
   }
+  if (!decides(facts.plan)) return;
   const bool has_amd = any_node(facts, true);
   const bool has_cuda = any_node(facts, false);
-  const auto& visible = facts.plan.nodes[static_cast<std::size_t>(rank.node_rank)].visible_devices;
+  const NodePlan& node = facts.plan.nodes[static_cast<std::size_t>(rank.node_rank)];
   const std::vector<Gpu>& all = facts.node_of(rank).gpus;
-  if (is_own(facts)) {
-    add_visible(device_list(of_kind(rank.gpus, false)), of_kind(rank.gpus, true), has_cuda, has_amd,
+  if (is_own(node) || node.visible_devices.empty()) {
+    const std::vector<Gpu>& seen = is_own(node) ? rank.gpus : all;
+    add_visible(device_list(of_kind(seen, false)), of_kind(seen, true), has_cuda, has_amd,
                 variables);
-  } else if (!visible.empty()) {
-    add_visible(join(visible, ","), of_kind(listed(all, visible), true), has_cuda, has_amd,
-                variables);
-  } else if (any_node_lists_devices(facts.plan)) {
-    add_visible(device_list(of_kind(all, false)), of_kind(all, true), has_cuda, has_amd, variables);
+  } else {
+    add_visible(join(node.visible_devices, ","), of_kind(listed(all, node.visible_devices), true),
+                has_cuda, has_amd, variables);
   }
 }
 
 void explain_gpus(const FamilyFacts& facts, LaunchPlan& plan) {
   warn_of_config_devices(facts, plan);
   warn_of_device_order(facts, plan);
-  warn_of_instances(facts, plan);
+  warn_of_instances(plan);
 }
 
 }  // namespace muster::plan

@@ -185,7 +185,7 @@ Result<LaunchPlan> make_plan(const RunConfig& as_written, const PlanInputs& inpu
   plan.reasons.insert(plan.reasons.end(), notes.reasons.begin(), notes.reasons.end());
   plan.warnings.insert(plan.warnings.end(), notes.warnings.begin(), notes.warnings.end());
   MUSTER_TRY(assign_roles(config, plan));
-  MUSTER_TRY(choose_binder(config, inputs.nodes.front(), plan));
+  MUSTER_TRY(choose_binder(config, inputs.nodes, plan));
   choose_argv(config, plan);
   plan.driver_sentences = driver_sentences_of(config.dialect);
   choose_working_directory(config, inputs.current_directory, plan);

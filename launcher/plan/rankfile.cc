@@ -81,8 +81,8 @@ Result<std::string> rankfile_text(const LaunchPlan& plan, const topology::NodeIn
   return text;
 }
 
-Result<> choose_binder(const config::RunConfig& config, const topology::NodeInventory& node,
-                       LaunchPlan& plan) {
+Result<> choose_binder(const config::RunConfig& config,
+                       const std::vector<topology::NodeInventory>& nodes, LaunchPlan& plan) {
   for (RankPlacement& rank : plan.ranks) {
     rank.memory_policy = config.resources.memory_policy.value;
   }
@@ -100,9 +100,8 @@ Result<> choose_binder(const config::RunConfig& config, const topology::NodeInve
     return {};
   }
   for (RankPlacement& rank : plan.ranks) {
-    if (rank.node_rank != 0) continue;
     rank.bound = false;
-    rank.cpuset = node.allowed;
+    rank.cpuset = nodes[static_cast<std::size_t>(rank.node_rank)].allowed;
     rank.memory_nodes.clear();
     rank.memory_policy = config::MemoryPolicy::kNone;
   }

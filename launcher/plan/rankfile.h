@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "launcher/config/run_config.h"
 #include "launcher/plan/launch_plan.h"
@@ -17,10 +18,10 @@ namespace muster::plan {
 Result<std::string> rankfile_text(const LaunchPlan& plan, const topology::NodeInventory& node,
                                   const config::Resources& resources);
 
-// Says in the plan who binds, and by which memory policy.  With binding none every rank may run on all allowed CPUs, without a
-// memory policy, and keeps its number of cores, by which threads are counted.  Fails with kConfig
-// for a rankfile without mpirun to read it.
-Result<> choose_binder(const config::RunConfig& config, const topology::NodeInventory& node,
-                       LaunchPlan& plan);
+// Says in the plan who binds, and by which memory policy.  With binding none every rank may run on
+// all allowed CPUs, without a memory policy, and keeps its number of cores, by which threads are
+// counted.  Fails with kConfig for a rankfile without mpirun to read it.
+Result<> choose_binder(const config::RunConfig& config,
+                       const std::vector<topology::NodeInventory>& nodes, LaunchPlan& plan);
 
 }  // namespace muster::plan

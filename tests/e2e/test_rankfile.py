@@ -86,8 +86,11 @@ class RoundTrip(MusterTest):
                 stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                 timeout=60, env=environment, cwd=self.work_dir, check=False)
         found = {}
+        # "socket 0[core 4[hwt 0]], …:[././././B/B/./.][./././.]": the list is cut when it is long,
+        # the picture after it never is.  It has a field for each core, of one mark a thread.
         for rank, bound in re.findall(r"Process rank: (\d+) Bound: (.*)", done.stdout):
-            cores = {int(core) for core in re.findall(r"\[core (\d+)\[", bound)}
+            picture = bound.rpartition(":")[2].strip("[]").replace("][", "/").split("/")
+            cores = {core for core, marks in enumerate(picture) if "B" in marks}
             found.setdefault(int(rank), None if bound.strip() == "UNBOUND" else cores)
         self.assertEqual(sorted(found), list(range(count)), done.stdout)
         return found

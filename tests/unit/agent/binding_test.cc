@@ -1,5 +1,7 @@
 #include "rank_agent/binding.h"
 
+#include <cerrno>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
@@ -7,6 +9,7 @@
 #include "base/cpu_set.h"
 #include "tests/support/child_output.h"
 #include "tests/support/forked.h"
+#include "tests/support/seccomp.h"
 
 namespace muster::agent {
 namespace {
@@ -85,6 +88,30 @@ TEST(BindingTest, MemoryIsPreferredOnTheNodesOfTheSpec) {
     const auto output = test::run_child_process(test::shell("cat /proc/self/numa_maps"));
     if (output.text.empty()) return test::kSkip + "no numa_maps to read the policy from";
     return output.text.find(" prefer") != std::string::npos ? "" : output.text.substr(0, 200);
+  });
+}
+
+TEST(BindingTest, CpusThatAreNotThereAreLeftOutAndTold) {
+  MUSTER_EXPECT_IN_FORK([]() -> std::string {
+    const std::string cpu = first_cpu();
+    const std::string planned = cpu + ",60000";
+    const std::string note = apply_binding(bound_to(planned));
+    if (read_affinity(0) != cpu) return "the kernel says " + read_affinity(0);
+    const std::string expected = "bound to CPUs " + cpu + " of the planned " + planned +
+                                 ": the others are offline or no longer allowed";
+    return note == expected ? "" : note;
+  });
+}
+
+TEST(BindingTest, AForbiddenCallIsToldWithoutAnythingOfTheRank) {
+  MUSTER_EXPECT_IN_FORK([]() -> std::string {
+    const std::string before = read_affinity(0);
+    if (!test::forbid({SYS_sched_setaffinity}, EPERM)) return test::kSkip + "no seccomp";
+    const std::string note = apply_binding(bound_to(first_cpu()));
+    if (read_affinity(0) != before) return "the mask changed";
+    return note == "not bound: sched_setaffinity is not permitted here (Operation not permitted)"
+               ? ""
+               : note;
   });
 }
 

@@ -44,7 +44,7 @@ class GpuEnvironment : public ::testing::Test {
       plan_.ranks[i].gpus = {node().gpus[2 * i], node().gpus[2 * i + 1]};
     }
   }
-  void see_own() { config_.resources.gpu_visibility.value = config::GpuVisibility::kOwn; }
+  void see_own() { plan_.nodes[0].gpu_visibility = config::GpuVisibility::kOwn; }
   void config_sets(const std::string& name, const std::string& value) {
     config_.environment_variables.emplace_back(
         name, config::Setting<std::string>{value, from_line(9, 5, name + ": " + value)});
