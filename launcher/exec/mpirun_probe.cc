@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "base/cache_directory.h"
 #include "base/files.h"
 #include "base/process.h"
 #include "base/program_answer.h"
@@ -51,11 +52,8 @@ std::optional<std::string> cache_key(const std::string& executable) {
 }
 
 std::optional<fs::path> cache_file(const Environment& environment) {
-  const std::string home = value_or(environment, "HOME", "");
-  const std::string base =
-      value_or(environment, "XDG_CACHE_HOME", home.empty() ? "" : home + "/.cache");
-  if (!base.starts_with('/')) return std::nullopt;
-  return fs::path(base) / "muster" / "mpirun-versions";
+  const auto directory = cache_directory(environment);
+  return directory ? std::optional(*directory / "mpirun-versions") : std::nullopt;
 }
 
 // What was found out about an mpirun.

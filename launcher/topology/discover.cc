@@ -1,5 +1,6 @@
 #include "launcher/topology/discover.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <iterator>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "launcher/topology/locality_files.h"
 #include "launcher/topology/network_devices.h"
 #include "launcher/topology/nic_fitness.h"
+#include "launcher/topology/numa_check.h"
 #include "launcher/topology/recorded_devices.h"
 #include "launcher/topology/sysfs_pci.h"
 #include "launcher/topology/visible_gpus.h"
@@ -65,6 +67,7 @@ void look_for_gpus(const TopologyOptions& options, const std::vector<PciDevice>&
 
 Result<NodeInventory> discover_live(const TopologyOptions& options) {
   MUSTER_TRY_ASSIGN(NodeInventory inventory, read_cpus(options.root));
+  trust_numa_cpus(numa_cpus_of_kernel(options.root), inventory);
   LocalityClaims claims;
   claims.pci = sysfs_pci_devices(options.root);
   if (options.gpus_file.empty()) {
@@ -75,6 +78,11 @@ Result<NodeInventory> discover_live(const TopologyOptions& options) {
   inventory.nics = find_nics(options.root, claims.pci);
   take_nccl_files(options.root, options.environment, inventory, claims);
   MUSTER_TRY(take_override_file(options.override_file, inventory, claims));
+  if (options.environment.contains("HWLOC_PCI_LOCALITY")) {
+    inventory.notes.push_back({Note::Kind::kInfo, "locality",
+                               "HWLOC_PCI_LOCALITY is not read: sysfs tells where devices are",
+                               "name an override file by MUSTER_TOPOLOGY_OVERRIDE"});
+  }
   settle_locality(inventory, claims);
   return inventory;
 }
@@ -99,6 +107,7 @@ Result<NodeInventory> discover_recorded(const TopologyOptions& options) {
 Result<NodeInventory> discover(const TopologyOptions& options) {
   MUSTER_TRY_ASSIGN(NodeInventory inventory,
                     options.xml_file.empty() ? discover_live(options) : discover_recorded(options));
+  add_notes(numa_notes(inventory), inventory);
   if (inventory.cores.empty()) {
     return fail(ErrorCode::kResources,
                 "no CPU of " + inventory.hostname + " may be used: its topology has CPUs " +

@@ -246,5 +246,36 @@ TEST_F(FindMpirunTest, ACacheOfGarbageOrNoCacheCostsOnlyTheQuestion) {
   EXPECT_EQ(version_of(variables), "4.1.5");
 }
 
+TEST_F(FindMpirunTest, AHomeThatCannotBeWrittenCostsOnlyTheQuestion) {
+  elf();
+  Environment variables = environment("mpirun (Open MPI) 4.1.4");
+  variables.erase("XDG_CACHE_HOME");
+  variables["HOME"] = "/proc/self/fdinfo";  // read-only for root too
+  EXPECT_EQ(version_of(variables), "4.1.4");
+  variables["FAKE_VERSION"] = "mpirun (Open MPI) 4.1.5";
+  EXPECT_EQ(version_of(variables), "4.1.5");
+}
+
+TEST_F(FindMpirunTest, ItIsRememberedInMustersCacheDirectory) {
+  elf();
+  Environment variables = environment("mpirun (Open MPI) 4.1.4");
+  variables["MUSTER_CACHE_DIR"] = (scratch() / "own").string();
+  EXPECT_EQ(version_of(variables), "4.1.4");
+  EXPECT_TRUE(fs::exists(scratch() / "own/mpirun-versions"));
+  EXPECT_FALSE(fs::exists(scratch() / "cache"));
+}
+
+TEST_F(FindMpirunTest, AnotherProgramInItsPlaceIsAskedEvenWithTheSameTime) {
+  elf();
+  EXPECT_EQ(version_of(environment("mpirun (Open MPI) 4.1.4")), "4.1.4");
+  struct stat before {};
+  ASSERT_EQ(::stat(mpirun().c_str(), &before), 0);
+  fs::copy_file(mpirun(), bin() / "new");  // as a package manager replaces it: by rename
+  const timespec times[2] = {before.st_mtim, before.st_mtim};
+  ASSERT_EQ(::utimensat(AT_FDCWD, (bin() / "new").c_str(), times, 0), 0);
+  fs::rename(bin() / "new", mpirun());
+  EXPECT_EQ(version_of(environment("mpirun (Open MPI) 4.1.5")), "4.1.5");
+}
+
 }  // namespace
 }  // namespace muster::exec

@@ -49,12 +49,13 @@ TEST_F(GpusFile, TakesWhatTopoPrints) {
 TEST_F(GpusFile, SaysWhatIsWrongWithIt) {
   const std::pair<const char*, const char*> cases[] = {
       {"{", "it is not JSON"},
-      {"{\"gpu\": []}", "it is not a list of GPUs"},
-      {"[3]", "entry 1: it is not an object"},
-      {R"([{"bus_id": "frog"}])", "entry 1: bus_id \"frog\" is no PCI address"},
-      {R"([{}, {"numa_node": -1}])", "entry 2: numa_node is not a number from 0 on"},
-      {R"([{"uuid": 7}])", "entry 1: uuid is not a text"},
-      {R"([{"index": 0}, {"index": 0}])", "entry 2: index 0 is that of an earlier one"},
+      {"3", "it is not one JSON object"},
+      {"{\"gpu\": []}", "it has no list \"gpus\""},
+      {"[3]", "a GPU is no JSON object"},
+      {R"([{"bus_id": "frog"}])", "bus_id \"frog\" is no PCI address"},
+      {R"([{}, {"numa_node": -1}])", "\"numa_node\" of a GPU is not a number from 0 on, or null"},
+      {R"([{"uuid": 7}])", "\"uuid\" of a GPU is not text"},
+      {R"([{"index": 0}, {"index": 0}])", "two GPUs have index 0"},
       {R"([{"index": 0}, {"index": 2}])", "the indexes do not count from 0 to 1"},
   };
   for (const auto& [text, why] : cases) {

@@ -41,7 +41,7 @@ TEST(RecordedDevices, ADeviceBelowTheMachineIsOfUnknownLocality) {
   EXPECT_EQ(node.gpus[2].bus_id, "0001:00:00.0") << "without a driver's number after the others";
   EXPECT_EQ(node.gpus[2].numa_node, kUnknown);
   EXPECT_EQ(node.gpus[2].locality_source, LocalitySource::kNobody);
-  ASSERT_EQ(node.notes.size(), 2U);
+  ASSERT_EQ(node.notes.size(), 3U) << "GPUs, NICs, and memory that is not allowed";
   EXPECT_EQ(node.notes[0].kind, Note::Kind::kWarning);
 }
 
