@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "launcher/topology/network_devices.h"
 
 namespace muster::topology {
 namespace {
@@ -79,15 +80,6 @@ LinkState state_of(const OsDevice& device, int port) {
   return state.starts_with('4') ? LinkState::kActive : LinkState::kDown;
 }
 
-// "mlx5_2" before "mlx5_10".
-bool natural_less(const std::string& a, const std::string& b) {
-  const auto parts = [](const std::string& name) {
-    const std::size_t digits = name.find_last_not_of("0123456789") + 1;
-    return std::pair(name.substr(0, digits), parse_integer(name.substr(digits)).value_or(-1));
-  };
-  return parts(a) < parts(b);
-}
-
 Nic nic_of(const RecordedDevice& device, const OsDevice& os_device) {
   Nic nic;
   nic.name = os_device.name;
@@ -110,7 +102,6 @@ void add_rdma(const RecordedDevice& device, const OsDevice& os_device, std::vect
     Nic nic = nic_of(device, os_device);
     nic.port = port;
     nic.state = state;
-    if (nic.state == LinkState::kDown) nic.unfit = "down";
     const auto place = static_cast<std::size_t>(port) - 1;
     if (place < interfaces.size()) nic.interface = interfaces[place];
     nics.push_back(std::move(nic));

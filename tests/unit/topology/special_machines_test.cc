@@ -198,6 +198,61 @@ TEST_F(SpecialMachines, DistancesAreTheKernels) {
   EXPECT_THAT(inventory.numa_nodes.at(1).distances, ElementsAre(21, 10));
 }
 
+TEST_F(SpecialMachines, TheUsersFileHasTheLastWord) {
+  const FakeMachine node = machine();
+  node.cpus(2, 1, 2);
+  node.add({.bus_id = "0000:07:00.0", .device_class = 0x038000, .vendor = 0x1002, .numa_node = 0});
+  node.add({.bus_id = "0000:08:00.0", .device_class = 0x038000, .vendor = 0x1002, .numa_node = 0});
+  const std::string file =
+      write("override.yaml", "gpus:\n  \"0000:08:00.0\": {numa_node: 1}\n").string();
+  const auto found = discover({.xml_file = "", .override_file = file, .root = scratch().string()});
+  ASSERT_TRUE(found) << found.error().message;
+  EXPECT_EQ(found->gpus.at(0).locality_source, LocalitySource::kSysfs);
+  EXPECT_EQ(found->gpus.at(1).numa_node, 1);
+  EXPECT_EQ(found->gpus.at(1).package, 1);
+  EXPECT_EQ(found->gpus.at(1).locality_source, LocalitySource::kOverride);
+}
+
+TEST_F(SpecialMachines, AnOverrideFileThatIsWrongIsAnError) {
+  machine().cpus(2, 1, 2);
+  const std::string file = write("override.yaml", "gpus: {frog").string();
+  const auto garbled =
+      discover({.xml_file = "", .override_file = file, .root = scratch().string()});
+  ASSERT_FALSE(garbled);
+  EXPECT_EQ(garbled.error().code, ErrorCode::kConfig);
+  const auto missing =
+      discover({.xml_file = "", .override_file = "/nowhere.yaml", .root = scratch().string()});
+  ASSERT_FALSE(missing);
+  EXPECT_THAT(missing.error().message, HasSubstr("cannot use override file /nowhere.yaml"));
+}
+
+// SKU files of flat virtual machines: masks and GPUs as the kernel has them, NUMA nodes beside.
+TEST_F(SpecialMachines, AnNcclFileThatHoldsTellsWhereTheKernelDoesNot) {
+  const FakeMachine node = machine();
+  node.cpus(2, 1, 2);
+  node.add({.bus_id = "0001:00:00.0", .device_class = 0x038000, .vendor = 0x1002});
+  const auto xml = [](const char* second_mask) {
+    return std::string(
+               "<system version=\"1\">\n"
+               " <cpu numaid=\"0\" affinity=\"00000003\" arch=\"x86_64\">\n </cpu>\n"
+               " <cpu numaid=\"1\" affinity=\"") +
+           second_mask +
+           "\" arch=\"x86_64\">\n"
+           "  <pci busid=\"0001:00:00.0\" class=\"0x030200\"/>\n </cpu>\n</system>\n";
+  };
+  node.write("topo.xml", xml("0000000c"));
+  const NodeInventory holds = discovered({{"NCCL_TOPO_FILE", "/topo.xml"}});
+  ASSERT_TRUE(holds.nccl_file);
+  EXPECT_TRUE(holds.nccl_file->used) << holds.nccl_file->why_not;
+  EXPECT_EQ(holds.gpus.at(0).numa_node, 1);
+  EXPECT_EQ(holds.gpus.at(0).locality_source, LocalitySource::kNcclFile);
+  node.write("topo.xml", xml("00000006"));
+  const NodeInventory differs = discovered({{"NCCL_TOPO_FILE", "/topo.xml"}});
+  ASSERT_TRUE(differs.nccl_file);
+  EXPECT_FALSE(differs.nccl_file->used);
+  EXPECT_EQ(differs.gpus.at(0).numa_node, kUnknown);
+}
+
 TEST_F(SpecialMachines, NothingReadableIsNoCrash) {
   const auto node = discover({.xml_file = "", .root = (scratch() / "none").string()});
   EXPECT_TRUE(!node || !node->cores.empty());
