@@ -250,6 +250,19 @@ constexpr OptionRow kOptions[] = {
      .heading = "output",
      .help = "colours of --format svg; auto: as who looks at it has set",
      .default_text = "auto"},
+    {.name = "export",
+     .argument = "FILE",
+     .commands = "topo",
+     .heading = "output",
+     .help =
+         "write what this node has to an hwloc XML file that --topology reads, for a bug report: "
+         "without serial numbers, UUIDs, MAC addresses and GUIDs",
+     .has_variable = false},
+    {.name = "anonymous",
+     .commands = "topo",
+     .heading = "output",
+     .help = "of --export: without the hostname, too",
+     .has_variable = false},
 
     // Of `muster logs`: which lines, and how.
     {.name = "rank",

@@ -2,12 +2,14 @@
 
 #include <filesystem>
 
+#include "base/files.h"
 #include "launcher/cli/commands.h"
 #include "launcher/cli/run_lease.h"
 #include "launcher/cli/validate_tree.h"
 #include "launcher/plan/picture_svg.h"
 #include "launcher/plan/plan_json.h"
 #include "launcher/plan/plan_text.h"
+#include "launcher/topology/export.h"
 #include "launcher/topology/inventory_json.h"
 #include "launcher/topology/inventory_text.h"
 
@@ -57,6 +59,21 @@ CommandResult validate_command(const CommandLine& line) {
 CommandResult topo_command(const CommandLine& line) {
   auto inventory = topology::discover(topology_options(line, caller_environment()));
   if (!inventory) return problem(std::move(inventory).error());
+  if (const auto file = line.text("export")) {
+    std::error_code error;
+    if (std::filesystem::exists(std::filesystem::symlink_status(*file, error))) {
+      return problem(Error{ErrorCode::kUsage, *file + " exists, and is not replaced",
+                           "remove it, or name another with --export", std::nullopt});
+    }
+    auto xml = topology::exported_topology(
+        line.topology_file, *inventory,
+        line.has("anonymous") ? topology::ExportName::kNone : topology::ExportName::kHostname);
+    if (!xml) return problem(std::move(xml).error());
+    if (auto written = replace_file(*file, *xml); !written) {
+      return problem(std::move(written).error());
+    }
+    return 0;
+  }
   switch (line.format) {
     case Format::kJson: return print(topology::topology_json(*inventory));
     case Format::kSvg:

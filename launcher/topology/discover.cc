@@ -12,6 +12,7 @@
 #include "launcher/topology/gpu_search.h"
 #include "launcher/topology/gpus_file.h"
 #include "launcher/topology/hwloc_source.h"
+#include "launcher/topology/inventory_json.h"
 #include "launcher/topology/locality.h"
 #include "launcher/topology/locality_files.h"
 #include "launcher/topology/network_devices.h"
@@ -87,6 +88,21 @@ Result<NodeInventory> discover_live(const TopologyOptions& options) {
   return inventory;
 }
 
+// What `muster topo --export` found where it ran, word for word.
+Result<> take_exported(const std::string& text, const std::string& file, NodeInventory& inventory) {
+  auto devices = devices_from_json(text);
+  if (!devices) {
+    return Failure(
+        std::move(devices).error().with_context("cannot use the devices in topology file " + file));
+  }
+  inventory.gpu_source = std::move(devices->gpu_source);
+  inventory.gpus = std::move(devices->gpus);
+  inventory.hidden_gpus = std::move(devices->hidden_gpus);
+  inventory.nics = std::move(devices->nics);
+  inventory.cpu_quota = devices->cpu_quota;
+  return {};
+}
+
 Result<NodeInventory> discover_recorded(const TopologyOptions& options) {
   MUSTER_TRY_ASSIGN(RecordedMachine machine, read_recorded_machine(options.xml_file));
   NodeInventory& inventory = machine.inventory;
@@ -94,6 +110,9 @@ Result<NodeInventory> discover_recorded(const TopologyOptions& options) {
   inventory.nics = recorded_nics(machine.devices);
   mark_unfit(inventory.nics);
   if (!inventory.gpus.empty()) inventory.gpu_source = inventory.source;
+  if (!machine.exported_devices.empty()) {
+    MUSTER_TRY(take_exported(machine.exported_devices, options.xml_file, inventory));
+  }
   if (!options.gpus_file.empty()) MUSTER_TRY(take_gpus_file(options.gpus_file, inventory));
   LocalityClaims claims;
   for (RecordedDevice& device : machine.devices) claims.pci.push_back(std::move(device.pci));

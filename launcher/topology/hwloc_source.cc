@@ -27,6 +27,7 @@
 #include "base/files.h"
 #include "base/text.h"
 #include "launcher/topology/cgroup_quota.h"
+#include "launcher/topology/export.h"
 #include "launcher/topology/forked_answer.h"
 
 namespace muster::topology {
@@ -155,7 +156,7 @@ bool is_safe(const std::string& text) {
   return child->wait() == ForkedAnswer::State::kAnswered && child->text() == "loaded";
 }
 
-Result<Topology> load_xml(const std::string& file) {
+Result<Topology> load_xml(const std::string& file, bool with_devices) {
   constexpr std::size_t kLargestTopology = 64U << 20;
   auto text = read_file(file, kLargestTopology);
   if (!text) {
@@ -178,7 +179,7 @@ Result<Topology> load_xml(const std::string& file) {
                     ", and hwloc " MUSTER_HWLOC_VERSION " reads 2 or older",
                 "export it with: lstopo --of xml --export-xml-flags v2 node.xml");
   }
-  MUSTER_TRY_ASSIGN(Topology topology, new_topology(true));
+  MUSTER_TRY_ASSIGN(Topology topology, new_topology(with_devices));
   if (!is_safe(*text) || !loads(topology.get(), *text)) {
     return fail(ErrorCode::kResources,
                 "cannot use topology file " + file + ": hwloc cannot read it, it is damaged",
@@ -202,9 +203,9 @@ Result<Topology> load_synthetic(const std::string& description) {
   return topology;
 }
 
-Result<Topology> load_recorded(const std::string& file) {
+Result<Topology> load_recorded(const std::string& file, bool with_devices = true) {
   if (file.starts_with(kSynthetic)) return load_synthetic(file.substr(kSynthetic.size()));
-  return load_xml(file);
+  return load_xml(file, with_devices);
 }
 
 CpuSet to_cpu_set(hwloc_const_bitmap_t bitmap) {
@@ -495,7 +496,39 @@ Result<RecordedMachine> read_recorded_machine(const std::string& file) {
                                                              : path.stem().string();
   machine.inventory.source = synthetic ? file : path.filename().string();
   machine.devices = devices_of(topology.get());
+  const char* exported =
+      hwloc_obj_get_info_by_name(hwloc_get_root_obj(topology.get()), kDevicesFact);
+  if (exported != nullptr) machine.exported_devices = exported;
   return machine;
+}
+
+Result<std::string> hwloc_xml(const std::string& file, const CpuSet& allowed,
+                              const CpuSet& memory) {
+  MUSTER_TRY_ASSIGN(const Topology topology,
+                    file.empty() ? load_live("/", false) : load_recorded(file, false));
+  using Bitmap = std::unique_ptr<std::remove_pointer_t<hwloc_bitmap_t>, void (*)(hwloc_bitmap_t)>;
+  const auto to_bitmap = [](const CpuSet& set) {
+    Bitmap bitmap(hwloc_bitmap_alloc(), hwloc_bitmap_free);
+    for (const int index : set.to_vector()) {
+      hwloc_bitmap_set(bitmap.get(), static_cast<unsigned>(index));
+    }
+    return bitmap;
+  };
+  const Bitmap cpus = to_bitmap(allowed);
+  const Bitmap nodes = to_bitmap(memory);
+  if (hwloc_topology_allow(topology.get(), cpus.get(), memory.empty() ? nullptr : nodes.get(),
+                           HWLOC_ALLOW_FLAG_CUSTOM) != 0) {
+    return Failure(
+        system_error(ErrorCode::kInternal, "naming allowed CPUs " + allowed.to_string()));
+  }
+  char* text = nullptr;
+  int length = 0;
+  if (hwloc_topology_export_xmlbuffer(topology.get(), &text, &length, 0) != 0) {
+    return Failure(system_error(ErrorCode::kInternal, "writing a topology as XML"));
+  }
+  std::string xml(text);
+  hwloc_free_xmlbuffer(topology.get(), text);
+  return xml;
 }
 
 }  // namespace muster::topology

@@ -29,6 +29,7 @@ struct RecordedDevice {
 struct RecordedMachine {
   NodeInventory inventory;  // without devices
   std::vector<RecordedDevice> devices;
+  std::string exported_devices;  // devices_json of an exported machine (export.h); else ""
 };
 
 // CPUs and memory of the machine we run on: allowed is what cgroup and affinity mask both allow.
@@ -37,5 +38,9 @@ Result<NodeInventory> read_cpus(const std::string& root = "/");
 
 // Of an hwloc XML file, or of "synthetic:" and a description in hwloc's words.
 Result<RecordedMachine> read_recorded_machine(const std::string& file);
+
+// The CPUs and memory of such a file, or with "" of the machine we run on, as hwloc 2 writes XML:
+// all that it knows, without devices.  Only the CPUs and NUMA nodes that are named are allowed.
+Result<std::string> hwloc_xml(const std::string& file, const CpuSet& allowed, const CpuSet& memory);
 
 }  // namespace muster::topology
