@@ -208,9 +208,12 @@ TEST_P(EachMachine, KeepsRanksInTheOrderOfTheirGpus) {
   }
 }
 
+// So that a half is rounded up whatever the last bit of the sum.
+constexpr double kHalfUp = 1e-6;
+
 std::string cell(const std::optional<PlacementScore>& score) {
   if (!score) return "–";
-  return fmt::format("{:.1f}{}{}", score->total, score->order == 1 ? "" : " ⇄",
+  return fmt::format("{:.1f}{}{}", score->total + kHalfUp, score->order == 1 ? "" : " ⇄",
                      gives_every_gpu(*score) ? "" : " ∅");
 }
 
@@ -226,8 +229,8 @@ std::string table() {
       if (processes < 1 || processes > static_cast<int>(machine.inventory.cores.size())) continue;
       const Scores scores = scores_of(machine.inventory, processes);
       text += fmt::format("| {} | {} | **{:.1f}** | {} | {} | {} | {} | {} |\n", name, processes,
-                          scores.muster, scores.layout, cell(scores.open_mpi), cell(scores.slot_pe),
-                          cell(scores.mpibind), cell(scores.torch));
+                          scores.muster + kHalfUp, scores.layout, cell(scores.open_mpi),
+                          cell(scores.slot_pe), cell(scores.mpibind), cell(scores.torch));
     }
   }
   return text;

@@ -103,6 +103,9 @@ TEST(ForcedLayouts, ScoreAsWorkedOutBeforehand) {
   }
 }
 
+// So that a half is rounded up whatever the last bit of the sum.
+constexpr double kHalfUp = 1e-6;
+
 // A line for the node, then one for each rank.
 std::string golden_text(const DescribedMachine& machine) {
   std::string text = fmt::format("{}: {}\n", machine.name, machine.title);
@@ -117,8 +120,9 @@ std::string golden_text(const DescribedMachine& machine) {
         "\n{}: {} {:.1f}  L {:.2f} X {:.2f} B {:.2f} U {:.2f} G {:.2f}  M {:.2f} S {:.2f} R {:.2f} "
         "O "
         "{:.0f}\n",
-        processes, placement->node.layout, s.total, s.locality, s.exclusive, s.balance, s.use,
-        s.coverage, s.memory, s.siblings, s.rail, s.order);
+        processes, placement->node.layout, s.total + kHalfUp, s.locality + kHalfUp,
+        s.exclusive + kHalfUp, s.balance + kHalfUp, s.use + kHalfUp, s.coverage + kHalfUp,
+        s.memory + kHalfUp, s.siblings + kHalfUp, s.rail + kHalfUp, s.order);
     for (const RankPlacement& rank : placement->ranks) {
       std::vector<int> gpus;
       for (const topology::Gpu& gpu : rank.gpus) gpus.push_back(gpu.visible_ordinal);
@@ -152,8 +156,8 @@ std::string test_name(const ::testing::TestParamInfo<std::string>& machine) {
   return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Each, ExpectedPlacements, ::testing::ValuesIn(machines_with_expected_rows()),
-                         test_name);
+INSTANTIATE_TEST_SUITE_P(Each, ExpectedPlacements,
+                         ::testing::ValuesIn(machines_with_expected_rows()), test_name);
 INSTANTIATE_TEST_SUITE_P(Each, GoldenPlacements, ::testing::ValuesIn(described_machines()),
                          test_name);
 
