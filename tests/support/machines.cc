@@ -5,9 +5,10 @@
 #include <fstream>
 #include <iterator>
 #include <map>
-#include <utility>
 
 #include <nlohmann/json.hpp>
+
+#include "launcher/topology/network_devices.h"
 
 namespace muster::plan {
 namespace {
@@ -188,12 +189,6 @@ NicKind kind_of(const std::string& name) {
   return NicKind::kOther;
 }
 
-// mlx5_10 comes after mlx5_9.
-std::pair<std::string, long> by_number(const std::string& name) {
-  const std::size_t digits = name.find_last_not_of("0123456789") + 1;
-  return {name.substr(0, digits), digits == name.size() ? -1 : std::stol(name.substr(digits))};
-}
-
 void add_nics(const json& given, bool flat, NodeInventory& node) {
   for (const json& one : given.value("nics", json::array())) {
     Nic nic;
@@ -210,7 +205,8 @@ void add_nics(const json& given, bool flat, NodeInventory& node) {
     node.nics.push_back(nic);
   }
   std::stable_sort(node.nics.begin(), node.nics.end(), [](const Nic& a, const Nic& b) {
-    return std::pair(!a.is_rdma(), by_number(a.name)) < std::pair(!b.is_rdma(), by_number(b.name));
+    if (a.is_rdma() != b.is_rdma()) return a.is_rdma();
+    return topology::natural_less(a.name, b.name);
   });
 }
 
