@@ -223,7 +223,7 @@ TEST_F(SpecialMachines, AnOverrideFileThatIsWrongIsAnError) {
   const auto missing =
       discover({.xml_file = "", .override_file = "/nowhere.yaml", .root = scratch().string()});
   ASSERT_FALSE(missing);
-  EXPECT_THAT(missing.error().message, HasSubstr("cannot use override file /nowhere.yaml"));
+  EXPECT_THAT(missing.error().message, HasSubstr("cannot use the override file /nowhere.yaml"));
 }
 
 // SKU files of flat virtual machines: masks and GPUs as the kernel has them, NUMA nodes beside.
