@@ -39,7 +39,8 @@ constexpr OtherVariable kOtherVariables[] = {
      "CUDA's driver library, asked for GPUs where NVML is missing; else `libcuda.so.1`"},
     {"MUSTER_GPU_TIMEOUT",
      "how many seconds a GPU driver has for its answer before it is given up; else 30"},
-    {"CUDA_VISIBLE_DEVICES", "which GPUs `-n gpu` and `--nproc-per-node auto` count"},
+    {"CUDA_VISIBLE_DEVICES",
+     "which GPUs of the node are visible, to ranks and to the plan ([gpus.md](gpus.md))"},
     {"VIRTUAL_ENV",
      "the Python environment that is active; the plan shows it, and warns when ranks run another "
      "Python"},

@@ -1,18 +1,15 @@
-// GPUs are counted by their device files, which is what a container is given too: asking the driver
-// would need its library for a number that torchrun's users know.
-
 #include "launcher/cli/process_counts.h"
 
 #include <algorithm>
 #include <cstdlib>
-#include <filesystem>
 #include <sched.h>
 #include <string>
 
 #include "base/text.h"
+#include "launcher/cli/load_run.h"
+#include "launcher/topology/discover.h"
 
 namespace muster::cli {
-namespace fs = std::filesystem;
 namespace {
 
 int usable_cpus() {
@@ -22,44 +19,23 @@ int usable_cpus() {
   return std::max(1, CPU_COUNT(&cpus));
 }
 
-// /dev/nvidia0, /dev/nvidia1, …
-int device_files() {
-  int count = 0;
-  std::error_code error;
-  for (fs::directory_iterator at("/dev", error), end; !error && at != end; at.increment(error)) {
-    const std::string name = at->path().filename().string();
-    if (name.starts_with("nvidia") && parse_integer(name.substr(6))) ++count;
-  }
-  return count;
-}
-
+// Those that the plan counts with, too.
 int usable_gpus() {
-  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
-  const int devices = device_files();
-  return visible == nullptr ? devices : visible_devices(devices, visible);
+  topology::TopologyOptions options;
+  options.environment = caller_environment();
+  const auto node = topology::discover(options);
+  return node ? static_cast<int>(node->gpus.size()) : 0;
 }
 
 Failure no_gpus(const std::string& given_by) {
   const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
   return fail(ErrorCode::kResources,
-              given_by + " gpu: no GPU can be seen: " + counted(device_files(), "device file") +
-                  " /dev/nvidia*, CUDA_VISIBLE_DEVICES " +
-                  (visible == nullptr ? "is not set" : "\"" + std::string(visible) + "\""),
-              "write the number of ranks: -n 4");
+              given_by + " gpu: no GPU can be seen, CUDA_VISIBLE_DEVICES " +
+                  (visible == nullptr ? "is not set" : "is \"" + std::string(visible) + "\""),
+              "`muster topo` says what was looked at; or write the number of ranks: -n 4");
 }
 
 }  // namespace
-
-int visible_devices(int devices, std::string_view visible) {
-  int count = 0;
-  for (const std::string& each : split(visible, ',')) {
-    const auto number = parse_integer(each);
-    // CUDA looks no further than the first that is none.
-    if (each.empty() || (number && (*number < 0 || *number >= devices))) break;
-    ++count;
-  }
-  return std::min(count, devices);
-}
 
 Result<std::vector<config::Override>> with_counts(std::span<const config::Override> overrides) {
   std::vector<config::Override> counted_ones(overrides.begin(), overrides.end());

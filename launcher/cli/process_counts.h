@@ -17,7 +17,4 @@ inline constexpr std::string_view kGpuElseCpu = "gpu, else cpu";
 // kGpuElseCpu.
 Result<std::vector<config::Override>> with_counts(std::span<const config::Override> overrides);
 
-// How many of `devices` a CUDA_VISIBLE_DEVICES leaves visible.
-int visible_devices(int devices, std::string_view visible);
-
 }  // namespace muster::cli

@@ -187,6 +187,23 @@ class Given(GpuTest):
             self.assertNotIn("MUSTER_NVML_LIBRARY", seen)
         self.assert_nothing_left()
 
+    def test_each_rank_sees_its_own_instance(self):
+        script = dgx(1) + "mig 0 MIG-aaaa 7 0 1\nmig 0 MIG-bbbb 9 0 1\n"
+        result = self.run_muster(["run", "-n", "2", "--backend", "direct", "--console", "none",
+                                  "--", program("rank_probe")], env=self.nvml(script))
+        self.assert_code(result, 0)
+        seen = [json.loads(result.rank_bytes(rank))["environment"] for rank in range(2)]
+        self.assertEqual([each["CUDA_VISIBLE_DEVICES"] for each in seen], ["MIG-aaaa", "MIG-bbbb"])
+        self.assertEqual([each["MUSTER_GPU_UUID"] for each in seen], ["MIG-aaaa", "MIG-bbbb"])
+
+    def test_torchruns_gpu_is_a_rank_for_each_visible_one(self):
+        for words in (["-n", "gpu"], ["--nproc-per-node", "auto"]):
+            plan = self.plan(self.nvml(dgx(4), CUDA_VISIBLE_DEVICES="2,0,1"), *words)
+            self.assertEqual(plan["world_size"], 3)
+        none = self.run_muster(["plan", "-n", "gpu", "--", "true"], env=self.nvml("", CUDA_VISIBLE_DEVICES=None))
+        self.assert_code(none, 69)
+        self.assertIn("-n gpu: no GPU can be seen, CUDA_VISIBLE_DEVICES is not set", none.stderr)
+
     def test_what_discovery_warns_of_is_told_before_the_start(self):
         env = self.nvml(dgx(3) + "error 1 15\n", CUDA_VISIBLE_DEVICES="0,1,7")
         result = self.run_muster(["run", "-n", "2", "--backend", "direct", "--", "true"], env=env)

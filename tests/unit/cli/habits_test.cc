@@ -221,13 +221,5 @@ TEST(ProcessCounts, AreNoScripts) {
   EXPECT_EQ(refused("-n python3 train.py").hint, "write the number before it: -n 4 python3");
 }
 
-TEST(ProcessCounts, SeeTheGpusThatCudaWouldSee) {
-  EXPECT_EQ(visible_devices(8, "0,1,2"), 3);
-  EXPECT_EQ(visible_devices(8, "GPU-1f3a,GPU-77c0"), 2);
-  EXPECT_EQ(visible_devices(2, "0,5,1"), 1);
-  EXPECT_EQ(visible_devices(8, ""), 0);
-  EXPECT_EQ(visible_devices(8, "-1"), 0);
-}
-
 }  // namespace
 }  // namespace muster::cli
