@@ -33,7 +33,7 @@ struct Refusal {
   std::string hint;
 };
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   return "\"" + without_controls(text.substr(0, kLongestName)) + "\"";
 }
 
@@ -60,7 +60,7 @@ class Builder : public YAML::EventHandler {
   void OnNull(const YAML::Mark& mark, YAML::anchor_t /*anchor*/) override {
     if (levels_.empty()) return;  // an empty file says nothing about any device
     if (!levels_.back().key) refuse(mark, "a name is missing before \":\"");
-    refuse(levels_.back().key_mark, quoted(*levels_.back().key) + " has no value");
+    refuse(levels_.back().key_mark, in_quotes(*levels_.back().key) + " has no value");
   }
 
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t /*anchor*/) override {
@@ -77,7 +77,7 @@ class Builder : public YAML::EventHandler {
       return;
     }
     if (levels_.size() < kDevice) {
-      refuse(mark, quoted(*level.key) + " is " + quoted(value) + ", and must be a mapping");
+      refuse(mark, in_quotes(*level.key) + " is " + in_quotes(value) + ", and must be a mapping");
     }
     set(mark, *level.key, value);
     level.key.reset();
@@ -94,7 +94,7 @@ class Builder : public YAML::EventHandler {
     check_tag(mark, tag);
     if (!levels_.empty() && !levels_.back().key) refuse(mark, "a mapping is no name of a device");
     if (levels_.size() >= kDevice) {
-      refuse(mark, quoted(*levels_.back().key) + " is a mapping, and must be one word");
+      refuse(mark, in_quotes(*levels_.back().key) + " is a mapping, and must be one word");
     }
     levels_.emplace_back();
   }
@@ -119,15 +119,16 @@ class Builder : public YAML::EventHandler {
 
   static void check_tag(const YAML::Mark& mark, const std::string& tag) {
     if (tag.empty() || tag == "?" || tag == "!" || tag.starts_with("tag:yaml.org,")) return;
-    refuse(mark, "the tag " + quoted(tag) + " is not supported", "write the value without a tag");
+    refuse(mark, "the tag " + in_quotes(tag) + " is not supported",
+           "write the value without a tag");
   }
 
   void add_key(const YAML::Mark& mark, const std::string& key) {
     Level& level = levels_.back();
     if (std::find(level.seen.begin(), level.seen.end(), key) != level.seen.end()) {
-      refuse(mark, quoted(key) + " stands twice", "keep one of the two");
+      refuse(mark, in_quotes(key) + " stands twice", "keep one of the two");
     }
-    if (key.empty() || key.size() > kLongestName) refuse(mark, quoted(key) + " is no name");
+    if (key.empty() || key.size() > kLongestName) refuse(mark, in_quotes(key) + " is no name");
     if (levels_.size() == kFile) {
       choose_group(mark, key);
     } else if (levels_.size() == kGroup) {
@@ -142,7 +143,7 @@ class Builder : public YAML::EventHandler {
     if (key != "gpus" && key != "nics") {
       const std::vector<std::string> known{"gpus", "nics"};
       const std::string meant = did_you_mean_hint(key, known);
-      refuse(mark, "unknown key " + quoted(key) + "; there are gpus and nics",
+      refuse(mark, "unknown key " + in_quotes(key) + "; there are gpus and nics",
              meant.empty() ? kShape : meant);
     }
     group_ = key == "gpus" ? &result_.gpus : &result_.nics;
@@ -155,7 +156,7 @@ class Builder : public YAML::EventHandler {
     }
     const bool uuid = key.starts_with("GPU-") || key.starts_with("MIG-");
     if (group_ == &result_.gpus && !uuid && canonical_bus_id(key).empty()) {
-      refuse(mark, quoted(key) + " is neither a PCI bus id nor the UUID of a GPU",
+      refuse(mark, in_quotes(key) + " is neither a PCI bus id nor the UUID of a GPU",
              "muster topo shows both; a number means another GPU after every change of "
              "CUDA_VISIBLE_DEVICES");
     }
@@ -167,7 +168,7 @@ class Builder : public YAML::EventHandler {
     if (key == "numa_node") {
       const auto node = parse_integer(value);
       if (!node || *node < 0 || *node >= kMostNumaNodes) {
-        refuse(mark, "numa_node is " + quoted(value) + ", and must be the number of a NUMA node",
+        refuse(mark, "numa_node is " + in_quotes(value) + ", and must be the number of a NUMA node",
                "muster topo lists the NUMA nodes");
       }
       device.numa_node = static_cast<int>(*node);
@@ -175,7 +176,7 @@ class Builder : public YAML::EventHandler {
     } else if (key == "usable" && group_ == &result_.nics) {
       const bool yes = value == "true" || value == "yes";
       if (!yes && value != "false" && value != "no") {
-        refuse(mark, "usable is " + quoted(value) + ", and must be true or false",
+        refuse(mark, "usable is " + in_quotes(value) + ", and must be true or false",
                "true: ranks are given it, whatever it looks like; false: never");
       }
       device.usable = yes;
@@ -184,7 +185,7 @@ class Builder : public YAML::EventHandler {
       if (group_ == &result_.nics) known.emplace_back("usable");
       const std::string meant = did_you_mean_hint(key, known);
       refuse(levels_.back().key_mark,
-             "unknown key " + quoted(key) + "; there is " + join(known, " and "),
+             "unknown key " + in_quotes(key) + "; there is " + join(known, " and "),
              meant.empty() ? kShape : meant);
     }
   }
@@ -192,7 +193,7 @@ class Builder : public YAML::EventHandler {
   void check_device() {
     const DeviceOverride& device = group_->back();
     if (device.numa_node || device.usable) return;
-    refuse(levels_[kGroup - 1].key_mark, "nothing is said about " + quoted(device.name));
+    refuse(levels_[kGroup - 1].key_mark, "nothing is said about " + in_quotes(device.name));
   }
 
   std::string_view text_;
@@ -237,7 +238,7 @@ bool is_named(const Nic& nic, const DeviceOverride& device) {
 Note absent(const DeviceOverride& device, const char* kind, const std::string& hostname) {
   return {Note::Kind::kWarning, "override file",
           device.location.file + ":" + std::to_string(device.location.line) + ": " + hostname +
-              " has no " + kind + " " + quoted(device.name),
+              " has no " + kind + " " + in_quotes(device.name),
           "muster topo lists what it has"};
 }
 
