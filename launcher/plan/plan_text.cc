@@ -1,6 +1,8 @@
 #include "launcher/plan/plan_text.h"
 
 #include <algorithm>
+#include <set>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -127,33 +129,58 @@ std::string shown(const EnvironmentVariable& variable) {
 
 constexpr std::size_t kValuesShown = 8;
 
-// One variable of every rank in one cell: "RANK=0, 1, 2, 3"; plan.json has each in full.
-std::string shown_together(const LaunchPlan& plan, std::size_t index) {
-  std::string text = plan.rank_environment.front()[index].name + "=";
+// Null for a rank without it: ranks without a NIC are told of none.
+const EnvironmentVariable* find_variable(const std::vector<EnvironmentVariable>& variables,
+                                         const std::string& name) {
+  const auto found = std::find_if(variables.begin(), variables.end(),
+                                  [&](const auto& each) { return each.name == name; });
+  return found == variables.end() ? nullptr : &*found;
+}
+
+// The variables that some rank has, in the order in which ranks first have them.
+std::vector<const EnvironmentVariable*> variables_of_ranks(const LaunchPlan& plan) {
+  std::vector<const EnvironmentVariable*> found;
+  std::set<std::string_view> names;
+  for (const auto& variables : plan.rank_environment) {
+    for (const EnvironmentVariable& variable : variables) {
+      if (names.insert(variable.name).second) found.push_back(&variable);
+    }
+  }
+  return found;
+}
+
+// One variable of every rank in one cell: "RANK=0, 1, 2, 3", "-" for a rank without it; plan.json
+// has each in full.
+std::string shown_together(const LaunchPlan& plan, const std::string& name) {
+  std::string text = name + "=";
   for (std::size_t rank = 0; rank < plan.rank_environment.size(); ++rank) {
     if (rank == kValuesShown) return text + ", …";
-    text += (rank == 0 ? "" : ", ") + shell_quoted(plan.rank_environment[rank][index].value);
+    const auto* variable = find_variable(plan.rank_environment[rank], name);
+    text += rank == 0 ? "" : ", ";
+    text += variable == nullptr ? "-" : shell_quoted(variable->value);
   }
   return text;
 }
 
-bool is_equal_in_all_ranks(const LaunchPlan& plan, std::size_t index) {
-  const std::string& first = plan.rank_environment.front()[index].value;
+bool is_equal_in_all_ranks(const LaunchPlan& plan, const EnvironmentVariable& first) {
   return std::all_of(plan.rank_environment.begin(), plan.rank_environment.end(),
-                     [&](const auto& variables) { return variables[index].value == first; });
+                     [&](const auto& variables) {
+                       const auto* other = find_variable(variables, first.name);
+                       return other != nullptr && other->value == first.value;
+                     });
 }
 
-// Every rank has the same names in the same order; only values differ.
+// Nodes of different kinds give their ranks different names.
 std::string environment_table(const LaunchPlan& plan) {
   TextTable table({{"ranks"}, {"variable"}, {"origin"}});
   for (const EnvironmentVariable& variable : plan.common_environment) {
     table.add_row({"all", shown(variable), variable.origin});
   }
-  const auto& first_rank = plan.rank_environment.front();
-  for (std::size_t i = 0; i < first_rank.size(); ++i) {
-    const bool equal = is_equal_in_all_ranks(plan, i);
-    table.add_row({equal ? "all" : "each", equal ? shown(first_rank[i]) : shown_together(plan, i),
-                   first_rank[i].origin});
+  for (const EnvironmentVariable* variable : variables_of_ranks(plan)) {
+    const bool equal = is_equal_in_all_ranks(plan, *variable);
+    table.add_row({equal ? "all" : "each",
+                   equal ? shown(*variable) : shown_together(plan, variable->name),
+                   variable->origin});
   }
   return table.to_string("  ");
 }

@@ -170,6 +170,24 @@ class NetworkVariables(TopologyFilesTest):
                         plan["warnings"])
 
 
+class NodesOfDifferentKinds(TopologyFilesTest):
+    def plan_text(self, *names):
+        topologies = [word for name in names
+                      for word in ("--topology", str(TOPOLOGIES / f"{name}.xml"))]
+        result = self.run_muster(["plan", "--backend", "direct", "--nodes", str(len(names)), "-n",
+                                  "4", *topologies, "--", "true"])
+        self.assert_code(result, 0)
+        return result.stdout
+
+    def test_ranks_without_a_nic_have_no_variables_for_it(self):
+        for names in (("dgx-a100", "nc-a100-v4"), ("nc-a100-v4", "dgx-a100"),
+                      ("gb200", "server-2x16")):
+            with self.subTest(names):
+                self.assertIn("each   RANK=0, 1, 2, 3, 4, 5, 6, 7  ", self.plan_text(*names))
+        self.assertIn("UCX_NET_DEVICES=-, -, -, -, mlx5_0:1,",
+                      self.plan_text("nc-a100-v4", "dgx-a100"))
+
+
 class DamagedHwlocFiles(TopologyFilesTest):
     def test_are_refused_whatever_hwloc_does_with_them(self):
         whole = (TOPOLOGIES / "dgx-a100.xml").read_text(encoding="utf-8")

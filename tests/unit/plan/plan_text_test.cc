@@ -73,6 +73,18 @@ LaunchPlan with_gpus(int nodes) {
   return plan;
 }
 
+// Ranks of another kind of node, or without a NIC, have other names.
+TEST(PlanText, ShowsVariablesThatSomeRanksLack) {
+  LaunchPlan plan = with_gpus(2);
+  plan.rank_environment = {{{"A", "1", "muster"}},
+                           {{"A", "1", "muster"}, {"NIC", "mlx5_1", "muster, default"}},
+                           {{"NIC", "mlx5_2", "muster, default"}, {"A", "1", "muster"}},
+                           {{"A", "1", "muster"}}};
+  const std::string text = plan_text(plan);
+  EXPECT_THAT(text, HasSubstr("  all    A=1                       muster\n"));
+  EXPECT_THAT(text, HasSubstr("  each   NIC=-, mlx5_1, mlx5_2, -  muster, default\n"));
+}
+
 TEST(PlanText, ShowsWhereGpusAreAndWhatWasChosen) {
   const std::string text = plan_text(with_gpus(1));
   EXPECT_THAT(
