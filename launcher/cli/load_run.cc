@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <pwd.h>
 #include <span>
 #include <unistd.h>
@@ -184,10 +185,16 @@ Result<std::vector<topology::NodeInventory>> look_at_topologies(const CommandLin
                          "set node_count to " + std::to_string(kMostNodes) + " or less"));
   }
   std::vector<topology::NodeInventory> nodes;
+  std::map<std::string, std::size_t> read;  // a thousand nodes are of a few kinds
   for (const std::string& file : files.empty() ? std::vector<std::string>{""} : files) {
-    options.xml_file = file;
-    MUSTER_TRY_ASSIGN(topology::NodeInventory inventory, topology::discover(options));
-    nodes.push_back(std::move(inventory));
+    const auto [first, is_new] = read.emplace(file, nodes.size());
+    if (is_new) {
+      options.xml_file = file;
+      MUSTER_TRY_ASSIGN(topology::NodeInventory inventory, topology::discover(options));
+      nodes.push_back(std::move(inventory));
+    } else {
+      nodes.push_back(topology::NodeInventory(nodes[first->second]));
+    }
   }
   if (files.size() == 1) nodes.resize(count, nodes.front());
   if (nodes.size() == 1) return nodes;

@@ -256,7 +256,7 @@ constexpr OptionRow kOptions[] = {
      .heading = "output",
      .help =
          "write what this node has to an hwloc XML file that --topology reads, for a bug report: "
-         "without serial numbers, UUIDs, MAC addresses and GUIDs",
+         "without serial numbers, UUIDs, MAC addresses and GUIDs; - is stdout",
      .has_variable = false},
     {.name = "anonymous",
      .commands = "topo",

@@ -3,7 +3,9 @@
 #include <filesystem>
 
 #include "base/files.h"
+#include "base/text.h"
 #include "launcher/cli/commands.h"
+#include "launcher/cli/node_leases.h"
 #include "launcher/cli/run_lease.h"
 #include "launcher/cli/validate_tree.h"
 #include "launcher/plan/picture_svg.h"
@@ -24,6 +26,41 @@ plan::Theme theme_of(const CommandLine& line) {
   const std::string word = line.text("theme").value_or("auto");
   if (word == "light") return plan::Theme::kLight;
   return word == "dark" ? plan::Theme::kDark : plan::Theme::kAuto;
+}
+
+// What would be ignored is refused.
+Result<> check_topo_options(const CommandLine& line) {
+  const std::vector<std::string> files = line.texts("topology");
+  if (files.size() > 1) {
+    return fail(ErrorCode::kUsage,
+                "topo shows one node, and --topology is given " + std::to_string(files.size()) +
+                    " times: " + join(files, ", "),
+                "run muster topo once for each; muster plan takes several");
+  }
+  if (line.has("anonymous") && !line.has("export")) {
+    return fail(ErrorCode::kUsage, "--anonymous is of --export, which is not given",
+                "write muster topo --export FILE --anonymous");
+  }
+  return {};
+}
+
+CommandResult export_topology(const CommandLine& line, const topology::NodeInventory& inventory) {
+  const std::string file = line.text("export").value_or("");
+  const bool to_stdout = file == "-";
+  std::error_code error;
+  if (!to_stdout && std::filesystem::exists(std::filesystem::symlink_status(file, error))) {
+    return problem(Error{ErrorCode::kUsage, file + " exists, and is not replaced",
+                         "remove it, or name another with --export", std::nullopt});
+  }
+  auto xml = topology::exported_topology(
+      line.topology_file, inventory,
+      line.has("anonymous") ? topology::ExportName::kNone : topology::ExportName::kHostname);
+  if (!xml) return problem(std::move(xml).error());
+  if (to_stdout) return print(*xml);
+  if (auto written = replace_file(file, *xml); !written) {
+    return problem(std::move(written).error());
+  }
+  return print("wrote " + file + "\n");
 }
 
 }  // namespace
@@ -57,28 +94,20 @@ CommandResult validate_command(const CommandLine& line) {
 }
 
 CommandResult topo_command(const CommandLine& line) {
+  if (auto checked = check_topo_options(line); !checked) {
+    return problem(std::move(checked).error());
+  }
   auto inventory = topology::discover(topology_options(line, caller_environment()));
   if (!inventory) return problem(std::move(inventory).error());
-  if (const auto file = line.text("export")) {
-    std::error_code error;
-    if (std::filesystem::exists(std::filesystem::symlink_status(*file, error))) {
-      return problem(Error{ErrorCode::kUsage, *file + " exists, and is not replaced",
-                           "remove it, or name another with --export", std::nullopt});
-    }
-    auto xml = topology::exported_topology(
-        line.topology_file, *inventory,
-        line.has("anonymous") ? topology::ExportName::kNone : topology::ExportName::kHostname);
-    if (!xml) return problem(std::move(xml).error());
-    if (auto written = replace_file(*file, *xml); !written) {
-      return problem(std::move(written).error());
-    }
-    return 0;
-  }
+  if (line.has("export")) return export_topology(line, *inventory);
+  // Others' leases are this node's, and no file's.
+  const auto leases =
+      line.topology_file.empty() ? leases_of_node() : std::vector<exec::LeaseRecord>();
   switch (line.format) {
-    case Format::kJson: return print(topology::topology_json(*inventory));
+    case Format::kJson: return print(with_leases_json(topology::topology_json(*inventory), leases));
     case Format::kSvg:
       return print(plan::picture_svg(plan::picture_of(*inventory), theme_of(line)));
-    default: return print(topology::topology_text(*inventory));
+    default: return print(topology::topology_text(*inventory) + leases_text(leases));
   }
 }
 

@@ -55,7 +55,7 @@ Result<> take_override_file(const std::string& file, NodeInventory& inventory,
     error.code = ErrorCode::kConfig;
     return Failure(std::move(error)
                        .with_context("cannot use the override file " + file)
-                       .with_hint("--override or MUSTER_TOPOLOGY_OVERRIDE names it"));
+                       .with_hint("--topology-override or MUSTER_TOPOLOGY_OVERRIDE names it"));
   }
   MUSTER_TRY_ASSIGN(const TopologyOverride said, parse_topology_override(*text, file));
   MUSTER_TRY_ASSIGN(std::vector<Note> notes, check_topology_override(said, inventory));

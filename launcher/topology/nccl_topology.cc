@@ -267,7 +267,7 @@ std::vector<Note> contradictions(const NcclTopology& topology, const NodeInvento
   if (differing.empty()) return {};
   return {{Note::Kind::kWarning, "NCCL topology file",
            "the file is believed: " + join(differing, "; "),
-           "if the file is wrong, say where they are with --override FILE"}};
+           "if the file is wrong, say where they are with --topology-override FILE"}};
 }
 
 }  // namespace muster::topology

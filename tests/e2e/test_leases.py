@@ -56,7 +56,15 @@ class Leases(LeaseTest):
         status = self.run_muster(["status", "run-a"])
         self.assertIn(f"  has        CPUs {lease['cpus']} of this node, leased since",
                       status.stdout)
+        topo = self.run_muster(["topo"]).stdout
+        self.assertRegex(topo, rf"leased\n +run +CPUs .*\n +run-a +{lease['cpus']} +- +process "
+                               rf"{run.pid} +{lease['since']}\n")
+        topo = json.loads(self.run_muster(["topo", "--format", "json"]).stdout)
+        self.assertEqual(topo["leases"], [{"run_id": "run-a", "launcher_pid": run.pid,
+                                           "cpus": lease["cpus"], "gpus": [],
+                                           "since": lease["since"]}])
         self.end(run)
+        self.assertNotIn("leased", self.run_muster(["topo"]).stdout)
         self.assertNotIn("leased", self.run_muster(["status", "run-a"]).stdout)
         self.assertEqual(self.leases(), {})
 

@@ -41,6 +41,24 @@ class ExportTest(muster_test.MusterTest):
         with open(os.path.join(self.work_dir, name), encoding="utf-8") as file:
             return file.read()
 
+    def assert_refused(self, words, message):
+        result = self.run_muster(["topo", *words])
+        self.assertEqual((result.code, result.stdout), (64, ""))
+        self.assertIn(message, result.stderr)
+        self.assertIn("hint: ", result.stderr)
+
+    def test_it_is_told_or_goes_to_stdout(self):
+        result = self.run_muster(["topo", "--export", "node.xml"])
+        self.assertEqual(result.stdout, "wrote node.xml\n")
+        text = (self.work_dir / "node.xml").read_text(encoding="utf-8")
+        self.assertEqual(self.run_muster(["topo", "--export", "-"]).stdout, text)
+
+    def test_what_would_be_ignored_is_refused(self):
+        self.assert_refused(["--anonymous"], "--anonymous is of --export")
+        for words in ([], ["--export", "node.xml"]):
+            self.assert_refused(["--topology", "a.xml", "--topology", "b.xml", *words],
+                                "--topology is given 2 times: a.xml, b.xml")
+
     def test_a_live_export_plans_the_same(self):
         self.export("node.xml")
         self.assertEqual(self.plan("--topology", "node.xml"), self.plan())
