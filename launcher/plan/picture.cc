@@ -103,12 +103,14 @@ std::vector<LegendEntry> legend_of(const Picture& picture) {
   box(BoxKind::kUnusedCore, "core without a rank");
   box(BoxKind::kForbiddenCore, "core that we may not use");
   if (threads > 1) {
-    const BoxKind kind = kinds.contains(BoxKind::kCore) ? BoxKind::kCore : BoxKind::kUnusedCore;
+    const BoxKind kind = kinds.contains(BoxKind::kCore)         ? BoxKind::kCore
+                         : kinds.contains(BoxKind::kSharedCore) ? BoxKind::kSharedCore
+                                                                : BoxKind::kUnusedCore;
     entries.push_back({false, kind, TieKind::kNear, kind == BoxKind::kCore ? 0 : -1, threads,
                        fmt::format("a core's {} hardware threads", threads)});
   }
   tie(TieKind::kNear, "GPU of a rank whose cores are on its NUMA node");
-  tie(TieKind::kRemote, "remote: cores and GPU are on different NUMA nodes");
+  tie(TieKind::kRemote, "far: cores and GPU are on different NUMA nodes");
   tie(TieKind::kUnknown, "where the GPU is, nobody could tell");
   box(BoxKind::kIdleGpu, "GPU that no rank has");
   box(BoxKind::kNic, "NIC");

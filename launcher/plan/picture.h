@@ -52,6 +52,7 @@ struct Box {
   int parent = -1;  // index of the box around it
   int threads = 1;  // of a core: how many subdivisions it shows
   std::string tooltip = {};
+  std::vector<int> bars = {};  // of a NIC: the colours of its ranks
 };
 
 struct Text {

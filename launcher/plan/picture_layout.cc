@@ -34,6 +34,7 @@ constexpr double kNicHeight = 45;
 constexpr double kSwitchLabel = 14;
 constexpr double kSwitchPad = 5;
 constexpr int kMostInARow = 4;
+constexpr std::size_t kMostBars = 8;  // of one NIC; more are too small to see
 
 struct Grid {
   int columns = 1;
@@ -77,6 +78,15 @@ std::string rank_list(const RankList& ranks) {
   std::vector<int> numbers;
   for (const RankPlacement* rank : ranks) numbers.push_back(rank->rank);
   return (numbers.size() == 1 ? "rank " : "ranks ") + CpuSet::from_vector(numbers).to_string();
+}
+
+// "ranks 0-3", or in a narrow box "0-3", or how many they are: never a list that is cut.
+std::string fitting_rank_list(const RankList& ranks, double width) {
+  const std::string whole = rank_list(ranks);
+  const std::string numbers = whole.substr(whole.find(' ') + 1);
+  if (width_of(whole, 10, false) <= width) return whole;
+  if (width_of(numbers, 10, false) <= width) return numbers;
+  return counted(static_cast<std::int64_t>(ranks.size()), "rank");
 }
 
 std::string name_of(const Place& place) {
@@ -282,16 +292,19 @@ class Drawing {
         continue;
       }
       const bool owned = cell.ranks.size() == 1;
-      const BoxKind kind = cell.ranks.empty() ? BoxKind::kUnusedCore
-                           : owned            ? BoxKind::kCore
-                                              : BoxKind::kSharedCore;
+      const bool of_all = cell.ranks.empty() && !ranks_.empty() && !ranks_.front()->bound;
+      const BoxKind kind = owned                           ? BoxKind::kCore
+                           : cell.ranks.empty() && !of_all ? BoxKind::kUnusedCore
+                                                           : BoxKind::kSharedCore;
       const int colour = owned ? colour_of(*cell.ranks.front()) : -1;
       Box& box =
           picture_.boxes[static_cast<std::size_t>(add_box(picture_, rect, kind, parent, colour))];
       box.threads = cell.core->pus.count();
       box.tooltip =
           fmt::format("core {}, CPUs {}: {}", cell.core->logical_index, cell.core->pus.to_string(),
-                      cell.ranks.empty() ? "no rank" : rank_list(cell.ranks));
+                      of_all               ? "shared by all ranks"
+                      : cell.ranks.empty() ? "no rank"
+                                           : rank_list(cell.ranks));
       if (cell.ranks.empty()) continue;
       const std::string text =
           owned ? std::to_string(cell.ranks.front()->rank) : fmt::format("{}×", cell.ranks.size());
@@ -329,7 +342,7 @@ class Drawing {
       std::string cores = counted(chip.cores, "core");
       if (!one && !chip.ranks.front()->bound) cores = "share all cores";
       if (chip.remote) {
-        const std::string longer = cores + ", remote";
+        const std::string longer = cores + ", far";
         cores = width_of(longer, 10, false) <= inner ? longer : std::to_string(chip.cores) + " far";
       }
       add_text(picture_, {rect.x + 4, rect.y + 17, inner, 13}, cores, 10, box, false, false, true,
@@ -465,7 +478,7 @@ class Drawing {
     add_text(picture_, {rect.x + 2, rect.y + 2, inner, 14},
              fmt::format("GPU {}", gpu.visible_ordinal), 11, box, true, false, true, colour);
     std::string second = gpu.is_instance() ? "instance" : "";
-    if (!ranks_.empty()) second = idle ? "no rank" : rank_list(owners);
+    if (!ranks_.empty()) second = idle ? "no rank" : fitting_rank_list(owners, inner);
     add_text(picture_, {rect.x + 2, rect.y + 17, inner, 13}, second, 10, box, false, false, true,
              colour);
     add_text(picture_, {rect.x + 2, rect.y + 31, inner, 13}, shown_bus_id(gpu.bus_id, with_domain_),
@@ -478,17 +491,21 @@ class Drawing {
       if (std::find(rank->nics.begin(), rank->nics.end(), nic.name) != rank->nics.end())
         users.push_back(rank);
     }
-    const int box = add_box(picture_, rect, nic.unfit.empty() ? BoxKind::kNic : BoxKind::kUnfitNic,
-                            parent, users.size() == 1 ? colour_of(*users.front()) : -1);
+    const int box =
+        add_box(picture_, rect, nic.unfit.empty() ? BoxKind::kNic : BoxKind::kUnfitNic, parent);
+    for (const RankPlacement* rank : users) {
+      if (users.size() > kMostBars) break;
+      picture_.boxes[static_cast<std::size_t>(box)].bars.push_back(colour_of(*rank));
+    }
     picture_.boxes[static_cast<std::size_t>(box)].tooltip =
         fmt::format("{} {} {}", nic.name, nic.bus_id, to_string(nic.kind));
-    // The bar of its rank is at the left.
+    // The bars of its ranks are at the left.
     const double x = rect.x + 6;
     const double inner = rect.width - 8;
     const bool bold = width_of(nic.name, 10, true) <= inner;
     add_text(picture_, {x, rect.y + 2, inner, 14}, nic.name, 10, box, bold, false, true);
     const std::string second = !nic.unfit.empty() ? nic.unfit
-                               : !users.empty()   ? rank_list(users)
+                               : !users.empty()   ? fitting_rank_list(users, inner)
                                                   : to_string(nic.kind);
     add_text(picture_, {x, rect.y + 16, inner, 13}, second, 10, box, false, false, true);
     const std::string speed = speed_of(nic);

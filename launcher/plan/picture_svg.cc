@@ -136,10 +136,12 @@ std::string box_svg(const Box& box) {
   std::string text =
       rectangle(box.rect, class_of(box), radius_of(box.kind),
                 remote ? R"( stroke-width="2.5" stroke-dasharray="5 3")" : "", box.tooltip);
-  // Whose NIC it is: a bar at its left.
-  if (box.kind == BoxKind::kNic && box.colour >= 0) {
-    text += rectangle({box.rect.x, box.rect.y, 4, box.rect.height},
-                      fmt::format("r{} edge", box.colour), 1, "", "");
+  // Whose NIC it is: bars at its left.
+  const double part =
+      box.rect.height / static_cast<double>(std::max<std::size_t>(box.bars.size(), 1));
+  for (std::size_t i = 0; i < box.bars.size(); ++i) {
+    text += rectangle({box.rect.x, box.rect.y + part * static_cast<double>(i), 4, part},
+                      fmt::format("r{} edge", box.bars[i]), 1, "", "");
   }
   // Hardware threads, as notches that leave room for the number.
   constexpr double kRoom = 3;

@@ -225,6 +225,33 @@ TEST(Picture, TellsUnusedForbiddenAndSharedCores) {
   EXPECT_EQ(count(picture, BoxKind::kForbiddenCore), 2U + 1U);
 }
 
+TEST(Picture, RanksThatAreNotBoundShareAllCores) {
+  const NodeInventory node = two_numa_nodes();
+  LaunchPlan plan = plan_of(node, {{0, 8}, {4, 12}});
+  for (RankPlacement& rank : plan.ranks) rank.bound = false;
+  const Picture picture = picture_of(plan, {node});
+  expect_readable(picture);
+  EXPECT_EQ(count(picture, BoxKind::kUnusedCore), 0U);
+  EXPECT_THAT(all_text(picture), HasSubstr("core that several ranks have"));
+  EXPECT_THAT(all_text(picture), Not(HasSubstr("core without a rank")));
+}
+
+TEST(Picture, ANicHasTheNumbersAndColoursOfAllItsRanks) {
+  NodeInventory node = two_numa_nodes();
+  node.nics.clear();
+  node.nics.push_back({.name = "mlx5_0", .bus_id = "0000:08:00.0", .numa_node = 0, .package = 0});
+  LaunchPlan plan = plan_of(node, {{0, 8}, {1, 9}, {4, 12}, {5, 13}});
+  for (RankPlacement& rank : plan.ranks) rank.nics = {"mlx5_0"};
+  const Picture picture = picture_of(plan, {node});
+  expect_readable(picture);
+  const auto nic = std::find_if(picture.boxes.begin(), picture.boxes.end(),
+                                [](const Box& box) { return box.kind == BoxKind::kNic; });
+  ASSERT_NE(nic, picture.boxes.end());
+  EXPECT_EQ(nic->bars, (std::vector<int>{0, 1, 2, 3}));
+  EXPECT_THAT(picture_svg(picture, Theme::kLight),
+              HasSubstr(R"(height="11.2" rx="1" class="r3 edge")"));
+}
+
 TEST(Picture, DrawsNodesOfOneKindOnceWithTheirCount) {
   const NodeInventory node = two_numa_nodes();
   LaunchPlan plan = plan_of(node, {{0, 8}, {4, 12}});
