@@ -1,5 +1,7 @@
 #include "launcher/plan/plan_json.h"
 
+#include <cmath>
+
 #include <nlohmann/json.hpp>
 
 #include "launcher/plan/placement_words.h"
@@ -14,12 +16,23 @@ Json index_json(int index) {
   return index == topology::kUnknown ? Json(nullptr) : Json(index);
 }
 
+// Four places: what more a sum of doubles has is noise, such as 0.8500000000000003.
+double rounded(double value) {
+  return std::round(value * 1e4) / 1e4;
+}
+
 // The letters are those of docs/placement.md.
 Json score_json(const PlacementScore& score) {
-  return {{"total", score.total},     {"locality", score.locality}, {"exclusive", score.exclusive},
-          {"balance", score.balance}, {"use", score.use},           {"coverage", score.coverage},
-          {"memory", score.memory},   {"siblings", score.siblings}, {"rail", score.rail},
-          {"order", score.order}};
+  return {{"total", rounded(score.total)},
+          {"locality", rounded(score.locality)},
+          {"exclusive", rounded(score.exclusive)},
+          {"balance", rounded(score.balance)},
+          {"use", rounded(score.use)},
+          {"coverage", rounded(score.coverage)},
+          {"memory", rounded(score.memory)},
+          {"siblings", rounded(score.siblings)},
+          {"rail", rounded(score.rail)},
+          {"order", rounded(score.order)}};
 }
 
 Json nodes_json(const LaunchPlan& plan) {
@@ -65,7 +78,7 @@ Json rank_json(const RankPlacement& rank) {
                {"gpus", gpus},
                {"shares_gpus", rank.shares_gpus},
                {"nics", rank.nics},
-               {"locality", rank.gpus.empty() ? Json(nullptr) : Json(rank.locality)},
+               {"locality", rank.gpus.empty() ? Json(nullptr) : Json(rounded(rank.locality))},
                {"why", rank.why}};
   if (rank.role != RankRole::kAlike) {
     json["role"] = to_string(rank.role);

@@ -115,6 +115,15 @@ TEST(PlanText, ShowsNodesOfOneKindOnceWithTheirCount) {
   EXPECT_THAT(plan_text(plan), HasSubstr("node-0 stands for 6 nodes"));
 }
 
+TEST(PlanJson, RoundsScores) {
+  LaunchPlan plan = with_gpus(1);
+  plan.nodes[0].score.locality = 0.8500000000000003;
+  plan.ranks[0].locality = 2.0 / 3;
+  const auto json = nlohmann::json::parse(plan_json(plan));
+  EXPECT_EQ(json["nodes"][0]["score"]["locality"], 0.85);
+  EXPECT_EQ(json["ranks"][0]["locality"], 0.6667);
+}
+
 TEST(PlanJson, HasEveryFieldOfAPlacementByGpu) {
   const auto json = nlohmann::json::parse(plan_json(with_gpus(1)));
   const auto& node = json["nodes"][0];
