@@ -37,6 +37,13 @@ Result<> check_topo_options(const CommandLine& line) {
                     " times: " + join(files, ", "),
                 "run muster topo once for each; muster plan takes several");
   }
+  // MUSTER_FORMAT may be left behind in a shell; a word was meant for this time.
+  const auto format = line.given.find("format");
+  if (line.has("export") && format != line.given.end() &&
+      format->second.back().by.starts_with('-')) {
+    return fail(ErrorCode::kUsage, "--export writes hwloc XML, and no " + line.as_given("format"),
+                "give one of the two");
+  }
   if (line.has("anonymous") && !line.has("export")) {
     return fail(ErrorCode::kUsage, "--anonymous is of --export, which is not given",
                 "write muster topo --export FILE --anonymous");

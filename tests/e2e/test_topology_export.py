@@ -55,6 +55,8 @@ class ExportTest(muster_test.MusterTest):
 
     def test_what_would_be_ignored_is_refused(self):
         self.assert_refused(["--anonymous"], "--anonymous is of --export")
+        self.assert_refused(["--export", "node.xml", "--format", "json"],
+                            "--export writes hwloc XML, and no --format json")
         for words in ([], ["--export", "node.xml"]):
             self.assert_refused(["--topology", "a.xml", "--topology", "b.xml", *words],
                                 "--topology is given 2 times: a.xml, b.xml")

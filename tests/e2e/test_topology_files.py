@@ -2,6 +2,7 @@
 files that are damaged."""
 
 import json
+import time
 
 import muster_test
 from muster_test import MusterTest, SOURCE_DIR, program
@@ -178,6 +179,16 @@ class NodesOfDifferentKinds(TopologyFilesTest):
                                   "4", *topologies, "--", "true"])
         self.assert_code(result, 0)
         return result.stdout
+
+    def test_a_file_that_many_nodes_have_is_read_once(self):
+        def seconds(times):
+            words = ["--topology", str(TOPOLOGIES / "dgx-a100.xml")] * times
+            start = time.monotonic()
+            result = self.run_muster(["plan", "--backend", "direct", "--nodes", "1000", "-n", "8",
+                                      "--format", "argv", *words, "--", "true"])
+            self.assert_code(result, 0)
+            return time.monotonic() - start
+        self.assertLess(seconds(1000), 3 * seconds(1) + 1)
 
     def test_ranks_without_a_nic_have_no_variables_for_it(self):
         for names in (("dgx-a100", "nc-a100-v4"), ("nc-a100-v4", "dgx-a100"),
