@@ -258,7 +258,11 @@ topology::TopologyOptions topology_options(const CommandLine& line,
   topology::TopologyOptions options;
   options.xml_file = line.topology_file;
   options.gpus_file = line.text("gpus").value_or("");
-  options.override_file = line.text("topology-override").value_or("");
+  // The variable says where things are on this node; another one's file is not its business.
+  const bool by_flag = line.name_as_given("topology-override").starts_with('-');
+  if (line.topology_file.empty() || by_flag) {
+    options.override_file = line.text("topology-override").value_or("");
+  }
   options.environment = std::move(environment);
   return options;
 }

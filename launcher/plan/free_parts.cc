@@ -58,10 +58,10 @@ void reserve_one(const std::set<int>& gpu_nodes, CoreLine& cores) {
   cores.erase(std::find(cores.begin(), cores.end(), domains[best].cores.back()));
 }
 
-Result<> reserve(const NodeInventory& inventory, const PlacementRequest& request,
+Result<> reserve(const NodeInventory& inventory, const PlacementRequest& request, int ranks,
                  FreeParts& parts) {
   const auto& setting = request.resources.reserve_cores;
-  if (setting.value == 0) return {};
+  if (setting.value == 0 || ranks == 0) return {};  // none to reserve from: rank_map says all
   const auto count = static_cast<int>(parts.cores.size());
   if (setting.value >= count) {
     return cannot_place(inventory, request.process_count.value,
@@ -155,7 +155,7 @@ Result<FreeParts> free_parts(const NodeInventory& inventory, const PlacementRequ
   FreeParts parts;
   take_free_cores(inventory, request, ranks, parts);
   take_free_gpus(inventory, request, ranks, parts);
-  MUSTER_TRY(reserve(inventory, request, parts));
+  MUSTER_TRY(reserve(inventory, request, ranks, parts));
   return parts;
 }
 

@@ -16,14 +16,16 @@ GpuBlock part(const GpuBlock& gpus, int first, int count) {
 }
 
 // What would fit, in words of the config.
-std::string what_fits(int gpus, int ranks, int per_rank) {
+std::string what_fits(const PlacementRequest& request, int gpus, int ranks, int per_rank) {
   const std::string fewer =
-      gpus >= per_rank ? fmt::format("process_count_per_node to {}, or ", gpus / per_rank) : "";
+      gpus >= per_rank ? set_processes(request, gpus / per_rank) + ", or " : "";
   const std::string narrower =
       gpus >= ranks && gpus / ranks < per_rank
           ? fmt::format("gpus_per_process to {} or less, or ", gpus / ranks)
           : "";
-  return fmt::format("set {}{}gpus_per_process to 0 for a run on CPUs", fewer, narrower);
+  const bool set_said = fewer.starts_with("set ");
+  return fmt::format("{}{}{}gpus_per_process to 0 for a run on CPUs", fewer, set_said ? "" : "set ",
+                     narrower);
 }
 
 Result<> check_fit(const topology::NodeInventory& inventory, const GpuBlock& gpus, int ranks,
@@ -39,7 +41,7 @@ Result<> check_fit(const topology::NodeInventory& inventory, const GpuBlock& gpu
       fmt::format("{} visible and gpus_per_process is {}", visible, *wanted.value),
       count == 0 ? "set gpus_per_process to 0 for a run on CPUs, or see why none is found: muster "
                    "topo"
-                 : what_fits(count, ranks, *wanted.value),
+                 : what_fits(request, count, ranks, *wanted.value),
       by_count ? request.process_count.origin : wanted.origin);
 }
 

@@ -149,20 +149,6 @@ void warn_of_device_order(const FamilyFacts& facts, LaunchPlan& plan) {
   }
 }
 
-void warn_of_instances(LaunchPlan& plan) {
-  for (const RankPlacement& rank : plan.ranks) {
-    if (!is_own(plan.nodes[static_cast<std::size_t>(rank.node_rank)])) continue;
-    const auto instances = std::count_if(rank.gpus.begin(), rank.gpus.end(),
-                                         [](const Gpu& gpu) { return gpu.is_instance(); });
-    if (instances < 2) continue;
-    plan.warnings.push_back(fmt::format(
-        "rank {} has {} MIG instances, and CUDA shows a process the first one only: start a "
-        "process for each instance",
-        rank.rank, instances));
-    return;
-  }
-}
-
 }  // namespace
 
 void add_gpu_names(const FamilyFacts& facts, const RankPlacement& rank, Variables& variables) {
@@ -198,7 +184,6 @@ void add_gpu_names(const FamilyFacts& facts, const RankPlacement& rank, Variable
 void explain_gpus(const FamilyFacts& facts, LaunchPlan& plan) {
   warn_of_config_devices(facts, plan);
   warn_of_device_order(facts, plan);
-  warn_of_instances(plan);
 }
 
 }  // namespace muster::plan

@@ -126,19 +126,24 @@ void warn_of_overlaps(const NodeInventory& inventory, MappedRanks& mapped) {
   }
 }
 
-// Hardware threads of one core in two ranks slow each other down.
+// Hardware threads of one core in two ranks slow each other down.  A thread that both have is an
+// overlap, of which the map is told already.
 void warn_of_split_cores(const NodeInventory& inventory, MappedRanks& mapped) {
   for (const topology::Core& core : inventory.cores) {
     std::vector<std::string> who;
+    std::vector<CpuSet> parts;
     bool split = false;
     for (std::size_t i = 0; i < mapped.ranks.size(); ++i) {
       if (!mapped.ranks[i].cpus) continue;
-      const int threads = core.pus.intersection(*mapped.ranks[i].cpus).count();
-      if (threads == 0) continue;
+      CpuSet threads = core.pus.intersection(*mapped.ranks[i].cpus);
+      if (threads.empty()) continue;
       who.push_back(std::to_string(i));
-      split = split || threads < core.pus.count();
+      split = split || std::any_of(parts.begin(), parts.end(), [&](const CpuSet& other) {
+                return other.intersection(threads).empty();
+              });
+      parts.push_back(std::move(threads));
     }
-    if (!split || who.size() < 2) continue;
+    if (!split) continue;
     mapped.warnings.push_back(
         fmt::format("rank_map divides a core of {} (CPUs {}) among local ranks {}",
                     inventory.hostname, core.pus.to_string(), join(who, " and ")));

@@ -19,7 +19,7 @@ enum class Distance { kSwitch, kNumaNode, kPackage, kRemote, kUntold };
 
 // A GPU, or a rank without GPUs, that needs a device.
 struct Seeker {
-  std::size_t rank = 0;
+  std::vector<std::size_t> ranks;
   int ordinal = -1;  // of the GPU
   Homes homes;
   std::vector<std::string> upstream;
@@ -44,17 +44,32 @@ std::vector<Port> fit_ports(const NodeInventory& inventory) {
   return ports;
 }
 
-// A GPU that several ranks share seeks for each of them.
+bool has(const RankPlacement& rank, const topology::Gpu& gpu) {
+  return std::any_of(rank.gpus.begin(), rank.gpus.end(), [&](const topology::Gpu& own) {
+    return own.visible_ordinal == gpu.visible_ordinal;
+  });
+}
+
+// Every GPU seeks once, also for several ranks, and for none: a NIC is of its GPU, however many
+// ranks there are.
 std::vector<Seeker> seekers_of(const NodeInventory& inventory,
                                const std::vector<RankPlacement>& ranks) {
   std::vector<Seeker> seekers;
-  for (std::size_t i = 0; i < ranks.size(); ++i) {
-    for (const topology::Gpu& gpu : ranks[i].gpus) {
-      seekers.push_back({i, gpu.visible_ordinal, homes_of(inventory, {gpu}), gpu.upstream,
-                         gpu.visible_ordinal, static_cast<int>(inventory.gpus.size())});
+  const bool with_gpus = std::any_of(ranks.begin(), ranks.end(),
+                                     [](const RankPlacement& rank) { return !rank.gpus.empty(); });
+  if (with_gpus) {
+    for (const topology::Gpu& gpu : inventory.gpus) {
+      Seeker seeker{{},           gpu.visible_ordinal, homes_of(inventory, {gpu}),
+                    gpu.upstream, gpu.visible_ordinal, static_cast<int>(inventory.gpus.size())};
+      for (std::size_t i = 0; i < ranks.size(); ++i) {
+        if (has(ranks[i], gpu)) seeker.ranks.push_back(i);
+      }
+      seekers.push_back(std::move(seeker));
     }
+  }
+  for (std::size_t i = 0; i < ranks.size(); ++i) {
     if (!ranks[i].gpus.empty()) continue;
-    Seeker seeker{i, -1, {}, {}, static_cast<int>(i), static_cast<int>(ranks.size())};
+    Seeker seeker{{i}, -1, {}, {}, static_cast<int>(i), static_cast<int>(ranks.size())};
     for (const int node : ranks[i].numa_nodes) {
       if (node == kUnknown) continue;
       seeker.homes.numa_nodes.insert(node);
@@ -148,14 +163,14 @@ void choose_nics(const NodeInventory& inventory, std::vector<RankPlacement>& ran
   std::vector<std::set<int>> chosen(ranks.size());  // positions
   for (const Seeker& seeker : seekers) {
     if (const Port* port = nearest(inventory, seeker, ports).first) {
-      chosen[seeker.rank].insert(port->position);
+      for (const std::size_t rank : seeker.ranks) chosen[rank].insert(port->position);
     }
   }
   const auto count = static_cast<int>(ports.size());
   for (const Port& port : ports) {
     if (port.load > 0) continue;
     if (const Seeker* taker = taker_of(inventory, port, count, seekers)) {
-      chosen[taker->rank].insert(port.position);
+      for (const std::size_t rank : taker->ranks) chosen[rank].insert(port.position);
     }
   }
   for (std::size_t i = 0; i < ranks.size(); ++i) {
@@ -181,15 +196,21 @@ double rail_of(const NodeInventory& inventory, const std::vector<RankPlacement>&
   }
   std::map<std::string, int> load;
   double sum = 0;
+  int count = 0;
   for (const Seeker& seeker : seekers) {
-    const auto [port, how_far] = nearest(inventory, seeker, own[seeker.rank]);
-    sum += nearness(how_far);
-    if (port != nullptr) ++load[port->nic->name];
+    std::set<std::string> names;  // ranks that share a GPU share its device, too
+    for (const std::size_t rank : seeker.ranks) {
+      const auto [port, how_far] = nearest(inventory, seeker, own[rank]);
+      sum += nearness(how_far);
+      ++count;
+      if (port != nullptr) names.insert(port->nic->name);
+    }
+    for (const std::string& name : names) ++load[name];
   }
-  if (load.empty() || seekers.empty()) return 0;
+  if (load.empty() || count == 0) return 0;
   const auto [fewest, most] = std::minmax_element(
       load.begin(), load.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-  return sum / static_cast<double>(seekers.size()) * fewest->second / most->second;
+  return sum / count * fewest->second / most->second;
 }
 
 }  // namespace muster::plan

@@ -42,6 +42,8 @@ using topology::Gpu;
 using topology::kUnknown;
 using topology::NodeInventory;
 
+constexpr int kAmd = 0x1002;  // whose partitions a process may use together
+
 // What every candidate has in common.
 struct Common {
   const NodeInventory& inventory;
@@ -141,6 +143,17 @@ std::vector<RankPlacement> ranks_of(const Common& common, const Layout& layout) 
   return ranks;
 }
 
+std::string what_cores_fit(const Common& common, int count, int dealt) {
+  const auto& resources = common.request.resources;
+  const int fit = count / *resources.cores_per_process.value;
+  std::string hint =
+      dealt <= count
+          ? fmt::format("set cores_per_process to {} or less, or to auto, ", count / dealt)
+          : "set cores_per_process to auto, ";
+  if (fit == 0 || !resources.rank_map.empty()) return hint + "or start fewer processes";
+  return hint + "or " + set_processes(common.request, fit) + (fit > 1 ? " or less" : "");
+}
+
 Result<> check_cores(const Common& common, const CoreLine& cores, int dealt) {
   const auto count = static_cast<int>(cores.size());
   const auto& resources = common.request.resources;
@@ -149,15 +162,11 @@ Result<> check_cores(const Common& common, const CoreLine& cores, int dealt) {
   const auto allowed = static_cast<int>(common.inventory.cores.size());
   const std::string kind = count == allowed ? "allowed" : "left";
   if (per_process.value && std::int64_t{dealt} * *per_process.value > count) {
-    return cannot_place(
-        common.inventory, ranks,
-        fmt::format("cores_per_process is {}, which needs {} cores, and {} {}", *per_process.value,
-                    std::int64_t{dealt} * *per_process.value,
-                    count == 1 ? "1 is" : fmt::format("{} are", count), kind),
-        dealt <= count
-            ? fmt::format("set cores_per_process to {} or less, or to auto", count / dealt)
-            : "set cores_per_process to auto, or start fewer processes",
-        per_process.origin);
+    return cannot_place(common.inventory, ranks,
+                        fmt::format("cores_per_process is {}, which needs {} cores, and {} {}",
+                                    *per_process.value, std::int64_t{dealt} * *per_process.value,
+                                    count == 1 ? "1 is" : fmt::format("{} are", count), kind),
+                        what_cores_fit(common, count, dealt), per_process.origin);
   }
   if (dealt <= count) return {};
   const auto& map = resources.rank_map;
@@ -197,23 +206,60 @@ void place_unbound(const Common& common, const CoreLine& cores, NodePlacement& p
        fmt::format("{} ranks are more than {}", ranks, counted(count, "core"))});
 }
 
+// "NUMA 1, 3": where ranks that are at home there alone ask for more than there is.
+std::string full_nodes(const std::vector<Domain>& domains, const GpuHomes& homes, int per_rank) {
+  std::vector<std::size_t> ranks(domains.size(), 0);
+  for (const std::vector<int>& gpus : homes.gpus) {
+    if (std::count_if(gpus.begin(), gpus.end(), [](int count) { return count > 0; }) != 1) continue;
+    for (std::size_t i = 0; i < gpus.size(); ++i) ranks[i] += gpus[i] > 0 ? 1U : 0U;
+  }
+  CpuSet full;
+  for (std::size_t i = 0; i < domains.size(); ++i) {
+    const bool known = domains[i].numa_node != kUnknown;
+    if (known && ranks[i] * static_cast<std::size_t>(per_rank) > domains[i].cores.size()) {
+      full.insert(domains[i].numa_node);
+    }
+  }
+  return full.empty() ? "" : "NUMA " + full.to_string();
+}
+
+std::vector<Layout> layouts_of(const Common& common, const std::vector<Domain>& domains,
+                               const GpuHomes& homes, const Deal& deal);
+
+// The most cores for each rank that the wanted layout has room for; 0: not even one.
+int cores_that_fit(const Common& common, const std::vector<Domain>& domains, const GpuHomes& homes,
+                   Deal deal) {
+  for (int cores = *deal.cores_per_rank - 1; cores > 0; --cores) {
+    deal.cores_per_rank = cores;
+    if (!layouts_of(common, domains, homes, deal).empty()) return cores;
+  }
+  return 0;
+}
+
 // The wanted layout leaves somebody without a core, or does not know where to put them.
-Failure layout_does_not_fit(const Common& common, const GpuHomes& homes) {
+Failure layout_does_not_fit(const Common& common, const std::vector<Domain>& domains,
+                            const GpuHomes& homes, const Deal& deal) {
   const auto& wanted = common.request.resources.layout;
   const bool strict = wanted.value == config::CoreLayout::kStrict;
   const auto& per_process = common.request.resources.cores_per_process;
+  std::string hint = "set layout to best, or to balanced";
   std::string why = fmt::format("layout is {}", strict ? "strict" : "spill");
   if (homes.anybody_has_home() && !homes.everybody_has_home()) {
     why += ", and nobody knows where " + named(homes.untold) +
            (homes.untold.size() == 1 ? " is" : " are");
   } else if (per_process.value) {
-    why += fmt::format(", and the NUMA nodes near the ranks have too few for cores_per_process {}",
-                       *per_process.value);
+    const std::string full = full_nodes(domains, homes, *per_process.value);
+    const int fit = cores_that_fit(common, domains, homes, deal);
+    why +=
+        fmt::format(", and the NUMA nodes near the ranks have too few for cores_per_process {}{}",
+                    *per_process.value, full.empty() ? "" : ": " + full);
+    if (fit > 0)
+      hint = fmt::format("set cores_per_process to {} or less, or layout to best or balanced", fit);
   } else {
     why += ", and a NUMA node has fewer cores than ranks that are at home there";
   }
-  return cannot_place(common.inventory, common.request.process_count.value, why,
-                      "set layout to best, or to balanced", wanted.origin);
+  return cannot_place(common.inventory, common.request.process_count.value, why, std::move(hint),
+                      wanted.origin);
 }
 
 PlacementScore scored(const Common& common, const std::vector<RankPlacement>& ranks) {
@@ -244,6 +290,12 @@ std::vector<Layout> layouts_without_homes(const Common& common, const std::vecto
   layout.stopgap = true;
   layouts.push_back(std::move(layout));
   return layouts;
+}
+
+std::vector<Layout> layouts_of(const Common& common, const std::vector<Domain>& domains,
+                               const GpuHomes& homes, const Deal& deal) {
+  return homes.anybody_has_home() ? gpu_layouts(domains, homes, deal)
+                                  : layouts_without_homes(common, domains, deal);
 }
 
 // Every candidate, and the best of them: the first among equals.  Stopgaps are forgotten that are
@@ -293,6 +345,44 @@ Result<std::vector<GpuBlock>> blocks_of(const NodeInventory& inventory,
     blocks.push_back(rank.gpus ? *rank.gpus : dealt.of_rank[next++]);
   }
   return blocks;
+}
+
+// CUDA gives a process one instance of a partitioned GPU, and no whole GPU beside it.
+bool narrow(GpuBlock& block) {
+  const auto is_instance = [](const Gpu* gpu) { return gpu->is_instance() && gpu->vendor != kAmd; };
+  const auto instances = std::count_if(block.begin(), block.end(), is_instance);
+  if (instances == 0 || block.size() == 1) return false;
+  if (instances == static_cast<std::ptrdiff_t>(block.size())) {
+    block.resize(1);
+  } else {
+    std::erase_if(block, is_instance);
+  }
+  return true;
+}
+
+// Whether any rank was dealt more than it can use.
+bool narrow_all(const NodeInventory& inventory, std::vector<GpuBlock>& blocks,
+                std::vector<std::string>& warnings) {
+  CpuSet ranks;
+  GpuBlock lost;
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    const GpuBlock before = blocks[i];
+    if (!narrow(blocks[i])) continue;
+    ranks.insert(static_cast<int>(i));
+    for (const Gpu* gpu : before) {
+      if (std::find(blocks[i].begin(), blocks[i].end(), gpu) == blocks[i].end()) {
+        lost.push_back(gpu);
+      }
+    }
+  }
+  if (lost.empty()) return false;
+  warnings.push_back(
+      fmt::format("local {} {} of {} cannot use {} as well: CUDA gives a process one MIG instance, "
+                  "and no whole "
+                  "GPU beside it; start a process for each instance (process_count_per_node: {})",
+                  ranks.count() == 1 ? "rank" : "ranks", ranks.to_string(), inventory.hostname,
+                  named(lost), inventory.gpus.size()));
+  return true;
 }
 
 CoreLine without_mapped(const CoreLine& cores, const MappedRanks& mapped) {
@@ -366,12 +456,17 @@ void list_visible_devices(const Common& common, const FreeParts& parts, NodePlac
 void choose_visibility(const Common& common, NodePlacement& placement) {
   const auto& asked = common.request.resources.gpu_visibility;
   placement.node.gpu_visibility = asked.value;
-  const bool instances =
-      std::any_of(common.blocks.begin(), common.blocks.end(), [](const GpuBlock& block) {
-        return std::any_of(block.begin(), block.end(),
-                           [](const Gpu* gpu) { return gpu->is_instance(); });
-      });
-  if (!instances || common.blocks.size() == 1 || asked.value == config::GpuVisibility::kOwn) return;
+  const auto& gpus = common.inventory.gpus;
+  const auto instances =
+      std::count_if(gpus.begin(), gpus.end(), [](const Gpu& gpu) { return gpu.is_instance(); });
+  const bool none = std::all_of(common.blocks.begin(), common.blocks.end(),
+                                [](const GpuBlock& block) { return block.empty(); });
+  if (instances == 0 || none || asked.value == config::GpuVisibility::kOwn) return;
+  // Alone on the first of nothing but instances: the one that CUDA takes by itself.
+  const bool the_first = common.blocks.size() == 1 &&
+                         instances == static_cast<std::ptrdiff_t>(gpus.size()) &&
+                         common.blocks.front().front() == &gpus.front();
+  if (the_first) return;
   const std::string& hostname = common.inventory.hostname;
   if (asked.origin.kind != config::Origin::Kind::kDefault) {
     placement.warnings.push_back(fmt::format(
@@ -386,6 +481,31 @@ void choose_visibility(const Common& common, NodePlacement& placement) {
        "MIG instances: a process can use one alone, which must be the only one that it sees"});
 }
 
+// Settings of the config that rank_map leaves nothing to.
+void warn_of_map(const Common& common, int dealt, NodePlacement& placement) {
+  const auto& resources = common.request.resources;
+  std::vector<std::string> idle;
+  const auto look = [&](const char* name, const config::Origin& origin) {
+    if (origin.kind != config::Origin::Kind::kDefault) {
+      idle.push_back(fmt::format("{} ({})", name, origin.text));
+    }
+  };
+  if (dealt == 0) {
+    look("cores_per_process", resources.cores_per_process.origin);
+    look("layout", resources.layout.origin);
+    look("reserve_cores", resources.reserve_cores.origin);
+  }
+  if (common.mapped.without_gpus() == 0) {
+    look("gpus_per_process", resources.gpus_per_process.origin);
+    look("gpu_assignment", resources.gpu_assignment.origin);
+  }
+  if (idle.empty()) return;
+  placement.warnings.push_back(
+      fmt::format("rank_map gives every local rank of {} its own: {} {} no effect; leave {} out",
+                  common.inventory.hostname, join(idle, " and "), idle.size() == 1 ? "has" : "have",
+                  idle.size() == 1 ? "it" : "them"));
+}
+
 }  // namespace
 
 Result<NodePlacement> place(const NodeInventory& inventory, const PlacementRequest& request) {
@@ -395,6 +515,8 @@ Result<NodePlacement> place(const NodeInventory& inventory, const PlacementReque
   bool shared = false;
   MUSTER_TRY_ASSIGN(std::vector<GpuBlock> blocks,
                     blocks_of(inventory, request, mapped, parts, shared));
+  std::vector<std::string> instance_warnings;
+  const bool narrowed = narrow_all(inventory, blocks, instance_warnings);
   const CoreIndex index(inventory);
   const Common common{inventory, index, request, mapped, std::move(blocks)};
   const CoreLine cores = without_mapped(parts.cores, mapped);
@@ -405,6 +527,9 @@ Result<NodePlacement> place(const NodeInventory& inventory, const PlacementReque
   placement.warnings = parts.warnings;
   placement.warnings.insert(placement.warnings.end(), mapped.warnings.begin(),
                             mapped.warnings.end());
+  placement.warnings.insert(placement.warnings.end(), instance_warnings.begin(),
+                            instance_warnings.end());
+  warn_of_map(common, dealt, placement);
 
   const std::vector<Domain> domains = domains_of(dealt == 0 ? parts.cores : cores);
   std::vector<GpuBlock> dealt_blocks;
@@ -414,6 +539,7 @@ Result<NodePlacement> place(const NodeInventory& inventory, const PlacementReque
   const GpuHomes homes = gpu_homes(inventory, domains, dealt_blocks);
   std::vector<Layout> layouts;
   Decision decision{index, inventory, request, parts, domains, homes, layouts};
+  decision.narrowed = narrowed;
   for (const MappedRank& rank : mapped.ranks) decision.mapped.push_back(rank.cpus.has_value());
 
   if (dealt == 0) {
@@ -428,9 +554,8 @@ Result<NodePlacement> place(const NodeInventory& inventory, const PlacementReque
   } else {
     const Deal deal{dealt, request.resources.cores_per_process.value,
                     request.resources.layout.value};
-    layouts = homes.anybody_has_home() ? gpu_layouts(domains, homes, deal)
-                                       : layouts_without_homes(common, domains, deal);
-    if (layouts.empty()) return layout_does_not_fit(common, homes);
+    layouts = layouts_of(common, domains, homes, deal);
+    if (layouts.empty()) return layout_does_not_fit(common, domains, homes, deal);
     decision.taken = take_best(common, layouts, placement);
     explain_cores(decision, placement);
   }

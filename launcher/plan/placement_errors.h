@@ -3,8 +3,7 @@
 
 #include <string>
 
-#include "launcher/config/run_config.h"
-#include "launcher/topology/node_inventory.h"
+#include "launcher/plan/placement.h"
 #include "muster/result.h"
 
 namespace muster::plan {
@@ -14,5 +13,9 @@ Failure cannot_place(const topology::NodeInventory& inventory, int ranks, const 
                      std::string hint, const config::Origin& origin);
 
 std::string processes(int count);  // "1 process", "8 processes"
+
+// "set process_count_per_node to 8"; where that does not say how many there are on this node:
+// "start 8 processes in all".
+std::string set_processes(const PlacementRequest& request, int count);
 
 }  // namespace muster::plan

@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "launcher/plan/gpu_blocks.h"
+#include "launcher/plan/placement_errors.h"
 #include "launcher/plan/placement_score.h"
 
 namespace muster::plan {
@@ -78,7 +79,7 @@ std::string why_this_layout(const Decision& decision, const NodePlacement& place
 }
 
 // Numbers of the local ranks that have this GPU, but for one of them.
-std::string who_else(const NodePlacement& placement, const RankPlacement& self) {
+CpuSet who_else(const NodePlacement& placement, const RankPlacement& self) {
   CpuSet others;
   for (const RankPlacement& rank : placement.ranks) {
     if (rank.local_rank == self.local_rank) continue;
@@ -89,7 +90,7 @@ std::string who_else(const NodePlacement& placement, const RankPlacement& self) 
       if (shared) others.insert(rank.local_rank);
     }
   }
-  return others.to_string();
+  return others;
 }
 
 bool among(const std::vector<const Gpu*>& some, const Gpu& gpu) {
@@ -182,8 +183,24 @@ void explain_cores(const Decision& decision, NodePlacement& placement) {
 
 namespace {
 
+// Ranks that see their own GPUs alone start to count at these: the first of each is its cuda:0.
+std::string unused_behind_first(const Decision& decision, const NodePlacement& placement) {
+  GpuBlock rest;
+  for (const RankPlacement& rank : placement.ranks) {
+    for (std::size_t i = 1; i < rank.gpus.size(); ++i) rest.push_back(&rank.gpus[i]);
+  }
+  return fmt::format(
+      "{} of {} {} unused where each rank uses one GPU, its first (cuda:0): {} for "
+      "a GPU each",
+      named(rest), decision.inventory.hostname, rest.size() == 1 ? "is" : "are",
+      set_processes(decision.request, static_cast<int>(decision.parts.gpus.size())));
+}
+
 // "a program on cuda:LOCAL_RANK uses GPUs 0-1 alone, and no rank is there for GPUs 2-7 …"
 std::string unused_by_index(const Decision& decision, const NodePlacement& placement) {
+  if (placement.node.gpu_visibility == config::GpuVisibility::kOwn) {
+    return unused_behind_first(decision, placement);
+  }
   const auto ranks = static_cast<int>(placement.ranks.size());
   const auto gpus = static_cast<int>(decision.parts.gpus.size());
   const GpuBlock rest(decision.parts.gpus.begin() + ranks, decision.parts.gpus.end());
@@ -195,21 +212,45 @@ std::string unused_by_index(const Decision& decision, const NodePlacement& place
       rest.size() == 1 ? "its" : "their", gpus);
 }
 
-std::string idle_text(const Decision& decision, const CpuSet& idle) {
+// What uses GPUs that no rank has, of the settings that are not so already.
+std::string to_use_idle(const Decision& decision, bool by_map) {
   const auto& resources = decision.request.resources;
-  const int per_rank = resources.gpus_per_process.value.value_or(1);
+  const auto& per_rank = resources.gpus_per_process.value;
   const auto visible = static_cast<int>(decision.parts.gpus.size());
-  const std::string leave = resources.gpus_per_process.value ? "leave out gpus_per_process"
-                                                             : "set gpu_assignment to block";
-  return fmt::format("{} {} of {} {} no rank: set process_count_per_node to {}, or {}, to use {}",
-                     idle.count() == 1 ? "GPU" : "GPUs", idle.to_string(),
-                     decision.inventory.hostname, idle.count() == 1 ? "has" : "have",
-                     visible / std::max(1, per_rank), leave, idle.count() == 1 ? "it" : "them");
+  if (by_map) return "name them in rank_map";
+  // Each process has one instance, whatever the other settings are.
+  if (decision.narrowed) {
+    return (per_rank ? "leave out gpus_per_process and " : "") +
+           set_processes(decision.request, visible);
+  }
+  std::vector<std::string> ways;
+  const int fit = visible / std::max(1, per_rank.value_or(1));
+  if (fit > decision.request.process_count.value) {
+    ways.push_back(set_processes(decision.request, fit));
+  }
+  const bool block = resources.gpu_assignment.value == GpuAssignment::kBlock;
+  if (!block) ways.emplace_back("set gpu_assignment to block");
+  if (per_rank) {
+    if (block) {
+      ways.emplace_back("leave out gpus_per_process");
+    } else {
+      ways.back() += " and leave out gpus_per_process";
+    }
+  }
+  return join(ways, ", or ");
+}
+
+std::string idle_text(const Decision& decision, const CpuSet& idle, bool by_map) {
+  return fmt::format("{} {} of {} {} no rank: {}, to use {}", idle.count() == 1 ? "GPU" : "GPUs",
+                     idle.to_string(), decision.inventory.hostname,
+                     idle.count() == 1 ? "has" : "have", to_use_idle(decision, by_map),
+                     idle.count() == 1 ? "it" : "them");
 }
 
 std::string how_dealt(const Decision& decision, bool shared, std::size_t most) {
   const auto& assignment = decision.request.resources.gpu_assignment;
   if (shared) return "there are fewer than ranks";
+  if (decision.narrowed) return "one instance, or whole GPUs, for each rank";
   switch (assignment.value) {
     case GpuAssignment::kOrdinal:
       return assignment.origin.text + ": GPU k for local rank k, the others for nobody";
@@ -278,15 +319,17 @@ void explain_gpus(const Decision& decision, NodePlacement& placement) {
     most = std::max(most, rank.gpus.size());
     shared = shared || rank.shares_gpus;
     if (rank.shares_gpus) {
-      rank.why +=
-          fmt::format("; shares {} with local {} {}", named(pointers(rank.gpus)),
-                      placement.ranks.size() == 2 ? "rank" : "ranks", who_else(placement, rank));
+      const CpuSet others = who_else(placement, rank);
+      rank.why += fmt::format("; shares {} with local {} {}", named(pointers(rank.gpus)),
+                              others.count() == 1 ? "rank" : "ranks", others.to_string());
     }
   }
   if (most == 0) return;
   const auto ranks = static_cast<std::int64_t>(placement.ranks.size());
   const auto visible = static_cast<std::int64_t>(decision.parts.gpus.size());
-  const bool by_map = !decision.request.resources.rank_map.empty();
+  const auto& map = decision.request.resources.rank_map;
+  const bool by_map =
+      std::any_of(map.begin(), map.end(), [](const auto& entry) { return entry.gpus.has_value(); });
   std::string why = by_map ? "rank_map" : how_dealt(decision, shared, most);
   CpuSet idle;
   for (const int ordinal : placement.node.idle_gpus) {
@@ -299,7 +342,7 @@ void explain_gpus(const Decision& decision, NodePlacement& placement) {
   const bool block_of_several =
       !by_map && most > 1 && ranks < visible && !decision.request.resources.gpus_per_process.value;
   if (!idle.empty()) {
-    why += "; " + idle_text(decision, idle);
+    why += "; " + idle_text(decision, idle, by_map);
   } else if (block_of_several) {
     const std::string line = unused_by_index(decision, placement);
     if (ranks > 1) placement.warnings.push_back(line);
@@ -309,9 +352,9 @@ void explain_gpus(const Decision& decision, NodePlacement& placement) {
       {"GPUs on " + decision.inventory.hostname, range_text(fewest, most, "GPU"), std::move(why)});
   if (shared && !by_map) {
     placement.warnings.push_back(fmt::format(
-        "{} share {} of {}: set process_count_per_node to {} for a GPU each, or gpus_per_process "
-        "to 0 if they need none",
-        counted(ranks, "rank"), counted(visible, "GPU"), decision.inventory.hostname, visible));
+        "{} share {} of {}: {} for a GPU each, or gpus_per_process to 0 if they need none",
+        counted(ranks, "rank"), counted(visible, "GPU"), decision.inventory.hostname,
+        set_processes(decision.request, static_cast<int>(visible))));
   }
   warn_of_strangers(decision, placement);
   warn_of_busy_gpus(decision, placement);

@@ -23,6 +23,7 @@ struct Decision {
   const std::vector<Layout>& layouts;  // the candidates
   std::size_t taken = 0;               // of them
   std::vector<bool> mapped = {};       // [local rank]: its cores are rank_map's
+  bool narrowed = false;               // ranks were dealt GPUs that one process cannot use together
 };
 
 // "nearest to GPU 2 (NUMA 1)", "8 of 12 cores nearest to GPU 0 (NUMA 0), 4 elsewhere in its

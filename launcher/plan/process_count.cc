@@ -38,7 +38,8 @@ Result<> check_nodes(const RunConfig& config, const PlanInputs& inputs) {
   if (count > 1 && !inputs.one_node && !all_known) {
     return refuse(ErrorCode::kResources,
                   fmt::format("cannot run on {} nodes: this version runs on one", count),
-                  "add --one-node for all of their processes on this one, or set node_count to 1",
+                  "add --one-node for all of their processes on this one, or set node_count to 1; "
+                  "muster plan --topology FILE plans for several such nodes",
                   config.node_count.origin);
   }
   if (!all_known && inputs.nodes.size() != 1) {

@@ -96,12 +96,10 @@ class DiscoveryTest(MusterTest):
         recorded = DATA / "recorded/two-packages.xml"
         before = self.topo("--topology", recorded)
         self.assertEqual([gpu["numa_node"] for gpu in before["gpus"]], [1, 0, None])
-        for given in ({"env": {"MUSTER_TOPOLOGY_OVERRIDE": override}}, {}):
-            options = [] if given else ["--override", override]
-            node = self.topo("--topology", recorded, *options, **given)
-            self.assertEqual([gpu["numa_node"] for gpu in node["gpus"]], [1, 0, 1])
-            self.assertEqual(node["gpus"][2]["locality_source"], "override file")
-            self.assertEqual(node["nics"][-1]["numa_node"], 0)
+        node = self.topo("--topology", recorded, "--override", override)
+        self.assertEqual([gpu["numa_node"] for gpu in node["gpus"]], [1, 0, 1])
+        self.assertEqual(node["gpus"][2]["locality_source"], "override file")
+        self.assertEqual(node["nics"][-1]["numa_node"], 0)
 
     def test_an_override_file_that_is_wrong_stops_a_run(self):
         override = self.directory / "override.yaml"

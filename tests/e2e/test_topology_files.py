@@ -59,10 +59,13 @@ class OverrideFile(TopologyFilesTest):
 
     def test_has_the_last_word(self):
         path = self.write("o.yaml", f"gpus:\n  {self.gpu['bus_id']}: {{numa_node: 1}}\n")
-        for args, env in ((["--override", path], None), (["--topology-override", path], None),
-                          ([], {"MUSTER_TOPOLOGY_OVERRIDE": path})):
-            gpu = self.first_gpu(*args, env=env)
+        for args in (["--override", path], ["--topology-override", path]):
+            gpu = self.first_gpu(*args)
             self.assertEqual((gpu["numa_node"], gpu["locality_source"]), (1, "override file"))
+
+    def test_of_the_variable_is_about_this_node_alone(self):
+        path = self.write("o.yaml", f"gpus:\n  {self.gpu['bus_id']}: {{numa_node: 9}}\n")
+        self.assertEqual(self.first_gpu(env={"MUSTER_TOPOLOGY_OVERRIDE": path}), self.gpu)
 
     def test_moves_the_plan(self):
         path = self.write("o.json", json.dumps({"gpus": {self.gpu["uuid"]: {"numa_node": 1}}}))

@@ -153,12 +153,5 @@ TEST_F(GpuEnvironment, WarnsOfAnOrderThatIsNotThePlansWhereModelsDiffer) {
   EXPECT_THAT(warnings(), IsEmpty()) << "the plan says the order then";
 }
 
-TEST_F(GpuEnvironment, WarnsOfInstancesThatCudaDoesNotShow) {
-  see_own();
-  for (topology::Gpu& each : node().gpus) each.parent_uuid = "GPU-parent";
-  deal();
-  EXPECT_THAT(warnings(), ElementsAre(HasSubstr("rank 0 has 2 MIG instances")));
-}
-
 }  // namespace
 }  // namespace muster::plan

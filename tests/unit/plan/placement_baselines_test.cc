@@ -146,17 +146,30 @@ struct Scores {
   std::string layout;
 };
 
+bool of_instances(const NodeInventory& node) {
+  return std::any_of(node.gpus.begin(), node.gpus.end(),
+                     [](const topology::Gpu& gpu) { return gpu.is_instance(); });
+}
+
+// The score of another rule with what CUDA lets its ranks use: one instance each.
+PlacementScore usable_score(const NodeInventory& node, std::vector<RankPlacement> ranks) {
+  for (RankPlacement& rank : ranks) {
+    if (of_instances(node) && rank.gpus.size() > 1) rank.gpus.resize(1);
+  }
+  return score_of(node, ranks);
+}
+
 Scores scores_of(const NodeInventory& node, int processes) {
   Scores scores;
   const NodePlacement placement = placed(node, processes);
   scores.muster = placement.node.score.total;
   scores.layout = placement.node.layout;
-  scores.open_mpi = score_of(node, open_mpi_default(node, processes));
-  if (const auto ranks = slot_pe(node, processes)) scores.slot_pe = score_of(node, *ranks);
+  scores.open_mpi = usable_score(node, open_mpi_default(node, processes));
+  if (const auto ranks = slot_pe(node, processes)) scores.slot_pe = usable_score(node, *ranks);
   if (processes <= static_cast<int>(node.cores.size())) {
-    scores.mpibind = score_of(node, mpibind(node, processes));
+    scores.mpibind = usable_score(node, mpibind(node, processes));
   }
-  if (const auto ranks = torch_node(node, processes)) scores.torch = score_of(node, *ranks);
+  if (const auto ranks = torch_node(node, processes)) scores.torch = usable_score(node, *ranks);
   return scores;
 }
 
@@ -199,11 +212,15 @@ TEST_P(EachMachine, KeepsRanksInTheOrderOfTheirGpus) {
     int next = 0;
     for (const RankPlacement& rank : placement.ranks) {
       for (const topology::Gpu& gpu : rank.gpus) {
-        EXPECT_TRUE(gpu.visible_ordinal == next || gpu.visible_ordinal == next - 1)
+        const bool behind_instances = of_instances(node) && gpu.visible_ordinal > next;
+        EXPECT_TRUE(gpu.visible_ordinal == next || gpu.visible_ordinal == next - 1 ||
+                    behind_instances)
             << processes << " processes, rank " << rank.local_rank;
         next = gpu.visible_ordinal + 1;
       }
     }
+    // A rank has one instance, however many there are.
+    if (of_instances(node) && processes < static_cast<int>(node.gpus.size())) continue;
     EXPECT_EQ(next, static_cast<int>(node.gpus.size())) << processes << " processes";
   }
 }

@@ -274,6 +274,77 @@ TEST(GpuPlacement, LetsRanksOnMigInstancesSeeTheirOwnAlone) {
   EXPECT_THAT(asked.warnings, ElementsAre(HasSubstr("MIG instances")));
 }
 
+TEST(GpuPlacement, GivesARankOneInstanceOrWholeGpusAndSaysWhatItCannotUse) {
+  NodeInventory mixed = gpu_machine({2, 1, 8, false, {0, 1, 1}});
+  mixed.gpus[1].parent_uuid = mixed.gpus[2].parent_uuid = "GPU-parent";
+  const NodePlacement two = placed(mixed, request(2));
+  EXPECT_THAT(gpus(two), ElementsAre("0", "2"));
+  EXPECT_EQ(two.node.gpu_visibility, config::GpuVisibility::kOwn);
+  EXPECT_LT(two.node.score.total, 100);
+  EXPECT_THAT(
+      two.warnings,
+      ElementsAre("local rank 0 of node-a cannot use GPU 1 as well: CUDA gives a process one "
+                  "MIG instance, and no whole GPU beside it; start a process for each "
+                  "instance (process_count_per_node: 3)"));
+  EXPECT_THAT(reason(two, "GPUs on node-a"),
+              HasSubstr("GPU 1 of node-a has no rank: set process_count_per_node to 3"));
+  EXPECT_THAT(gpus(placed(mixed, request(3))), ElementsAre("0", "1", "2"));
+  EXPECT_THAT(placed(mixed, request(3)).warnings, IsEmpty());
+
+  NodeInventory instances = gpu_machine({2, 1, 8, false, {0, 0, 1, 1}});
+  for (auto& gpu : instances.gpus) gpu.parent_uuid = "GPU-parent";
+  const NodePlacement one = placed(instances, request(1));
+  EXPECT_THAT(gpus(one), ElementsAre("0"));
+  EXPECT_THAT(one.warnings, ElementsAre(HasSubstr("cannot use GPUs 1-3 as well")));
+  PlacementRequest pairs = request(2);
+  pairs.resources.gpus_per_process.value = 2;
+  const NodePlacement paired = placed(instances, pairs);
+  EXPECT_THAT(gpus(paired), ElementsAre("0", "2"));
+  EXPECT_THAT(paired.warnings, ElementsAre(HasSubstr("local ranks 0-1 of node-a cannot use")));
+  EXPECT_THAT(reason(paired, "GPUs on node-a"),
+              HasSubstr("leave out gpus_per_process and set process_count_per_node to 4"));
+}
+
+TEST(GpuPlacement, AdvisesNothingThatIsSoAlready) {
+  PlacementRequest three = request(2);
+  three.resources.gpus_per_process.value = 3;
+  EXPECT_THAT(
+      reason(placed(kDgxA100, three), "GPUs on node-a"),
+      HasSubstr("GPUs 6-7 of node-a have no rank: leave out gpus_per_process, to use them"));
+
+  PlacementRequest all_nodes = request(16);
+  all_nodes.process_count.origin.kind = config::Origin::Kind::kDerived;
+  EXPECT_THAT(placed(kDgxA100, all_nodes).warnings,
+              ElementsAre(HasSubstr("16 ranks share 8 GPUs of node-a: start 8 processes in all")));
+
+  PlacementRequest own = request(2);
+  own.resources.gpu_visibility.value = config::GpuVisibility::kOwn;
+  EXPECT_THAT(
+      placed(kDgxA100, own).warnings,
+      ElementsAre(HasSubstr("GPUs 1-3,5-7 of node-a are unused where each rank uses one GPU, "
+                            "its first (cuda:0)")));
+  EXPECT_THAT(placed({2, 1, 8, false, {0, 1}}, request(3)).ranks[0].why,
+              HasSubstr("shares GPU 0 with local rank 1"));
+}
+
+TEST(GpuPlacement, RefusesCoresThatDoNotFitAndSaysWhatDoes) {
+  PlacementRequest wanted = request(200);
+  wanted.resources.cores_per_process = {1, from_line(6, 33, "…")};
+  EXPECT_EQ(refused(gpu_machine(kDgxA100), wanted).hint,
+            "set cores_per_process to auto, or set process_count_per_node to 128 or less");
+  wanted = request(8);
+  wanted.resources.cores_per_process = {20, from_line(6, 33, "…")};
+  EXPECT_EQ(
+      refused(gpu_machine(kDgxA100), wanted).hint,
+      "set cores_per_process to 16 or less, or to auto, or set process_count_per_node to 6 or "
+      "less");
+  wanted.resources.cores_per_process.value = 12;
+  wanted.resources.layout.value = CoreLayout::kStrict;
+  const Error strict = refused(gpu_machine(kDgxA100), wanted);
+  EXPECT_THAT(strict.message, HasSubstr("cores_per_process 12: NUMA 1,3,5,7"));
+  EXPECT_EQ(strict.hint, "set cores_per_process to 8 or less, or layout to best or balanced");
+}
+
 TEST(GpuPlacement, PutsRanksNextToAGpuWhoseNumaNodeIsNotAllowedAndSaysSo) {
   NodeInventory node = gpu_machine({2, 2, 4, false, {0, 1, 2, 3}});
   disallow(node, {1, 3});
@@ -375,6 +446,19 @@ TEST(GpuPlacement, DoesNotDependOnTheNumbersOfNumaNodes) {
 }
 
 // ---- network devices
+
+TEST(NicChoice, GivesRanksThatShareAGpuItsDevices) {
+  NodeInventory node = gpu_machine({2, 1, 8, false, {0, 0, 1, 1}});
+  for (int i = 0; i < 8; ++i) node.nics.push_back(rdma_device("rdma" + std::to_string(i), i / 4));
+  const NodePlacement placement = placed(node, request(5));
+  EXPECT_THAT(gpus(placement), ElementsAre("0", "0", "1", "2", "3"));
+  EXPECT_THAT(nics(placement), ElementsAre("rdma0+rdma1", "rdma0+rdma1", "rdma2+rdma3",
+                                           "rdma4+rdma5", "rdma6+rdma7"));
+  EXPECT_DOUBLE_EQ(placement.node.score.rail, 0.75);
+  PlacementRequest spread = request(2);
+  spread.resources.gpu_assignment.value = GpuAssignment::kSpread;
+  EXPECT_THAT(nics(placed(node, spread)), ElementsAre("rdma0+rdma1", "rdma4+rdma5"));
+}
 
 TEST(NicChoice, GivesEachGpuTheDeviceOnItsSwitch) {
   NodeInventory node = gpu_machine({2, 1, 8, false, {0, 0, 1, 1}});
@@ -517,6 +601,29 @@ TEST(RankMap, MayOverlapWithAWarning) {
   wanted.resources.rank_map = {entry("0-3"), entry("3-5")};
   EXPECT_THAT(placed({2, 1, 8, false, {}}, wanted).warnings,
               ElementsAre("rank_map gives CPUs 3 of node-a to local ranks 0 and 1"));
+}
+
+TEST(RankMap, TellsOfAThreadThatTwoRanksHaveOnce) {
+  PlacementRequest wanted = request(2);
+  wanted.resources.rank_map = {entry("0-3"), entry("2-7")};
+  const NodeInventory threads = gpu_machine({1, 1, 8, true, {}});
+  EXPECT_THAT(placed(threads, wanted).warnings,
+              ElementsAre("rank_map gives CPUs 2-3 of node-a to local ranks 0 and 1"));
+  wanted.resources.rank_map = {entry("0"), entry("8")};
+  EXPECT_THAT(placed(threads, wanted).warnings, ElementsAre(HasSubstr("divides a core of node-a")));
+}
+
+TEST(RankMap, TellsWhatHasNoEffectBesideIt) {
+  PlacementRequest wanted = request(2);
+  wanted.resources.rank_map = {entry("0-3"), entry("4-7")};
+  wanted.resources.reserve_cores = {8, from_line(6, 3, "…")};
+  wanted.resources.cores_per_process = {2, from_line(7, 3, "…")};
+  const NodePlacement placement = placed({2, 1, 8, false, {}}, wanted);
+  EXPECT_THAT(placement.warnings,
+              ElementsAre("rank_map gives every local rank of node-a its own: cores_per_process "
+                          "(run.yaml:7:3) and reserve_cores (run.yaml:6:3) have no effect; leave "
+                          "them out"));
+  EXPECT_EQ(reason(placement, "reserve_cores on node-a"), "");
 }
 
 // ---- score of layouts that are not ours

@@ -184,7 +184,8 @@ TEST(Placement, RefusesMoreCoresThanThereAre) {
   EXPECT_EQ(placement.error().message,
             "cannot place 2 processes on laptop-4c8t: cores_per_process is 3, which needs 6 cores, "
             "and 4 are allowed");
-  EXPECT_EQ(placement.error().hint, "set cores_per_process to 2 or less, or to auto");
+  EXPECT_EQ(placement.error().hint,
+            "set cores_per_process to 2 or less, or to auto, or set process_count_per_node to 1");
   EXPECT_EQ(placement.error().location->line, 6);
 }
 

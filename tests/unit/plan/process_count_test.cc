@@ -60,7 +60,8 @@ TEST(OneNode, IsWhatARunOfSeveralNodesNeedsHere) {
   EXPECT_EQ(error.code, ErrorCode::kResources);
   EXPECT_EQ(error.message, "cannot run on 2 nodes: this version runs on one");
   EXPECT_EQ(error.hint,
-            "add --one-node for all of their processes on this one, or set node_count to 1");
+            "add --one-node for all of their processes on this one, or set node_count to 1; "
+            "muster plan --topology FILE plans for several such nodes");
 }
 
 TEST(OneNode, ChangesNothingForARunOfOne) {
