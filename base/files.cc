@@ -13,10 +13,9 @@
 namespace muster {
 namespace fs = std::filesystem;
 
-Result<std::string> read_file(const fs::path& path, std::size_t max_bytes) {
-  const std::string doing = "reading " + path.string();
-  Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return Failure(system_error(ErrorCode::kInternal, doing));
+namespace {
+
+Result<std::string> read_all(const Fd& fd, const std::string& doing, std::size_t max_bytes) {
   std::string text;
   std::array<char, 1 << 16> buffer;
   while (true) {
@@ -29,6 +28,32 @@ Result<std::string> read_file(const fs::path& path, std::size_t max_bytes) {
     }
     text.append(buffer.data(), static_cast<std::size_t>(got));
   }
+}
+
+}  // namespace
+
+Result<std::string> read_file(const fs::path& path, std::size_t max_bytes) {
+  const std::string doing = "reading " + path.string();
+  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return Failure(system_error(ErrorCode::kInternal, doing));
+  return read_all(fd, doing, max_bytes);
+}
+
+Result<std::string> read_regular_file(const fs::path& path, std::size_t max_bytes) {
+  const std::string doing = "reading " + path.string();
+  // Without O_NONBLOCK the open itself waits for a FIFO's writer.
+  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  struct stat facts {};
+  if (!fd || ::fstat(fd.get(), &facts) != 0) {
+    return Failure(system_error(ErrorCode::kInternal, doing));
+  }
+  if (!S_ISREG(facts.st_mode)) {
+    return fail(ErrorCode::kInternal, doing + ": it is no regular file, but a " +
+                                          (S_ISDIR(facts.st_mode)    ? "directory"
+                                           : S_ISFIFO(facts.st_mode) ? "pipe (FIFO)"
+                                                                     : "device or socket"));
+  }
+  return read_all(fd, doing, max_bytes);
 }
 
 Result<> replace_file(const fs::path& path, std::string_view text, bool durable) {

@@ -14,6 +14,11 @@ namespace muster {
 Result<std::string> read_file(const std::filesystem::path& path,
                               std::size_t max_bytes = std::size_t{1} << 30);
 
+// The same of a regular file only: a FIFO that somebody named by mistake would be waited for, for
+// ever.
+Result<std::string> read_regular_file(const std::filesystem::path& path,
+                                      std::size_t max_bytes = std::size_t{1} << 30);
+
 // Replaces `path` by rename, so that readers see the old text or the new, never a mixture.  The new
 // text is on the disk before the rename when `durable`.
 Result<> replace_file(const std::filesystem::path& path, std::string_view text,
@@ -21,8 +26,8 @@ Result<> replace_file(const std::filesystem::path& path, std::string_view text,
 
 Result<> make_directories(const std::filesystem::path& path);
 
-// Removes what is there, without following links out of the tree; absent is fine.  Where anything is
-// mounted at the path or below, nothing is removed.
+// Removes what is there, without following links out of the tree; absent is fine.  Where anything
+// is mounted at the path or below, nothing is removed.
 Result<> remove_tree(const std::filesystem::path& path);
 
 // A directory of our own under `parent`, mode 0700, removed with all its content by the destructor.

@@ -28,7 +28,7 @@ namespace {
 constexpr std::size_t kLargestFile = 4U << 20;  // of those that people write
 
 Result<std::string> read_small_file(const std::string& what, const std::string& file) {
-  auto text = read_file(file, kLargestFile);
+  auto text = read_regular_file(file, kLargestFile);
   if (text) return text;
   Error error = std::move(text).error();
   error.code = ErrorCode::kResources;
@@ -58,7 +58,8 @@ void add_notes(std::vector<Note> notes, NodeInventory& inventory) {
 void look_for_gpus(const TopologyOptions& options, const std::vector<PciDevice>& pci,
                    NodeInventory& inventory) {
   GpuFindings found = find_gpus({options.root, pci, options.environment});
-  VisibleGpus seen = visible_gpus(std::move(found.gpus), options.environment);
+  VisibleGpus seen = visible_gpus(std::move(found.gpus), options.environment,
+                                  {found.left_out, found.instances_known});
   inventory.gpus = std::move(seen.visible);
   inventory.hidden_gpus = std::move(seen.hidden);
   inventory.gpu_source = std::move(found.source);

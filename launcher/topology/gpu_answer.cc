@@ -13,6 +13,8 @@ json json_of(const Gpu& gpu) {
               {"bus_id", gpu.bus_id},
               {"model", gpu.model},
               {"physical_index", gpu.physical_index},
+              {"numa_node", gpu.numa_node},
+              {"locality_source", static_cast<int>(gpu.locality_source)},
               {"parent_uuid", gpu.parent_uuid},
               {"memory_bytes", gpu.memory_bytes},
               {"vendor", gpu.vendor},
@@ -35,6 +37,8 @@ Gpu gpu_of(const json& object) {
   gpu.bus_id = object.at("bus_id");
   gpu.model = object.at("model");
   gpu.physical_index = object.at("physical_index");
+  gpu.numa_node = object.at("numa_node");
+  gpu.locality_source = static_cast<LocalitySource>(object.at("locality_source").get<int>());
   gpu.parent_uuid = object.at("parent_uuid");
   gpu.memory_bytes = object.at("memory_bytes");
   gpu.vendor = object.at("vendor");
@@ -57,6 +61,7 @@ std::string to_text(const GpuAnswer& answer) {
               {"error", answer.error},
               {"version", answer.version},
               {"gpus", json::array()},
+              {"left_out", answer.left_out},
               {"notes", json::array()}};
   for (const Gpu& gpu : answer.gpus) object["gpus"].push_back(json_of(gpu));
   for (const Note& note : answer.notes) {
@@ -73,6 +78,7 @@ std::optional<GpuAnswer> gpu_answer_of(const std::string& text) {
     answer.status = object.at("status");
     answer.error = object.at("error");
     answer.version = object.at("version");
+    answer.left_out = object.at("left_out").get<std::vector<int>>();
     for (const json& gpu : object.at("gpus")) answer.gpus.push_back(gpu_of(gpu));
     for (const json& note : object.at("notes")) {
       answer.notes.push_back(

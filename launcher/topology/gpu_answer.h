@@ -27,6 +27,8 @@ struct GpuAnswer {
   std::string version;  // of the driver
   std::vector<Gpu> gpus;
   std::vector<Note> notes;
+  std::vector<int> left_out =
+      {};  // the source's numbers of GPUs that it counts and that are not in `gpus`
 
   friend bool operator==(const GpuAnswer&, const GpuAnswer&) = default;
 };

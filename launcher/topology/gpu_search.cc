@@ -1,10 +1,10 @@
 #include "launcher/topology/gpu_search.h"
 
 #include <algorithm>
-#include <climits>
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -144,6 +144,7 @@ void note_unlisted(const GpuSearch& search, GpuFindings& findings) {
 
 void take(GpuFindings& findings, GpuAnswer answer, std::string source) {
   findings.gpus = std::move(answer.gpus);
+  findings.left_out = std::move(answer.left_out);
   findings.notes.insert(findings.notes.end(), answer.notes.begin(), answer.notes.end());
   findings.source = std::move(source);
   if (!answer.version.empty()) findings.source += " " + answer.version;
@@ -201,7 +202,7 @@ void find_nvidia(const GpuSearch& search, GpuFindings& findings) {
     nvml.outcome = Outcome::kNoLibrary;
     nvml.error = "not looked for outside of this machine";
   } else {
-    nvml = ask_in_a_child([&] { return ask_nvml(library); }, patience_of(search));
+    nvml = ask_in_a_child([&] { return ask_nvml(library, search.root); }, patience_of(search));
   }
   if (nvml.outcome == Outcome::kFound) {
     take(findings, std::move(nvml), "NVML");
@@ -217,6 +218,7 @@ void find_nvidia(const GpuSearch& search, GpuFindings& findings) {
   } else {
     findings.notes.push_back(nvml_failed(search, nvml));
   }
+  findings.instances_known = false;
   if (others_may_know(nvml)) return find_by_cuda(search, findings);
   find_by_proc(search, findings);
 }
@@ -232,25 +234,37 @@ bool has_compute_node(const std::string& root, int vendor) {
   return false;
 }
 
-// In the order of ROCm's runtime where the kernel tells it, else in the bus's.
+const PciDevice* device_of(const KfdNode& node, const std::vector<PciDevice>& devices) {
+  const auto at = [&](const std::string& bus_id) -> const PciDevice* {
+    const auto found = std::find_if(devices.begin(), devices.end(), [&](const PciDevice& device) {
+      return device.bus_id == bus_id;
+    });
+    return found == devices.end() ? nullptr : &*found;
+  };
+  const PciDevice* exact = at(node.bus_id);
+  return exact != nullptr ? exact : at(node.bus_id.substr(0, node.bus_id.rfind('.')) + ".0");
+}
+
+// In the order of ROCm's runtime where the kernel tells it, each partition as a GPU of its own;
+// then those that it does not have, in the bus's order.
 void take_from_the_bus(const GpuSearch& search, const std::vector<PciDevice>& devices,
                        const char* maker, GpuFindings& findings) {
-  const auto kfd = kfd_nodes(search.root);
-  std::vector<std::pair<int, Gpu>> found;
-  for (const PciDevice& device : devices) {
+  std::set<const PciDevice*> known;
+  const auto add = [&](const PciDevice& device, const std::string& uuid) {
     Gpu gpu;
+    gpu.uuid = uuid;
     gpu.vendor = device.vendor;
     gpu.bus_id = device.bus_id;
     gpu.model = fmt::format("{} GPU {:04x}:{:04x}", maker, device.vendor, device.device);
-    const auto node = kfd.find(device.bus_id);
-    if (node != kfd.end()) gpu.uuid = node->second.uuid;
-    found.emplace_back(node != kfd.end() ? node->second.number : INT_MAX, std::move(gpu));
-  }
-  std::stable_sort(found.begin(), found.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
-  for (auto& [order, gpu] : found) {
     gpu.physical_index = static_cast<int>(findings.gpus.size());
     findings.gpus.push_back(std::move(gpu));
+    known.insert(&device);
+  };
+  for (const KfdNode& node : kfd_nodes(search.root)) {
+    if (const PciDevice* device = device_of(node, devices)) add(*device, node.uuid);
+  }
+  for (const PciDevice& device : devices) {
+    if (!known.contains(&device)) add(device, "");
   }
 }
 
@@ -272,8 +286,10 @@ void find_on_the_bus(const GpuSearch& search, int vendor, const char* maker, con
   }
   take_from_the_bus(search, devices, maker, findings);
   findings.source = fmt::format("PCI bus ({})", maker);
+  const std::size_t partitions = findings.gpus.size();
   findings.notes.push_back(info(fmt::format(
-      "{} of {} found on the PCI bus: memory and who uses them are unknown{}", count, maker,
+      "{} of {} found on the PCI bus{}: memory and who uses them are unknown{}", count, maker,
+      partitions > devices.size() ? fmt::format(", partitioned into {}", partitions) : "",
       findings.gpus.front().uuid.empty()
           ? ", and so are UUIDs and whether the bus's order is the runtime's own"
           : "")));

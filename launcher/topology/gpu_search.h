@@ -25,6 +25,8 @@ struct GpuFindings {
   std::vector<Gpu> gpus;  // in the order of the PCI bus; visible_ordinal counts them
   std::string source;     // "NVML 535.104.05"; "none": looked, and nothing is there
   std::vector<Note> notes;
+  std::vector<int> left_out = {};  // the driver's numbers of GPUs that are there and not in `gpus`
+  bool instances_known = true;     // false: without NVML, a GPU may have instances (MIG) unseen
 };
 
 // NVML; where its library is missing libcuda; where both are, /proc/driver/nvidia; GPUs of AMD and

@@ -47,7 +47,7 @@ Result<std::vector<Gpu>> parse_gpus(std::string_view text, const std::string& fi
     if (gpu.physical_index == kUnknown) gpu.physical_index = gpu.visible_ordinal;
     // Who gives the file wants it to hold.
     gpu.locality_source =
-        gpu.numa_node == kUnknown ? LocalitySource::kNobody : LocalitySource::kOverride;
+        gpu.numa_node == kUnknown ? LocalitySource::kNobody : LocalitySource::kGpusFile;
   }
   if (!ordinals.empty() && *ordinals.rbegin() >= static_cast<int>(gpus.size())) {
     return wrong(file_name,

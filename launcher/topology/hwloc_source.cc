@@ -158,7 +158,7 @@ bool is_safe(const std::string& text) {
 
 Result<Topology> load_xml(const std::string& file, bool with_devices) {
   constexpr std::size_t kLargestTopology = 64U << 20;
-  auto text = read_file(file, kLargestTopology);
+  auto text = read_regular_file(file, kLargestTopology);
   if (!text) {
     Error error = std::move(text).error();
     error.code = ErrorCode::kResources;

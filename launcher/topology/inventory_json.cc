@@ -16,7 +16,8 @@ Json index_json(int index) {
 }
 
 constexpr std::array kSources = {LocalitySource::kNobody,   LocalitySource::kOverride,
-                                 LocalitySource::kNcclFile, LocalitySource::kSysfs,
+                                 LocalitySource::kGpusFile, LocalitySource::kNcclFile,
+                                 LocalitySource::kSysfs,    LocalitySource::kNvml,
                                  LocalitySource::kHwloc,    LocalitySource::kOnlyNode};
 constexpr std::array kNicKinds = {NicKind::kEthernet, NicKind::kInfiniBand, NicKind::kRoce,
                                   NicKind::kEfa, NicKind::kOther};

@@ -1,8 +1,10 @@
 #include "launcher/topology/kfd.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -37,11 +39,20 @@ std::string bus_id_of(Properties& node) {
                      location >> 3 & 0x1f, location & 7);
 }
 
+// Older kernels give all partitions of a GPU the one number of their GPU, which then names none.
+void drop_shared_uuids(std::vector<KfdNode>& nodes) {
+  std::map<std::string, int> times;
+  for (const KfdNode& node : nodes) ++times[node.uuid];
+  for (KfdNode& node : nodes) {
+    if (times[node.uuid] > 1) node.uuid.clear();
+  }
+}
+
 }  // namespace
 
-std::map<std::string, KfdNode> kfd_nodes(const std::string& root) {
+std::vector<KfdNode> kfd_nodes(const std::string& root) {
   constexpr std::size_t kLargestFile = 65'536;
-  std::map<std::string, KfdNode> nodes;
+  std::vector<KfdNode> nodes;
   std::error_code error;
   const fs::path directory = fs::path(root) / "sys/class/kfd/kfd/topology/nodes";
   for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
@@ -51,10 +62,12 @@ std::map<std::string, KfdNode> kfd_nodes(const std::string& root) {
     Properties node = properties_of(*text);
     if (node["simd_count"] == 0) continue;  // the CPUs of a NUMA node
     const std::uint64_t id = node["unique_id"];
-    const KfdNode found{static_cast<int>(*number), id == 0 ? "" : fmt::format("GPU-{:016x}", id)};
-    const auto [known, is_new] = nodes.emplace(bus_id_of(node), found);
-    if (!is_new && found.number < known->second.number) known->second = found;
+    nodes.push_back({static_cast<int>(*number), bus_id_of(node),
+                     id == 0 ? "" : fmt::format("GPU-{:016x}", id)});
   }
+  std::sort(nodes.begin(), nodes.end(),
+            [](const KfdNode& a, const KfdNode& b) { return a.number < b.number; });
+  drop_shared_uuids(nodes);
   return nodes;
 }
 

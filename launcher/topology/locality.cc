@@ -55,9 +55,16 @@ class Settling {
     const Locality own{device.numa_node, device.package, device.locality_source};
     std::vector<Locality> told;
     add(told, override_node, LocalitySource::kOverride);
-    if (own.source == LocalitySource::kOverride) told.push_back(own);
+    const bool by_user =
+        own.source == LocalitySource::kOverride || own.source == LocalitySource::kGpusFile;
+    if (by_user) told.push_back(own);
     add(told, value_of(claims_.nccl_file, device.bus_id), LocalitySource::kNcclFile);
     if (const auto found = by_bus_id_.find(device.bus_id); found != by_bus_id_.end()) {
+      // Of a recorded machine: where an object above it is says less than the driver did.
+      if (own.source == LocalitySource::kNvml &&
+          found->second->locality.source == LocalitySource::kHwloc) {
+        told.push_back(own);
+      }
       told.push_back(found->second->locality);
       if (device.upstream.empty()) device.upstream = found->second->upstream;
     }
@@ -81,7 +88,9 @@ class Settling {
           {Note::Kind::kWarning, "locality",
            fmt::format("{} is on NUMA node {} by {}, and this machine has no such node: ignored",
                        name, claim.numa_node, to_string(claim.source)),
-           claim.source == LocalitySource::kOverride ? "mend the override file" : ""});
+           claim.source == LocalitySource::kOverride   ? "mend the override file"
+           : claim.source == LocalitySource::kGpusFile ? "mend the file that --gpus names"
+                                                       : ""});
     }
   }
 
@@ -105,7 +114,8 @@ std::vector<std::string> unplaced(const std::vector<Device>& devices, Name name)
 }
 
 void note_unknown(NodeInventory& inventory) {
-  const auto gpus = unplaced(inventory.gpus, [](const Gpu& gpu) { return gpu.bus_id; });
+  const auto gpus = unplaced(
+      inventory.gpus, [](const Gpu& gpu) { return gpu.bus_id.empty() ? gpu.uuid : gpu.bus_id; });
   if (!gpus.empty()) {
     inventory.notes.push_back(
         {Note::Kind::kWarning, "locality",

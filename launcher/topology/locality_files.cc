@@ -49,7 +49,7 @@ void take_upstream(const NcclTopology& topology, const std::vector<PciDevice>& p
 Result<> take_override_file(const std::string& file, NodeInventory& inventory,
                             LocalityClaims& claims) {
   if (file.empty()) return {};
-  auto text = read_file(file, kLargestOverride);
+  auto text = read_regular_file(file, kLargestOverride);
   if (!text) {
     Error error = std::move(text).error();
     error.code = ErrorCode::kConfig;

@@ -54,7 +54,7 @@ std::string user_conf(const std::map<std::string, std::string>& environment) {
 }
 
 std::vector<NcclSetting> read_conf(const std::string& root, const std::string& path) {
-  const auto text = read_file(below(root, path), kLargestConf);
+  const auto text = read_regular_file(below(root, path), kLargestConf);
   if (!text) return {};
   return parse_nccl_conf(*text, path);
 }
@@ -139,7 +139,8 @@ std::optional<NcclTopology> look_at(const std::string& root, const NodeInventory
                                     NcclTopologyFile& file) {
   auto topology = [&]() -> Result<NcclTopology> {
     if (file.path.empty()) return fail(ErrorCode::kResources, "its name is empty");
-    MUSTER_TRY_ASSIGN(const std::string text, read_file(below(root, file.path), kLargestTopology));
+    MUSTER_TRY_ASSIGN(const std::string text,
+                      read_regular_file(below(root, file.path), kLargestTopology));
     return parse_nccl_topology(text, file.path);
   }();
   if (!topology) {

@@ -258,7 +258,10 @@ std::vector<Note> contradictions(const NcclTopology& topology, const NodeInvento
   for (const auto& [bus_id, gpu] : gpus_by_bus_id(inventory)) {
     const NcclDevice* device = topology.find(bus_id);
     if (device == nullptr || gpu->numa_node == kUnknown) continue;
-    if (gpu->locality_source == LocalitySource::kOverride) continue;
+    if (gpu->locality_source == LocalitySource::kOverride ||
+        gpu->locality_source == LocalitySource::kGpusFile) {
+      continue;
+    }
     if (device->numa_node == gpu->numa_node) continue;
     differing.push_back(fmt::format("{} is on NUMA node {} by the file, and on {} by {}", bus_id,
                                     device->numa_node, gpu->numa_node,

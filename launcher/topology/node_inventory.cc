@@ -6,8 +6,10 @@ const char* to_string(LocalitySource source) {
   switch (source) {
     case LocalitySource::kNobody: return "unknown";
     case LocalitySource::kOverride: return "override file";
+    case LocalitySource::kGpusFile: return "--gpus file";
     case LocalitySource::kNcclFile: return "NCCL topology file";
     case LocalitySource::kSysfs: return "sysfs";
+    case LocalitySource::kNvml: return "NVML";
     case LocalitySource::kHwloc: return "hwloc";
     case LocalitySource::kOnlyNode: return "only NUMA node";
   }

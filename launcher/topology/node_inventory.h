@@ -44,8 +44,10 @@ struct NumaNode {
 enum class LocalitySource {
   kNobody,    // numa_node is kUnknown
   kOverride,  // the user's file
+  kGpusFile,  // the list that `--gpus` names
   kNcclFile,  // an NCCL topology XML that holds against sysfs
   kSysfs,     // the kernel's numa_node
+  kNvml,      // NVIDIA's driver, by memory or CPUs near the GPU
   kHwloc,     // the nearest object above it that has CPUs
   kOnlyNode,  // the machine has one NUMA node
 };
@@ -98,7 +100,8 @@ struct Gpu {
   int compute_instance = kUnknown;         // MIG-GPU-UUID/gpu instance/compute instance
   std::string hidden_because = {};         // why no rank sees it; "" for a visible one
 
-  bool is_instance() const { return !parent_uuid.empty(); }
+  // Of an instance that nobody but its user showed us, the parent may be unknown.
+  bool is_instance() const { return !parent_uuid.empty() || uuid.starts_with("MIG-"); }
 
   friend bool operator==(const Gpu&, const Gpu&) = default;
 };

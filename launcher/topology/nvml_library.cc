@@ -32,6 +32,8 @@ Functions functions_of(void* library) {
   find(library, all.name, {"nvmlDeviceGetName"});
   find(library, all.minor_number, {"nvmlDeviceGetMinorNumber"});
   find(library, all.memory, {"nvmlDeviceGetMemoryInfo"});
+  find(library, all.memory_affinity, {"nvmlDeviceGetMemoryAffinity"});
+  find(library, all.cpu_affinity, {"nvmlDeviceGetCpuAffinity"});
   find(library, all.mig_mode, {"nvmlDeviceGetMigMode"});
   find(library, all.mig_device_count, {"nvmlDeviceGetMaxMigDeviceCount"});
   find(library, all.mig_device_by_index, {"nvmlDeviceGetMigDeviceHandleByIndex"});

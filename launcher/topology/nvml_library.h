@@ -55,6 +55,8 @@ struct ProcessV2 {  // of the calls _v2 and _v3
   unsigned compute_instance;
 };
 
+enum AffinityScope : unsigned { kAffinityOfNode = 0, kAffinityOfSocket = 1 };
+
 enum LinkEnd : int { kLinkToGpu = 0, kLinkToSwitch = 2 };
 
 struct Functions {
@@ -71,6 +73,9 @@ struct Functions {
   int (*name)(Device, char*, unsigned) = nullptr;
   int (*minor_number)(Device, unsigned*) = nullptr;
   int (*memory)(Device, Memory*) = nullptr;
+  // Sets of NUMA nodes and of CPUs as words of bits; `size` counts words.
+  int (*memory_affinity)(Device, unsigned size, unsigned long*, unsigned scope) = nullptr;
+  int (*cpu_affinity)(Device, unsigned size, unsigned long*) = nullptr;
   int (*mig_mode)(Device, unsigned* current, unsigned* pending) = nullptr;
   int (*mig_device_count)(Device, unsigned*) = nullptr;
   int (*mig_device_by_index)(Device, unsigned, Device*) = nullptr;

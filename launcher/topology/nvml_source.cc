@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <map>
 
 #include "base/files.h"
+#include "launcher/topology/numa_check.h"
 #include "launcher/topology/nvml_library.h"
 
 namespace muster::topology {
@@ -14,6 +16,7 @@ namespace {
 
 using nvml::Device;
 using nvml::Functions;
+using NodeCpus = std::map<int, CpuSet>;
 
 constexpr unsigned kMostDevices = 1024;
 constexpr unsigned kMostInstances = 64;
@@ -149,29 +152,76 @@ std::vector<Gpu> instances_of(const Functions& nvml, Device device, const Gpu& p
   return instances;
 }
 
-Note left_out(unsigned index, const std::string& bus_id, const std::string& why, std::string hint) {
-  const std::string place = bus_id.empty() ? "" : " (" + bus_id + ")";
-  return {Note::Kind::kWarning, "GPUs",
-          "GPU " + std::to_string(index) + place + " is left out: " + why, std::move(hint)};
+// By its address, since the GPUs after it move up by one in every list of ours.
+void leave_out(unsigned index, const std::string& bus_id, const std::string& why, std::string hint,
+               GpuAnswer& answer) {
+  const std::string number = "number " + std::to_string(index);
+  const std::string name = bus_id.empty()
+                               ? "the driver's GPU " + number + " (its address is unknown)"
+                               : "GPU " + bus_id + " (the driver's " + number + ")";
+  answer.left_out.push_back(static_cast<int>(index));
+  answer.notes.push_back({Note::Kind::kWarning, "GPUs",
+                          name + " is left out: " + why +
+                              "; numbers in CUDA_VISIBLE_DEVICES are the driver's and count it",
+                          std::move(hint)});
 }
 
-Note broken(const Functions& nvml, unsigned index, const std::string& bus_id, int status) {
+void leave_broken_out(const Functions& nvml, unsigned index, const std::string& bus_id, int status,
+                      GpuAnswer& answer) {
   const char* hint =
       status == nvml::kNoPermission
           ? "see who may open it: ls -l /dev/nvidia*"
           : "the kernel log says why (dmesg | grep Xid); such a GPU needs a reset or a repair";
-  return left_out(index, bus_id, "NVML says \"" + nvml::error_text(nvml, status) + "\"", hint);
+  leave_out(index, bus_id, "NVML says \"" + nvml::error_text(nvml, status) + "\"", hint, answer);
 }
 
-void read_gpu(const Functions& nvml, unsigned index, GpuAnswer& answer) {
+using Words = std::array<unsigned long, 128>;  // 8192 CPUs
+
+std::vector<int> bits_of(const Words& words) {
+  constexpr std::size_t kBits = sizeof(unsigned long) * 8;
+  std::vector<int> bits;
+  for (std::size_t bit = 0; bit < words.size() * kBits; ++bit) {
+    if ((words[bit / kBits] >> bit % kBits & 1UL) != 0) bits.push_back(static_cast<int>(bit));
+  }
+  return bits;
+}
+
+// The NUMA node by the memory that is near it, else by the CPUs; not when they are several, as in
+// virtual machines where all are called near.  nvmlDeviceGetNumaNodeId is not asked: it tells where
+// a GPU's own memory is (Grace), which has no CPUs.
+int numa_node_of(const Functions& nvml, Device device, const NodeCpus& nodes) {
+  Words words{};
+  const auto room = static_cast<unsigned>(words.size());
+  if (nvml.memory_affinity != nullptr &&
+      nvml.memory_affinity(device, room, words.data(), nvml::kAffinityOfNode) == nvml::kSuccess) {
+    const std::vector<int> near = bits_of(words);
+    if (near.size() == 1) return near.front();
+  }
+  words = {};
+  if (nvml.cpu_affinity == nullptr ||
+      nvml.cpu_affinity(device, room, words.data()) != nvml::kSuccess) {
+    return kUnknown;
+  }
+  int node = kUnknown;
+  for (const int cpu : bits_of(words)) {
+    const auto its = std::find_if(nodes.begin(), nodes.end(),
+                                  [&](const auto& each) { return each.second.contains(cpu); });
+    if (its == nodes.end()) continue;
+    if (node != kUnknown && node != its->first) return kUnknown;
+    node = its->first;
+  }
+  return node;
+}
+
+void read_gpu(const Functions& nvml, unsigned index, const NodeCpus& nodes, GpuAnswer& answer) {
   Device device = nullptr;
   nvml::PciInfo pci{};
   if (const int status = nvml.device_by_index(index, &device); status != nvml::kSuccess) {
-    answer.notes.push_back(broken(nvml, index, "", status));
+    leave_broken_out(nvml, index, "", status, answer);
     return;
   }
   if (const int status = nvml.pci_info(device, &pci); status != nvml::kSuccess) {
-    answer.notes.push_back(broken(nvml, index, "", status));
+    leave_broken_out(nvml, index, "", status, answer);
     return;
   }
   Gpu gpu;
@@ -183,20 +233,23 @@ void read_gpu(const Functions& nvml, unsigned index, GpuAnswer& answer) {
   if (nvml.uuid != nullptr) {
     const int status = nvml.uuid(device, uuid.data(), uuid.size());
     if (status != nvml::kSuccess && status != nvml::kNotSupported) {
-      answer.notes.push_back(broken(nvml, index, gpu.bus_id, status));
+      leave_broken_out(nvml, index, gpu.bus_id, status, answer);
       return;
     }
     uuid.back() = '\0';
     gpu.uuid = uuid.data();
   }
   gpu.model = name_of(nvml, device);
+  gpu.numa_node = numa_node_of(nvml, device, nodes);
+  if (gpu.numa_node != kUnknown) gpu.locality_source = LocalitySource::kNvml;
   if (is_partitioned(nvml, device)) {
     std::vector<Gpu> instances = instances_of(nvml, device, gpu);
     if (instances.empty()) {
-      answer.notes.push_back(left_out(
+      leave_out(
           index, gpu.bus_id, "it is in MIG mode and has no instance that a process could use",
           "make instances with `nvidia-smi mig -cgi … -C`, or end the mode with `nvidia-smi -i " +
-              std::to_string(index) + " -mig 0`"));
+              std::to_string(index) + " -mig 0`",
+          answer);
     }
     std::move(instances.begin(), instances.end(), std::back_inserter(answer.gpus));
     return;
@@ -217,7 +270,7 @@ GpuAnswer failed(const Functions& nvml, int status) {
 
 }  // namespace
 
-GpuAnswer ask_nvml(const std::string& library_file) {
+GpuAnswer ask_nvml(const std::string& library_file, const std::string& root) {
   const auto library = nvml::Library::load(library_file);
   if (!library) {
     GpuAnswer answer;
@@ -238,8 +291,9 @@ GpuAnswer ask_nvml(const std::string& library_file) {
       nvml.driver_version(version.data(), version.size() - 1) == nvml::kSuccess) {
     answer.version = version.data();
   }
+  const NodeCpus nodes = numa_cpus_of_kernel(root);
   for (unsigned index = 0; index < std::min(count, kMostDevices); ++index) {
-    read_gpu(nvml, index, answer);
+    read_gpu(nvml, index, nodes, answer);
   }
   return answer;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -74,10 +75,11 @@ std::string why_hidden(const char* name, const std::string& value, const Visible
 }
 
 // Keeps those of `visible` that the variable lists, in its order.
-VisibleList apply(const char* name, const Environment& environment, VisibleGpus& gpus) {
+VisibleList apply(const char* name, const Environment& environment, VisibleGpus& gpus,
+                  const std::vector<int>& left_out = {}) {
   const auto value = value_of(environment, name);
   if (!value) return {};
-  VisibleList list = resolve_visible_list(*value, gpus.visible);
+  VisibleList list = resolve_visible_list(*value, gpus.visible, left_out);
   if (gpus.visible.empty()) return list;
   if (auto note = note_on(name, *value, list, gpus.visible.size())) {
     gpus.notes.push_back(std::move(*note));
@@ -147,9 +149,76 @@ void explain_container(const Environment& environment, const std::vector<Gpu>& a
        "start it with --gpus all, or --device nvidia.com/gpu=all"});
 }
 
-void see_nvidia(const Environment& environment, VisibleGpus& gpus) {
+// The GPU that an instance is of: by its old name, or the only one that is here.
+const Gpu* parent_of(const std::string& entry, const std::vector<Gpu>& all) {
+  const std::string_view old_name = std::string_view(entry).substr(std::string_view("MIG-").size());
+  const auto uuid = [](const Gpu& gpu) { return gpu.is_instance() ? gpu.parent_uuid : gpu.uuid; };
+  for (const Gpu& gpu : all) {
+    if (!uuid(gpu).empty() && old_name.substr(0, old_name.find('/')) == uuid(gpu)) return &gpu;
+  }
+  const bool one = std::all_of(all.begin(), all.end(),
+                               [&](const Gpu& gpu) { return gpu.bus_id == all[0].bus_id; });
+  return one ? &all[0] : nullptr;
+}
+
+// An instance that the caller was given by name, where nobody shows us instances.
+Gpu unseen_instance(const std::string& entry, const Gpu* parent) {
+  Gpu instance;
+  if (parent != nullptr) {
+    instance = *parent;
+    if (!parent->is_instance()) {
+      instance.parent_uuid = parent->uuid;
+      instance.model += instance.model.empty() ? "MIG" : " MIG";
+    }
+  }
+  instance.vendor = kNvidiaVendor;
+  instance.uuid = entry;
+  instance.memory_bytes = 0;
+  instance.gpu_instance = kUnknown;
+  instance.compute_instance = kUnknown;
+  instance.nvlinks.clear();
+  instance.processes.clear();
+  return instance;
+}
+
+// Adds the instances that CUDA_VISIBLE_DEVICES names and that no source could show us.
+std::set<std::string> add_unseen_instances(const Environment& environment, VisibleGpus& gpus) {
+  std::set<std::string> added;
   const std::vector<Gpu> all = gpus.visible;
-  const VisibleList list = apply(kCudaList, environment, gpus);
+  for (std::string entry : split(value_of(environment, kCudaList).value_or(""), ',')) {
+    const auto first = entry.find_first_not_of(" \t");
+    if (first == entry.npos) continue;
+    entry = entry.substr(first, entry.find_last_not_of(" \t") - first + 1);
+    const bool is_seen = std::any_of(all.begin(), all.end(), [&](const Gpu& gpu) {
+      return gpu.uuid.starts_with("MIG-") && gpu.uuid.starts_with(entry);
+    });
+    if (!entry.starts_with("MIG-")) break;  // the list ends where kinds mix
+    if (entry.size() < 8 || is_seen) continue;
+    if (without_controls(entry) != entry || !added.insert(entry).second) continue;
+    gpus.visible.push_back(unseen_instance(entry, parent_of(entry, all)));
+  }
+  return added;
+}
+
+void note_unseen(const std::set<std::string>& added, VisibleGpus& gpus) {
+  std::erase_if(gpus.hidden, [&](const Gpu& gpu) { return added.contains(gpu.uuid); });
+  for (const Gpu& gpu : gpus.visible) {
+    if (!added.contains(gpu.uuid)) continue;
+    gpus.notes.push_back(
+        {Note::Kind::kWarning, kCudaList,
+         fmt::format("{} is taken at its word: without NVML instances (MIG) are not shown here{}",
+                     shown(gpu.uuid), gpu.bus_id.empty() ? ", nor which GPU it is of" : ""),
+         "start the container with NVIDIA_DRIVER_CAPABILITIES=compute,utility, of which `utility` "
+         "brings NVML"});
+  }
+}
+
+void see_nvidia(const Environment& environment, const GpuKnowledge& knowledge, VisibleGpus& gpus) {
+  const std::vector<Gpu> all = gpus.visible;
+  std::set<std::string> unseen;
+  if (!knowledge.instances_known) unseen = add_unseen_instances(environment, gpus);
+  const VisibleList list = apply(kCudaList, environment, gpus, knowledge.left_out);
+  note_unseen(unseen, gpus);
   note_order(environment, all, list.has_index, gpus);
   note_instances(gpus);
 }
@@ -163,7 +232,8 @@ void see_amd(const Environment& environment, VisibleGpus& gpus) {
 
 }  // namespace
 
-VisibleGpus visible_gpus(std::vector<Gpu> all, const Environment& environment) {
+VisibleGpus visible_gpus(std::vector<Gpu> all, const Environment& environment,
+                         const GpuKnowledge& knowledge) {
   VisibleGpus gpus;
   gpus.visible = std::move(all);
   explain_container(environment, gpus.visible, gpus);
@@ -172,7 +242,7 @@ VisibleGpus visible_gpus(std::vector<Gpu> all, const Environment& environment) {
     if (vendor == kAmdVendor) {
       see_amd(environment, gpus);
     } else if (vendor != kIntelVendor) {
-      see_nvidia(environment, gpus);
+      see_nvidia(environment, knowledge, gpus);
     }
   }
   for (std::size_t at = 0; at < gpus.visible.size(); ++at) {

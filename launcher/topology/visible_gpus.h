@@ -15,10 +15,18 @@ struct VisibleGpus {
   std::vector<Note> notes;
 };
 
+// What is known of the GPUs beside the list of them; see GpuFindings.
+struct GpuKnowledge {
+  std::vector<int> left_out = {};  // the driver's numbers of GPUs that the list lacks
+  bool instances_known = true;
+};
+
 // By CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER for NVIDIA's, by ROCR_VISIBLE_DEVICES and
 // HIP_VISIBLE_DEVICES for AMD's.  `all` is in the order of the PCI bus, an instance (MIG) in place
 // of its GPU.  An integer or UUID that names a partitioned GPU stands for all of its instances.
+// Where instances are not known, one that is listed by name is taken at its word.
 VisibleGpus visible_gpus(std::vector<Gpu> all,
-                         const std::map<std::string, std::string>& environment);
+                         const std::map<std::string, std::string>& environment,
+                         const GpuKnowledge& knowledge = {});
 
 }  // namespace muster::topology

@@ -14,6 +14,7 @@ namespace {
 struct Device {
   std::string uuid;
   std::vector<std::size_t> members;
+  int number = 0;  // the driver's
 };
 
 // What an entry names; none, and why, where it is invalid.
@@ -22,7 +23,8 @@ struct Named {
   std::string problem;
 };
 
-std::vector<Device> devices_of(const std::vector<Gpu>& all) {
+std::vector<Device> devices_of(const std::vector<Gpu>& all, const std::vector<int>& left_out) {
+  int number = -1;
   std::vector<Device> devices;
   for (std::size_t at = 0; at < all.size(); ++at) {
     const Gpu& gpu = all[at];
@@ -35,7 +37,10 @@ std::vector<Device> devices_of(const std::vector<Gpu>& all) {
         continue;
       }
     }
-    devices.push_back({gpu.is_instance() ? gpu.parent_uuid : gpu.uuid, {at}});
+    do {
+      ++number;
+    } while (std::find(left_out.begin(), left_out.end(), number) != left_out.end());
+    devices.push_back({gpu.is_instance() ? gpu.parent_uuid : gpu.uuid, {at}, number});
   }
   return devices;
 }
@@ -57,16 +62,29 @@ std::optional<std::int64_t> index_of(std::string_view entry) {
   return negative ? -*value : *value;
 }
 
-Named by_index(std::string_view entry, const std::vector<Device>& devices) {
+// "the GPUs here are 0 to 3", or with a gap "0, 1, 3".
+std::string numbers_of(const std::vector<Device>& devices) {
+  if (devices.size() == 1) return fmt::format("the only GPU here is {}", devices[0].number);
+  if (devices.back().number < std::ssize(devices)) {
+    return fmt::format("the GPUs here are 0 to {}", devices.size() - 1);
+  }
+  std::vector<std::string> numbers;
+  for (const Device& device : devices) numbers.push_back(std::to_string(device.number));
+  return "the GPUs here are " + join(numbers, ", ");
+}
+
+Named by_index(std::string_view entry, const std::vector<Device>& devices,
+               const std::vector<int>& left_out) {
   const auto index = index_of(entry);
   if (!index) return {{}, "it is no index"};
   if (*index < 0 || entry.starts_with('-')) return {{}, "a negative index ends the list"};
-  if (*index >= static_cast<std::int64_t>(devices.size())) {
-    return {{},
-            devices.size() == 1 ? "the only GPU here is 0"
-                                : fmt::format("the GPUs here are 0 to {}", devices.size() - 1)};
+  for (const Device& device : devices) {
+    if (device.number == *index) return {device.members, ""};
   }
-  return {devices[static_cast<std::size_t>(*index)].members, ""};
+  if (std::find(left_out.begin(), left_out.end(), *index) != left_out.end()) {
+    return {{}, "that GPU is left out"};
+  }
+  return {{}, devices.empty() ? "no GPU is here" : numbers_of(devices)};
 }
 
 Named by_uuid(std::string_view entry, const std::vector<Device>& devices) {
@@ -129,13 +147,14 @@ bool is_instance_uuid(std::string_view entry) {
 
 }  // namespace
 
-VisibleList resolve_visible_list(std::string_view list, const std::vector<Gpu>& all) {
+VisibleList resolve_visible_list(std::string_view list, const std::vector<Gpu>& all,
+                                 const std::vector<int>& left_out) {
   VisibleList result;
   if (trimmed(list).empty()) {
     result.is_empty = true;
     return result;
   }
-  const std::vector<Device> devices = devices_of(all);
+  const std::vector<Device> devices = devices_of(all, left_out);
   std::optional<std::pair<bool, bool>> kind;  // of the first entry: GPU's UUID, instance's UUID
   for (const std::string& word : split(list, ',')) {
     const std::string_view entry = trimmed(word);
@@ -148,7 +167,7 @@ VisibleList resolve_visible_list(std::string_view list, const std::vector<Gpu>& 
     } else if (its_kind.second) {
       named = by_instance(entry, all);
     } else {
-      named = by_index(entry, devices);
+      named = by_index(entry, devices, left_out);
       result.has_index = result.has_index || !named.gpus.empty();
     }
     if (named.gpus.empty()) {

@@ -24,6 +24,8 @@ struct VisibleList {
   bool has_index = false;         // it has GPUs by number, whose meaning depends on their order
 };
 
-VisibleList resolve_visible_list(std::string_view list, const std::vector<Gpu>& all);
+// `left_out`: numbers that mean a GPU which is not in `all`; the others count the GPUs of `all`.
+VisibleList resolve_visible_list(std::string_view list, const std::vector<Gpu>& all,
+                                 const std::vector<int>& left_out = {});
 
 }  // namespace muster::topology

@@ -159,6 +159,14 @@ class Visible(GpuTest):
                 self.assertEqual(len(topology["gpus"]) + len(topology["hidden_gpus"]), 5)
                 self.assertIn(said, "\n".join(texts(topology)))
 
+    def test_numbers_are_the_drivers_where_a_gpu_is_left_out(self):
+        for how in ("error 1 15\n", "no_handle 1 15\n"):
+            topology = self.topo(self.nvml(dgx(4) + how, CUDA_VISIBLE_DEVICES="2,3"))
+            self.assertEqual(uuids(topology["gpus"]), [UUID.format(2), UUID.format(3)])
+        topology = self.topo(self.nvml(dgx(4) + "error 1 15\n", CUDA_VISIBLE_DEVICES="0,1"))
+        self.assertEqual(uuids(topology["gpus"]), [UUID.format(0)])
+        self.assertIn('ends at "1": that GPU is left out', "\n".join(texts(topology)))
+
     def test_models_that_differ_are_warned_of(self):
         script = dgx(1) + f"gpu {UUID.format(1)} 00000000:90:00.0 NVIDIA_T4 16106127360 1\n"
         topology = self.topo(self.nvml(script, CUDA_VISIBLE_DEVICES="1"))
@@ -205,11 +213,11 @@ class Given(GpuTest):
         self.assertIn("-n gpu: no GPU can be seen, CUDA_VISIBLE_DEVICES is not set", none.stderr)
 
     def test_what_discovery_warns_of_is_told_before_the_start(self):
-        env = self.nvml(dgx(3) + "error 1 15\n", CUDA_VISIBLE_DEVICES="0,1,7")
+        env = self.nvml(dgx(3) + "error 1 15\n", CUDA_VISIBLE_DEVICES="0,2,7")
         result = self.run_muster(["run", "-n", "2", "--backend", "direct", "--", "true"], env=env)
         self.assert_code(result, 0)
         said = result.stderr + result.stdout
-        self.assertIn(f"GPU 1 ({BUS_IDS[1]}) is left out", said)
+        self.assertIn(f"GPU {BUS_IDS[1]} (the driver's number 1) is left out", said)
         self.assertIn('ends at "7"', said)
         plan = self.plan(env, "-n", "2", "--set", "resources.gpus_per_process=0")
         self.assertNotIn("is left out", json.dumps(plan["warnings"]), "a run on CPUs")

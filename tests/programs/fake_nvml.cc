@@ -10,6 +10,8 @@
 //   mig 0 UUID GI CI MEMORY             an instance of GPU 0, which thereby is in MIG mode
 //   mig_on 0                            MIG mode without an instance
 //   link 0 REMOTE_BUS_ID COUNT TYPE     NVLinks of GPU 0; TYPE 0 to a GPU, 2 to a switch
+//   near_node 0 NODE                    of GPU 0 nvmlDeviceGetMemoryAffinity says; may be repeated
+//   near_cpu 0 CPU                      the same of nvmlDeviceGetCpuAffinity
 //   process 0 PID MEMORY                of GPU 0; of an instance by its UUID in place of 0
 //   log FILE                            "init" and "shutdown" are appended to it
 //
@@ -59,6 +61,8 @@ struct FakeDevice {
   std::deque<FakeDevice> instances;
   std::vector<Link> links;
   std::vector<Process> processes;
+  std::vector<unsigned> near_nodes;
+  std::vector<unsigned> near_cpus;
 };
 
 struct Script {
@@ -138,6 +142,11 @@ void read_line(const std::string& line) {
       int count = 0;
       words >> link.bus_id >> count >> link.type;
       for (int at = 0; at < count; ++at) device_named(device)->links.push_back(link);
+    } else if (what == "near_node" || what == "near_cpu") {
+      unsigned number = 0;
+      words >> number;
+      FakeDevice& gpu = *device_named(device);
+      (what == "near_node" ? gpu.near_nodes : gpu.near_cpus).push_back(number);
     } else if (what == "process") {
       Process process{};
       words >> process.pid >> process.memory;
@@ -206,6 +215,17 @@ int put_processes(void* device, unsigned* count, Entry* entries) {
     entries[at] = {};
     entries[at].pid = found->processes[at].pid;
     entries[at].memory = found->processes[at].memory;
+  }
+  return kSuccess;
+}
+
+[[maybe_unused]] int put_bits(const std::vector<unsigned>& bits, unsigned size,
+                              unsigned long* words) {
+  if (bits.empty()) return kNotSupported;
+  std::memset(words, 0, size * sizeof *words);
+  for (const unsigned bit : bits) {
+    if (bit / 64 >= size) return kInsufficientSize;
+    words[bit / 64] |= 1UL << bit % 64;
   }
   return kSuccess;
 }
@@ -315,6 +335,14 @@ int nvmlDeviceGetPciInfo_v3(void* device, unsigned char* info) {
 int nvmlDeviceGetMinorNumber(void* device, unsigned* minor) {
   *minor = fake(device)->minor;
   return kSuccess;
+}
+
+int nvmlDeviceGetMemoryAffinity(void* device, unsigned size, unsigned long* words, unsigned) {
+  return put_bits(fake(device)->near_nodes, size, words);
+}
+
+int nvmlDeviceGetCpuAffinity(void* device, unsigned size, unsigned long* words) {
+  return put_bits(fake(device)->near_cpus, size, words);
 }
 
 int nvmlDeviceGetMigMode(void* device, unsigned* current, unsigned* pending) {

@@ -22,7 +22,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-using ::testing::StartsWith;
 
 constexpr const char* kTwoGpus =
     "gpu GPU-aaaa 00000001:00:00.0 NVIDIA_A100-SXM4-40GB 42949672960 0\n"
@@ -136,7 +135,7 @@ TEST_F(GpuSearchTest, LeavesAGpuWithoutInstancesOut) {
   EXPECT_THAT(uuids(found.gpus), ElementsAre("GPU-bbbb"));
   ASSERT_THAT(found.notes, SizeIs(1));
   EXPECT_THAT(found.notes[0].text,
-              HasSubstr("GPU 0 (0001:00:00.0) is left out: it is in MIG mode"));
+              HasSubstr("GPU 0001:00:00.0 (the driver's number 0) is left out: it is in MIG mode"));
 }
 
 TEST_F(GpuSearchTest, LeavesABrokenGpuOutAndSaysSo) {
@@ -146,7 +145,27 @@ TEST_F(GpuSearchTest, LeavesABrokenGpuOutAndSaysSo) {
     ASSERT_THAT(found.notes, SizeIs(1)) << how;
     EXPECT_EQ(found.notes[0].kind, Note::Kind::kWarning);
     EXPECT_THAT(found.notes[0].text,
-                AllOf(StartsWith("GPU 0"), HasSubstr("NVML says \"GPU is lost\"")));
+                AllOf(HasSubstr("number 0"), HasSubstr("NVML says \"GPU is lost\""),
+                      HasSubstr("CUDA_VISIBLE_DEVICES are the driver's")));
+    EXPECT_THAT(found.left_out, ElementsAre(0)) << how;
+  }
+}
+
+TEST_F(GpuSearchTest, TakesNvmlsWordOnWhereAGpuIs) {
+  write("sys/devices/system/node/node0/cpulist", "0-63\n");
+  write("sys/devices/system/node/node1/cpulist", "64-127\n");
+  const GpuFindings found =
+      nvml(std::string(kTwoGpus) + "near_node 0 1\nnear_cpu 0 3\nnear_cpu 1 64\nnear_cpu 1 127\n");
+  ASSERT_THAT(found.gpus, SizeIs(2));
+  for (const Gpu& gpu : found.gpus) {
+    EXPECT_EQ(gpu.numa_node, 1) << gpu.uuid;
+    EXPECT_EQ(gpu.locality_source, LocalitySource::kNvml);
+  }
+  for (const char* all_are_near :
+       {"", "near_node 0 0\nnear_node 0 1\n", "near_cpu 0 0\nnear_cpu 0 64\n"}) {
+    const GpuFindings untold = nvml(std::string(kTwoGpus) + all_are_near);
+    EXPECT_EQ(untold.gpus.at(0).numa_node, kUnknown) << all_are_near;
+    EXPECT_EQ(untold.gpus.at(0).locality_source, LocalitySource::kNobody);
   }
 }
 
@@ -231,6 +250,7 @@ TEST_F(GpuSearchTest, TakesCudasGpusWhereNvmlIsMissing) {
       cuda("0000:3B:00.0 Tesla V100-SXM2-16GB;0001:AF:00.0 Tesla V100-SXM2-16GB");
   ::unsetenv("CUDA_VISIBLE_DEVICES");
   EXPECT_EQ(found.source, "CUDA");
+  EXPECT_FALSE(found.instances_known);
   ASSERT_THAT(found.gpus, SizeIs(2));
   EXPECT_EQ(found.gpus[1].bus_id, "0001:af:00.0");
   EXPECT_EQ(found.gpus[1].model, "Tesla V100-SXM2-16GB");
@@ -314,6 +334,27 @@ TEST_F(GpuSearchTest, OrdersAndNamesAmdsAsTheKernelDoes) {
   EXPECT_EQ(found.gpus[0].bus_id, "0001:2c:00.0");
 }
 
+TEST_F(GpuSearchTest, TakesEachPartitionOfAmdsAsAGpu) {
+  search_.pci = {on_the_bus("0000:29:00.0", kAmdVendor, 0x0380),
+                 on_the_bus("0000:2c:00.0", kAmdVendor, 0x0380)};
+  write("dev/kfd", "");
+  const std::string nodes = "sys/class/kfd/kfd/topology/nodes/";
+  // Newer kernels put the partition's number into the upper bits, older ones into the function.
+  write(nodes + "10/properties", "simd_count 152\nlocation_id 268446720\nunique_id 8\n");
+  write(nodes + "9/properties", "simd_count 152\nlocation_id 11264\nunique_id 7\n");
+  write(nodes + "2/properties", "simd_count 152\nlocation_id 10497\nunique_id 5\n");
+  write(nodes + "1/properties", "simd_count 152\nlocation_id 10496\nunique_id 5\n");
+  const GpuFindings found = find_gpus(search_);
+  EXPECT_THAT(uuids(found.gpus),
+              ElementsAre("", "", "GPU-0000000000000007", "GPU-0000000000000008"));
+  EXPECT_EQ(found.gpus[1].bus_id, "0000:29:00.0");
+  EXPECT_EQ(found.gpus[2].bus_id, "0000:2c:00.0");
+  EXPECT_EQ(found.gpus[3].bus_id, "0000:2c:00.0");
+  EXPECT_EQ(found.gpus[3].physical_index, 3);
+  EXPECT_THAT(found.notes.at(0).text,
+              HasSubstr("2 GPUs of AMD found on the PCI bus, partitioned into 4"));
+}
+
 TEST_F(GpuSearchTest, UsersAreKnownByGpuAndByInstance) {
   nvml(std::string(kTwoGpus) +
        "mig 0 MIG-e1 7 0 5\nprocess MIG-e1 11 1\nprocess 1 12 1\nprocess 1 13 1\n");
@@ -336,6 +377,9 @@ TEST(GpuAnswerText, ComesBackAsItWas) {
   gpu.uuid = "MIG-e1";
   gpu.parent_uuid = "GPU-a";
   gpu.gpu_instance = 7;
+  gpu.numa_node = 3;
+  gpu.locality_source = LocalitySource::kNvml;
+  answer.left_out = {1, 4};
   gpu.nvlinks = {{"0000:01:00.0", 2, true}};
   gpu.processes = {{5, "python3", 9}};
   answer.gpus = {gpu};

@@ -1,5 +1,7 @@
 #include "launcher/topology/gpus_file.h"
 
+#include <sys/stat.h>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -23,7 +25,7 @@ TEST_F(GpusFile, GivesAMachineWithoutDevicesItsGpus) {
   ASSERT_EQ(node->gpus.size(), 2U);
   EXPECT_EQ(node->gpus[0].numa_node, 1);
   EXPECT_EQ(node->gpus[0].package, 1);
-  EXPECT_EQ(node->gpus[0].locality_source, LocalitySource::kOverride);
+  EXPECT_EQ(node->gpus[0].locality_source, LocalitySource::kGpusFile);
   EXPECT_EQ(node->gpus[1].visible_ordinal, 1);
   EXPECT_EQ(node->gpus[1].bus_id, "0000:07:00.0");
   EXPECT_EQ(node->gpus[1].numa_node, kUnknown);
@@ -64,6 +66,20 @@ TEST_F(GpusFile, SaysWhatIsWrongWithIt) {
     EXPECT_EQ(gpus.error().code, ErrorCode::kResources);
     EXPECT_EQ(gpus.error().message, std::string("cannot use GPU file gpus.json: ") + why);
     EXPECT_FALSE(gpus.error().hint.empty());
+  }
+}
+
+TEST_F(GpusFile, DoesNotWaitForAPipe) {
+  const std::string pipe = (scratch() / "pipe").string();
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const std::string machine = MUSTER_TEST_DATA "/topologies/server-2x16.xml";
+  for (const TopologyOptions& options :
+       {TopologyOptions{.xml_file = machine, .gpus_file = pipe},
+        TopologyOptions{.xml_file = machine, .override_file = pipe},
+        TopologyOptions{.xml_file = pipe}}) {
+    const auto node = discover(options);
+    ASSERT_FALSE(node);
+    EXPECT_THAT(node.error().message, HasSubstr("it is no regular file, but a pipe (FIFO)"));
   }
 }
 

@@ -156,6 +156,47 @@ TEST(VisibleGpus, CountAPartitionedGpuOnceAndTakeAllOfIt) {
   EXPECT_THAT(seen(partitioned(), "GPU-0ab"), ElementsAre("MIG-e1", "MIG-e2", "MIG-f3"));
 }
 
+TEST(VisibleGpus, AreCountedAsTheDriverDoesWhereOneIsLeftOut) {
+  const auto with_gap = [](const char* list) {
+    return visible_gpus(four(), {{"CUDA_VISIBLE_DEVICES", list}}, {.left_out = {2}});
+  };
+  EXPECT_THAT(uuids(with_gap("3,0").visible), ElementsAre("GPU-cccc", "GPU-0aaa"));
+  EXPECT_THAT(uuids(with_gap("4").visible), ElementsAre("GPU-dddd"));
+  const VisibleGpus gone = with_gap("2");
+  EXPECT_THAT(gone.visible, IsEmpty());
+  EXPECT_THAT(gone.notes.at(0).text, HasSubstr("ends at \"2\": that GPU is left out"));
+  EXPECT_THAT(with_gap("5").notes.at(0).text, HasSubstr("the GPUs here are 0, 1, 3, 4"));
+}
+
+TEST(VisibleGpus, TakeAnInstanceAtItsWordWhereNobodyShowsThem) {
+  const auto unseen = [](std::vector<Gpu> all, const char* list) {
+    return visible_gpus(std::move(all), {{"CUDA_VISIBLE_DEVICES", list}},
+                        {.instances_known = false});
+  };
+  Gpu only = gpu("GPU-0aaa");
+  only.bus_id = "0000:07:00.0";
+  const VisibleGpus one = unseen({only}, "MIG-4d806f22");
+  ASSERT_THAT(uuids(one.visible), ElementsAre("MIG-4d806f22"));
+  EXPECT_EQ(one.visible[0].bus_id, "0000:07:00.0");
+  EXPECT_EQ(one.visible[0].parent_uuid, "GPU-0aaa");
+  ASSERT_THAT(one.notes, SizeIs(1));
+  EXPECT_THAT(one.notes[0].text, HasSubstr("is taken at its word: without NVML"));
+
+  Gpu other = gpu("GPU-0abb");
+  other.bus_id = "0000:08:00.0";
+  const VisibleGpus two = unseen({only, other}, "MIG-4d806f22");
+  ASSERT_THAT(uuids(two.visible), ElementsAre("MIG-4d806f22"));
+  EXPECT_TRUE(two.visible[0].is_instance());
+  EXPECT_EQ(two.visible[0].bus_id, "") << "nobody knows its GPU";
+  EXPECT_THAT(two.notes.at(0).text, HasSubstr("nor which GPU it is of"));
+  EXPECT_EQ(unseen({only, other}, "MIG-GPU-0abb/1/0").visible.at(0).bus_id, "0000:08:00.0");
+
+  EXPECT_THAT(unseen({only, other}, "MIG-4d806f22,MIG-4d806f22").visible, IsEmpty()) << "twice";
+  const VisibleGpus mixed = unseen({only, other}, "0,MIG-4d806f22");
+  EXPECT_THAT(uuids(mixed.visible), ElementsAre("GPU-0aaa"));
+  EXPECT_THAT(uuids(mixed.hidden), ElementsAre("GPU-0abb"));
+}
+
 TEST(VisibleGpus, SaysThatAProcessSeesOneInstance) {
   const VisibleGpus gpus = visible_gpus(partitioned(), {});
   ASSERT_THAT(gpus.notes, SizeIs(1));
