@@ -46,11 +46,12 @@ LeaseTaking::LeaseTaking(LoadedRun& run) : run_(run) {
   if (!run.config.resources.lease.value) return;
   const std::string around = run_around(run.inputs.caller_environment);
   auto directory = exec::LeaseDirectory::open(run.inputs.caller_environment);
-  auto locked = directory ? directory->lock() : Result<>(Failure(directory.error()));
-  if (!locked) {
-    problem_ = locked.error().message;
+  if (!directory) {
+    problem_ = directory.error().message;
     return;
   }
+  // Without it another start may choose at the same time; what runs have is there to be read.
+  if (const auto locked = directory->lock(); !locked) lock_problem_ = locked.error().message;
   directory_ = std::move(*directory);
   const auto records = directory_->read();
   run.inputs.held = exec::held_by_others(records, around);
@@ -70,6 +71,12 @@ exec::Lease LeaseTaking::take(plan::LaunchPlan& plan, const std::string& run_id)
     if (!taken) problem_ = taken.error().message;
   }
   directory_.reset();
+  if (problem_.empty() && !lock_problem_.empty() && holds) {
+    plan.warnings.push_back(
+        "a run that starts at the same time may have chosen the same cores and "
+        "GPUs: " +
+        lock_problem_ + " (a start that stands still? see `lslocks`)");
+  }
   if (!problem_.empty() && holds) {
     plan.warnings.push_back(
         "other runs on this node are not told which cores and GPUs this one has: " + problem_ +

@@ -32,7 +32,8 @@ class LeaseTaking {
   const LoadedRun& run_;
   std::optional<exec::LeaseDirectory> directory_;
   std::vector<std::string> around_;
-  std::string problem_;
+  std::string problem_;       // others are not told
+  std::string lock_problem_;  // others may choose at the same time
 };
 
 }  // namespace muster::cli

@@ -93,12 +93,12 @@ std::optional<LeaseRecord> parse_record(const std::string& text) {
   const auto cpus = CpuSet::parse(text_of(json, "cpus"));
   if (!cpus) return std::nullopt;
   LeaseRecord record;
-  record.held.run_id = text_of(json, "run_id");
+  record.held.run_id = without_controls(text_of(json, "run_id"));  // it is shown to people
   const auto pid = json.find("launcher_pid");
   if (pid != json.end() && pid->is_number_integer()) record.held.pid = pid->get<int>();
   record.held.cpus = *cpus;
   record.held.gpus = texts_of(json, "gpus");
-  record.since = text_of(json, "since");
+  record.since = without_controls(text_of(json, "since"));
   record.inside = texts_of(json, "inside");
   return record;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "launcher/plan/gpu_homes.h"
+#include "launcher/plan/mapped_ranks.h"
 #include "launcher/plan/placement.h"
 #include "muster/result.h"
 
@@ -18,10 +19,10 @@ struct FreeParts {
   std::vector<std::string> warnings;
 };
 
-// `ranks` of them need cores and GPUs of their own.  Fails with kResources when what is reserved
-// leaves no core.
+// For the ranks that rank_map gives no cores, or no GPUs; what it gives to others although another
+// run has it is told.  Fails with kResources when what is reserved leaves no core.
 Result<FreeParts> free_parts(const topology::NodeInventory& inventory,
-                             const PlacementRequest& request, int ranks);
+                             const PlacementRequest& request, const MappedRanks& mapped);
 
 // Visible GPUs that no other run holds.
 GpuBlock unheld_gpus(const topology::NodeInventory& inventory, const std::vector<HeldByRun>& held);

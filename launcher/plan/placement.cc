@@ -511,7 +511,7 @@ void warn_of_map(const Common& common, int dealt, NodePlacement& placement) {
 Result<NodePlacement> place(const NodeInventory& inventory, const PlacementRequest& request) {
   MUSTER_TRY_ASSIGN(const MappedRanks mapped, mapped_ranks(inventory, request));
   const int dealt = mapped.without_cpus();
-  MUSTER_TRY_ASSIGN(FreeParts parts, free_parts(inventory, request, dealt));
+  MUSTER_TRY_ASSIGN(FreeParts parts, free_parts(inventory, request, mapped));
   bool shared = false;
   MUSTER_TRY_ASSIGN(std::vector<GpuBlock> blocks,
                     blocks_of(inventory, request, mapped, parts, shared));

@@ -1,5 +1,6 @@
 """Two runs on one node: who says what it has, when, and what the next one does with it."""
 
+import fcntl
 import json
 import os
 import signal
@@ -155,6 +156,31 @@ class Sharing(LeaseTest):
         planned = self.run_muster(["plan", *self.ONE_CORE, "--", "true"])
         self.assertIn("run-a", planned.stdout)
         self.assertEqual(len(self.leases()), 2)
+        self.end(first, second)
+
+    def test_rank_map_may_share_and_is_told_of_it(self):
+        first = self.start("run-a", *self.ONE_CORE)
+        cpu = self.only_lease()["cpus"].split("-")[0].split(",")[0]
+        (self.work_dir / "map.yaml").write_text(
+            "command: " + json.dumps("true") + "\nresources:\n  rank_map:\n"
+            f"    - {{cpus: \"{cpu}\"}}\n", encoding="utf-8")
+        result = self.run_muster(["run", "-n", "1", "--backend", "direct", "map.yaml"])
+        self.assert_code(result, 0)
+        self.assertRegex(result.stderr, rf"warning: rank_map gives CPU {cpu} of .* run run-a \(pro")
+        self.end(first)
+
+    def test_what_runs_have_is_read_though_a_start_stands_still(self):
+        first = self.start("run-a", *self.ONE_CORE)
+        descriptor = os.open(self.leases_dir, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            second = self.start("run-b", *self.ONE_CORE)
+        finally:
+            os.close(descriptor)
+        cpus = [lease["cpus"] for lease in self.leases().values()]
+        self.assertEqual(len(set(cpus)), 2, cpus)
+        self.assertRegex(second.output().decode(),
+                         "warning: a run that starts at the same time may have chosen the same")
         self.end(first, second)
 
     def test_a_run_inside_a_rank_has_the_cores_of_that_rank(self):

@@ -547,6 +547,30 @@ TEST(HeldParts, AreSharedWithAWarningWhenTooFewAreFree) {
   EXPECT_THAT(placement.warnings[1], HasSubstr("2 of 2 GPUs of node-a belong to run run-1"));
 }
 
+TEST(HeldParts, AreTheLastToBeShared) {
+  PlacementRequest wanted = request(1);
+  wanted.resources.gpus_per_process = {3, from_line(2, 1, "…")};
+  wanted.resources.cores_per_process = {14, from_line(3, 1, "…")};
+  wanted.held = {{"run-1", 123, {0, 1, 2, 3}, {"GPU-0", "GPU-1"}}};
+  const NodePlacement placement = placed({2, 1, 8, false, {0, 0, 1, 1}}, wanted);
+  EXPECT_THAT(gpus(placement), ElementsAre("1-3"));
+  EXPECT_THAT(cpusets(placement), ElementsAre("2-15"));
+  ASSERT_EQ(placement.warnings.size(), 2U);
+  EXPECT_THAT(placement.warnings[1], HasSubstr("GPU 1 is shared"));
+}
+
+TEST(HeldParts, AreLeftToOthersAlready) {
+  PlacementRequest wanted = request(1);
+  wanted.resources.reserve_cores = {1, from_line(2, 1, "…")};
+  wanted.resources.cores_per_process = {1, from_line(3, 1, "…")};
+  wanted.held = {{"run-1", 123, {0}, {}}};
+  const NodePlacement placement = placed({1, 1, 2, false, {}}, wanted);
+  EXPECT_THAT(cpusets(placement), ElementsAre("1"));
+  EXPECT_THAT(placement.warnings, IsEmpty());
+  EXPECT_EQ(reason(placement, "reserve_cores on node-a"),
+            "1 | run.yaml:2:1: CPUs 0 are left to others");
+}
+
 // ---- rank_map
 
 config::RankMapEntry entry(const std::string& cpus) {
@@ -554,6 +578,31 @@ config::RankMapEntry entry(const std::string& cpus) {
   entry.origin = from_line(12, 5, "…");
   if (!cpus.empty()) entry.cpus = {cpus, from_line(12, 12, "…")};
   return entry;
+}
+
+TEST(RankMap, GivesWhatAnotherRunHasWithAWarning) {
+  PlacementRequest wanted = request(2);
+  wanted.held = {{"run-1", 123, {0, 1, 2, 3}, {"GPU-0"}}};
+  wanted.resources.rank_map = {entry("8-9"), entry("0-1")};
+  wanted.resources.rank_map[0].gpus = {{0}, from_line(12, 20, "…")};
+  const NodePlacement placement = placed({2, 1, 8, false, {0, 1, 1}}, wanted);
+  EXPECT_THAT(cpusets(placement), ElementsAre("8-9", "0-1"));
+  EXPECT_THAT(gpus(placement), ElementsAre("0", "1-2"));
+  EXPECT_THAT(placement.node.visible_devices, IsEmpty()) << "GPU 0 must be seen";
+  ASSERT_EQ(placement.warnings.size(), 2U);
+  EXPECT_THAT(placement.warnings[0],
+              HasSubstr("rank_map gives CPUs 0-1 of node-a to this run, and run run-1 (process "
+                        "123) has these cores"));
+  EXPECT_THAT(placement.warnings[1], HasSubstr("rank_map gives GPU 0 of node-a to this run"));
+}
+
+TEST(RankMap, LeavesACoreThatAnotherRunHasWhenNoOtherIsLeft) {
+  PlacementRequest wanted = request(2);
+  wanted.held = {{"run-1", 123, {0}, {}}};
+  wanted.resources.rank_map = {entry("1"), entry("")};
+  const NodePlacement placement = placed({1, 1, 2, false, {}}, wanted);
+  EXPECT_THAT(cpusets(placement), ElementsAre("1", "0"));
+  EXPECT_EQ(placement.warnings.size(), 1U);
 }
 
 TEST(RankMap, WinsWordForWord) {
