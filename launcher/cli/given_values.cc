@@ -22,7 +22,8 @@ constexpr OtherVariable kOtherVariables[] = {
      "where runs on this node say which cores and GPUs they have; else `muster-leases-UID` in "
      "`/dev/shm`, else in `/tmp`"},
     {"MUSTER_CHECK_PLACEMENT_AFTER",
-     "how long after a rank's start its cores and memory are read back once more (`5s`)"},
+     "how long after a rank's start its cores and memory are read back once more (`5s`); "
+     "`0`: never"},
     {"PATH", "where `mpirun`, and the ranks' programs, are looked for"},
     {"MUSTER_CACHE_DIR",
      "where Python environments and downloads are kept for the next run; else `muster` in "

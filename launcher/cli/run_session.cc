@@ -95,11 +95,19 @@ bool write_if_ready(int fd, const std::string& text) {
   return ::write(fd, text.data(), text.size()) >= 0;
 }
 
-// Frameworks are loaded by then, where the disk is not slow.
+// Frameworks are loaded by then, where the disk is not slow.  0: they are not looked at again.
 std::chrono::milliseconds check_placement_after(
-    const std::map<std::string, std::string>& environment) {
+    const std::map<std::string, std::string>& environment, std::vector<std::string>& warnings) {
   const auto given = environment.find("MUSTER_CHECK_PLACEMENT_AFTER");
-  const auto span = given == environment.end() ? std::nullopt : parse_span(given->second);
+  if (given == environment.end() || given->second.empty()) return kCheckPlacementAfter;
+  if (given->second == "0") return std::chrono::milliseconds(0);
+  const auto span = parse_span(given->second);
+  if (!span) {
+    warnings.push_back("MUSTER_CHECK_PLACEMENT_AFTER is `" + without_controls(given->second) +
+                       "`, which is no time: ranks are looked at again after " +
+                       format_duration(kCheckPlacementAfter) +
+                       "; write 10s, 500ms or 1m, or 0 for never");
+  }
   return span.value_or(kCheckPlacementAfter);
 }
 
@@ -186,6 +194,7 @@ Result<> RunSession::choose_places() {
   MUSTER_TRY_ASSIGN(plan_, plan::make_plan(run_.config, run_.inputs));
   start_.run_id = line_.run_id.value_or(new_run_id());
   lease_ = taking.take(plan_, start_.run_id);
+  check_placement_after_ = check_placement_after(run_.inputs.caller_environment, plan_.warnings);
   return {};
 }
 
@@ -290,7 +299,7 @@ Result<plan::RunOutcome> RunSession::execute(const SignalFd& signals) {
   request.starter_environment =
       plan_.mpirun ? plan::mpirun_environment(plan_, run_.inputs) : run_.inputs.caller_environment;
   request.agent_executable = run_.inputs.agent_executable;
-  request.check_placement_after = check_placement_after(run_.inputs.caller_environment);
+  request.check_placement_after = check_placement_after_;
   std::optional<exec::TerminalInput> input;
   if (line_.stdin_to_rank0) {
     MUSTER_TRY_ASSIGN(auto opened, exec::TerminalInput::open());

@@ -73,6 +73,7 @@ class RunSession {
   exec::RuntimeDirectories runtime_;
   RunPorts ports_;
   exec::Lease lease_;  // of cores and GPUs, until the ranks have ended
+  std::chrono::milliseconds check_placement_after_{0};
   std::optional<report::Console> console_;
   std::optional<RunRecorder> recorder_;
   std::unique_ptr<data::Mounts> mounts_;  // of inputs and outputs; it tells the recorder things

@@ -67,7 +67,12 @@ class PlacementCheck(MusterTest):
             with self.subTest(backend):
                 self.check([PYTHON, "-c", f"{NARROW}; {STAY}"],
                            rf"^process \d+ \(python3\) may use CPU {CPUS[0]} only, planned \S+; "
-                           "its program", "--backend", backend)
+                           "the program, a library", "--backend", backend)
+
+    @needs_two_cpus
+    def test_a_rank_that_is_not_bound_may_be_narrowed_too(self):
+        self.check([PYTHON, "-c", f"{NARROW}; {STAY}"], r"may use CPU \d+ only, at its start \S+; ",
+                   "--backend", "mpi" if MPIRUN else "direct", "--set", "resources.binding=none")
 
     @needs_two_cpus
     def test_a_child_that_does_is_named(self):
@@ -85,7 +90,7 @@ class PlacementCheck(MusterTest):
 
     @needs_two_cpus
     def test_a_variable_that_pins_threads_is_named(self):
-        self.check([PYTHON, "-c", f"{NARROW}; {STAY}"], r"with OMP_PROC_BIND set does this$",
+        self.check([PYTHON, "-c", f"{NARROW}; {STAY}"], r"with OMP_PROC_BIND set may do this$",
                    env={"OMP_PROC_BIND": "true"})
 
     @needs_two_cpus
@@ -101,6 +106,19 @@ class PlacementCheck(MusterTest):
         told = [line for line in result.stderr.splitlines() if "may use" in line]
         self.assertEqual(len(told), 1, result)
         self.assertRegex(told[0], r"warning: ranks 0, 1, for example rank 0: process \d+")
+
+    @needs_two_cpus
+    def test_zero_looks_no_more_and_what_is_no_time_is_told(self):
+        words = [PYTHON, "-c", f"{NARROW}; import time; time.sleep(1)"]
+        for given in ("0", "abc", "-1"):
+            result = self.run_muster(["run", "--backend", "direct", "--", *words],
+                                     env={"MUSTER_CHECK_PLACEMENT_AFTER": given})
+            self.assert_code(result, 0)
+            self.assertEqual(result.stderr.count("warning"), 0 if given == "0" else 1, result)
+            if given != "0":
+                self.assertIn(f"MUSTER_CHECK_PLACEMENT_AFTER is `{given}`", result.stderr)
+            rank = result.run_json["attempts"][0]["ranks"][0]
+            self.assertEqual(len(rank["placement_seen"]), 1, rank)
 
     def test_a_run_as_planned_says_nothing_more(self):
         for backend in BACKENDS:

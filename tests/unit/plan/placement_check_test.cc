@@ -1,5 +1,6 @@
 #include "launcher/plan/placement_check.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace muster::plan {
@@ -7,7 +8,7 @@ namespace {
 
 using Sentences = std::vector<std::string>;
 
-const std::string kItself = "; its program, or a library that it has loaded, did this";
+const std::string kItself = "; the program, a library or somebody outside did this";
 
 RankPlacement on_cpus(CpuSet cpus, std::vector<int> memory_nodes = {}) {
   RankPlacement rank;
@@ -58,7 +59,7 @@ TEST(DifferencesOfCpus, SayWhatIsKnownToDoThis) {
   const auto look = look_at({{7, 7, "python3", {0}}});
   const std::string what = "process 7 (python3) may use CPU 0 only, planned 0-1; ";
   EXPECT_EQ(differences_of_cpus(planned, look, {7, {"python3"}, {{"OMP_PROC_BIND", "close"}}}),
-            Sentences{what + "importing torch with OMP_PROC_BIND set does this"});
+            Sentences{what + "importing torch with OMP_PROC_BIND set may do this"});
   EXPECT_EQ(differences_of_cpus(planned, look, {7, {"python3"}, {{"OMP_PROC_BIND", "FALSE"}}}),
             Sentences{what + kItself.substr(2)});
   EXPECT_EQ(differences_of_cpus(planned, look, {7, {"/usr/bin/taskset", "-c", "0", "x"}, {}}),
@@ -81,10 +82,46 @@ TEST(DifferencesOfCpus, AreNoneForThreadsThatOpenMpPins) {
       << "that is nobody's plan";
 }
 
-TEST(DifferencesOfCpus, AreNoneOfARankThatIsNotBound) {
+TEST(DifferencesOfCpus, BlameOnlyAProgramThatRuns) {
+  const auto look = look_at({{7, 7, "python3", {0}}});
+  const auto told = [&](std::vector<std::string> argv) {
+    return differences_of_cpus(on_cpus({0, 1}), look, {7, std::move(argv), {}}).front();
+  };
+  EXPECT_THAT(told({"python3", "data/taskset"}), testing::HasSubstr("somebody outside"));
+  EXPECT_THAT(told({"bash", "-c", "cat /data/taskset; ./train"}),
+              testing::HasSubstr("somebody outside"));
+  EXPECT_THAT(told({"bash", "-ec", "cd x && OMP=1 exec /usr/bin/taskset -c 0 x"}),
+              testing::HasSubstr("`taskset` in the command"));
+  EXPECT_THAT(told({"sh", "-c", "cd x;numactl -C 0 x"}), testing::HasSubstr("`numactl` in"));
+}
+
+TEST(DifferencesOfCpus, AreNoneInsideTheCoresWhereOmpBindingIsAskedFor) {
+  RankProgram program{7, {"./train"}, {{"OMP_PROC_BIND", "close"}}};
+  program.omp_binding = true;
+  const auto planned = on_cpus({0, 1});
+  EXPECT_EQ(differences_of_cpus(planned, look_at({{7, 7, "train", {0}}}), program), Sentences{});
+  EXPECT_EQ(differences_of_cpus(planned, look_at({{7, 7, "train", {3}}}), program),
+            Sentences{"process 7 (train) may use CPU 3, planned 0-1; resources.omp_binding may do "
+                      "this"});
+}
+
+TEST(DifferencesOfCpus, SayWhereTheLauncherWasNarrowedToo) {
+  RankProgram program{7, {"./train"}, {}};
+  program.launcher_cpus = {0};
+  EXPECT_EQ(differences_of_cpus(on_cpus({0, 1}), look_at({{7, 7, "train", {0}}}), program),
+            Sentences{"process 7 (train) may use CPU 0 only, planned 0-1; muster itself may use "
+                      "CPU 0 only by now: somebody has made the cpuset of both smaller, or moved "
+                      "both"});
+}
+
+TEST(DifferencesOfCpus, OfARankThatIsNotBoundAreThoseFromItsStart) {
   RankPlacement planned = on_cpus({0, 1});
   planned.bound = false;
-  EXPECT_EQ(differences_of_cpus(planned, look_at({{7, 7, "x", {0}}}), {}), Sentences{});
+  RankProgram program;
+  EXPECT_EQ(differences_of_cpus(planned, look_at({{7, 7, "x", {0}}}), program), Sentences{});
+  program.cpus_at_start = {0, 1, 2, 3};
+  EXPECT_EQ(differences_of_cpus(planned, look_at({{7, 7, "x", {0}}}), program),
+            Sentences{"process 7 (x) may use CPU 0 only, at its start 0-3" + kItself});
 }
 
 TEST(DifferencesOfCpus, ShowNoControlCharactersOfAName) {
@@ -128,6 +165,14 @@ TEST(DifferencesOfMemory, AreNoneWhereNothingIsPlannedOrKnownOrElsewhere) {
   EXPECT_EQ(differences_of_memory(none, memory("default")), Sentences{});
 }
 
+TEST(ChangesOfMemory, AreThoseSinceTheStart) {
+  EXPECT_EQ(changes_of_memory(memory("preferred:0", "0"), memory("preferred:0", "0")), Sentences{});
+  EXPECT_EQ(changes_of_memory(memory("", "0"), memory("default", "0")), Sentences{});
+  EXPECT_EQ(changes_of_memory(memory("preferred:0", "0"), memory("default", "0")),
+            Sentences{"its memory policy is default, at its start preferred:0; the program or a "
+                      "library did this"});
+}
+
 std::vector<RankPlacement> two_ranks_with_gpus() {
   std::vector<RankPlacement> ranks(2);
   for (int i = 0; i < 2; ++i) {
@@ -147,6 +192,26 @@ TEST(DifferencesOfGpus, NameWhatIsNotTheRanksOwn) {
             Sentences{"it uses GPU 0 (GPU-a), planned GPU 1 (GPU-b)" + cause});
   EXPECT_EQ(differences_of_gpus(ranks, 1, {"GPU-a", "GPU-b"}),
             Sentences{"it uses GPU 0 (GPU-a) besides its own" + cause});
+}
+
+TEST(DifferencesOfGpus, SayWhatTheLocalRankIsNot) {
+  std::vector<RankPlacement> ranks(2);
+  for (int i = 0; i < 4; ++i) {
+    auto& rank = ranks[static_cast<std::size_t>(i / 2)];
+    rank.local_rank = i / 2;
+    auto& gpu = rank.gpus.emplace_back();
+    gpu.visible_ordinal = i;
+    gpu.uuid = "GPU-" + std::to_string(i);
+  }
+  EXPECT_EQ(differences_of_gpus(ranks, 0, {"GPU-0"}), Sentences{});
+  const auto told = differences_of_gpus(ranks, 1, {"GPU-1"});
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_THAT(told[0], testing::HasSubstr("it uses GPU 1 (GPU-1), planned GPU 2 (GPU-2), GPU 3"));
+  EXPECT_THAT(told[0],
+              testing::HasSubstr("uses cuda:LOCAL_RANK does this where ranks have several"));
+  EXPECT_THAT(told[0], testing::HasSubstr("gpu_assignment ordinal"));
+  EXPECT_THAT(differences_of_gpus(ranks, 1, {"GPU-0"}).front(),
+              testing::HasSubstr("does not choose its GPU by LOCAL_RANK"));
 }
 
 }  // namespace
