@@ -124,8 +124,10 @@ void warn_of_config_devices(const FamilyFacts& facts, LaunchPlan& plan) {
 }
 
 bool models_differ(const std::vector<Gpu>& gpus) {
+  // "NVIDIA A100" of its instance "NVIDIA A100 MIG 1g.5gb" too.
+  const auto model = [](const Gpu& gpu) { return gpu.model.substr(0, gpu.model.find(" MIG")); };
   return std::any_of(gpus.begin(), gpus.end(),
-                     [&](const Gpu& gpu) { return gpu.model != gpus.front().model; });
+                     [&](const Gpu& gpu) { return model(gpu) != model(gpus.front()); });
 }
 
 // CUDA puts the fastest first unless it is told to go by bus ids, as NVML and the plan do.

@@ -121,7 +121,7 @@ Note nvml_failed(const GpuSearch& search, const GpuAnswer& answer) {
 
 // The library is not here.  Who has a driver nevertheless is most often in a container.
 Note nvml_missing(const GpuAnswer& answer) {
-  return warning("NVML's library is not here (" + without_controls(answer.error) +
+  return warning("NVML's library cannot be used (" + without_controls(answer.error) +
                      "): partitions (MIG), NVLink and who uses a GPU are unknown",
                  "in a container, start it with NVIDIA_DRIVER_CAPABILITIES=compute,utility, of "
                  "which `utility` brings the library; on a host, install the driver's libraries");
@@ -172,7 +172,7 @@ void find_by_cuda(const GpuSearch& search, GpuFindings& findings) {
   }
   if (answer.outcome == Outcome::kNoLibrary) {
     findings.notes.push_back(
-        warning("CUDA's library is not here either (" + without_controls(answer.error) + ")",
+        warning("CUDA's library cannot be used (" + without_controls(answer.error) + ")",
                 "install the driver's libraries; a container is given them at its start, by "
                 "NVIDIA_DRIVER_CAPABILITIES with `compute` in it"));
   } else {

@@ -22,11 +22,16 @@ const NumaNode* find_node(const NodeInventory& machine, int os_index) {
   return found == machine.numa_nodes.end() ? nullptr : &*found;
 }
 
+// A GPU's own memory, or CXL: no core is near it, whatever we may use.
+bool is_memory_only(const NumaNode& node) {
+  return node.present_cpus.empty() && node.cpus.empty();
+}
+
 // The one node that CPUs are near; GPU memory and CXL beside it make no second home.
 const NumaNode* only_node(const NodeInventory& machine) {
   const NumaNode* only = nullptr;
   for (const NumaNode& node : machine.numa_nodes) {
-    if (node.present_cpus.empty() && node.cpus.empty()) continue;
+    if (is_memory_only(node)) continue;
     if (only != nullptr) return nullptr;
     only = &node;
   }
@@ -81,13 +86,16 @@ class Settling {
   void note_disbelief(const std::vector<Locality>& told, const std::string& name) {
     std::set<std::pair<LocalitySource, int>> said;
     for (const Locality& claim : told) {
-      if (claim.numa_node == kUnknown || find_node(inventory_, claim.numa_node) != nullptr)
-        continue;
+      if (claim.numa_node == kUnknown) continue;
+      const NumaNode* node = find_node(inventory_, claim.numa_node);
+      if (node != nullptr && !is_memory_only(*node)) continue;
       if (!said.emplace(claim.source, claim.numa_node).second) continue;
       inventory_.notes.push_back(
           {Note::Kind::kWarning, "locality",
-           fmt::format("{} is on NUMA node {} by {}, and this machine has no such node: ignored",
-                       name, claim.numa_node, to_string(claim.source)),
+           fmt::format("{} is on NUMA node {} by {}, and {}: ignored", name, claim.numa_node,
+                       to_string(claim.source),
+                       node == nullptr ? "this machine has no such node"
+                                       : "that node is memory without CPUs"),
            claim.source == LocalitySource::kOverride   ? "mend the override file"
            : claim.source == LocalitySource::kGpusFile ? "mend the file that --gpus names"
                                                        : ""});
@@ -154,7 +162,7 @@ Locality settle(const std::vector<Locality>& told, const NodeInventory& machine)
   for (const Locality& claim : told) {
     if (claim.numa_node == kUnknown) continue;
     const NumaNode* node = find_node(machine, claim.numa_node);
-    if (node == nullptr) continue;
+    if (node == nullptr || is_memory_only(*node)) continue;
     return {claim.numa_node, node->package != kUnknown ? node->package : claim.package,
             claim.source};
   }

@@ -156,12 +156,31 @@ std::optional<NcclTopology> look_at(const std::string& root, const NodeInventory
   return std::move(*topology);
 }
 
-Note ignored(const NcclTopologyFile& file) {
+// What to do about it is for who named it.
+Note ignored(const std::string& root, const NcclTopologyFile& file) {
   const std::string text = file.path + " (" + file.named_by + ") is ignored: " + file.why_not;
-  return {Note::Kind::kWarning, kSubject, text,
-          file.found_by_nccl
-              ? "NCCL reads it all the same: correct it, or unset " + std::string(kTopologyVariable)
-              : ""};
+  std::string hint;
+  if (file.found_by_nccl) {
+    hint = is_there(root, file.path) ? "NCCL reads it all the same: correct it, or "
+                                     : "name a file that is there, or ";
+    if (file.named_by == kTopologyVariable) {
+      hint += "unset " + file.named_by;
+    } else if (file.path == kDaemonsFile) {
+      hint += "remove it";
+    } else {
+      hint += "take " + std::string(kTopologyVariable) + " out of " + file.named_by;
+    }
+  }
+  return {Note::Kind::kWarning, kSubject, text, hint};
+}
+
+// Which facts were compared; a file without CPU masks has said nothing of them.
+std::string it_holds(const NcclTopologyFile& file, const NcclTopology& topology) {
+  const bool has_masks = std::any_of(topology.cpus.begin(), topology.cpus.end(),
+                                     [](const NcclCpu& cpu) { return !cpu.mask.empty(); });
+  return file.path + " (" + file.named_by + ") holds: " +
+         (has_masks ? "NUMA nodes, CPU masks and every GPU agree"
+                    : "NUMA nodes and every GPU agree; it has no CPU masks to compare");
 }
 
 }  // namespace
@@ -206,7 +225,7 @@ NcclFindings find_nccl_topology(const std::string& root,
   if (auto file = file_of_nccl(root, environment, findings.settings)) {
     findings.topology = look_at(root, inventory, *file);
     // A node without GPUs runs no NCCL, whatever its image sets.
-    if (!file->used && any_gpu) findings.notes.push_back(ignored(*file));
+    if (!file->used && any_gpu) findings.notes.push_back(ignored(root, *file));
     findings.file = std::move(*file);
   } else if (any_gpu) {
     for (const std::string& path : azure_files(root, inventory)) {
@@ -216,14 +235,13 @@ NcclFindings find_nccl_topology(const std::string& root,
       if (first || candidate.used) findings.file = std::move(candidate);
       if (findings.topology) break;
     }
-    if (findings.file && !findings.file->used) findings.notes.push_back(ignored(*findings.file));
+    if (findings.file && !findings.file->used)
+      findings.notes.push_back(ignored(root, *findings.file));
   }
   if (findings.topology) {
     findings.notes = contradictions(*findings.topology, inventory);
-    findings.notes.insert(findings.notes.begin(),
-                          {Note::Kind::kInfo, kSubject,
-                           findings.file->path + " (" + findings.file->named_by +
-                               ") holds: NUMA nodes, CPU masks and every GPU agree"});
+    findings.notes.insert(findings.notes.begin(), {Note::Kind::kInfo, kSubject,
+                                                   it_holds(*findings.file, *findings.topology)});
   }
   return findings;
 }

@@ -46,11 +46,12 @@ Note::Kind kind_if(bool is_warning) {
 
 // What the list did that its author may not have meant.
 std::optional<Note> note_on(const char* name, const std::string& value, const VisibleList& list,
-                            std::size_t here) {
+                            std::size_t here, bool is_amd) {
+  const char* maker = is_amd ? "ROCm" : "CUDA";
   if (!list.twice.empty()) {
     return Note{Note::Kind::kWarning, name,
-                fmt::format("{} names a GPU twice, at \"{}\": CUDA then shows none at all",
-                            assignment(name, value), shown(list.twice)),
+                fmt::format("{} names a GPU twice, at \"{}\": {} then shows none at all",
+                            assignment(name, value), shown(list.twice), maker),
                 "name each GPU once"};
   }
   if (list.is_empty) {
@@ -65,7 +66,9 @@ std::optional<Note> note_on(const char* name, const std::string& value, const Vi
               fmt::format("{} ends at \"{}\": {}; visible {} {}", assignment(name, value),
                           shown(list.end_entry), list.end_reason,
                           list.gpus.size() == 1 ? "is" : "are", gpu_count(list.gpus.size())),
-              "CUDA ignores an invalid entry and all after it; `muster topo` lists what is here"};
+              fmt::format("{} ignores an invalid entry and all after it; `muster topo` lists what "
+                          "is here",
+                          maker)};
 }
 
 std::string why_hidden(const char* name, const std::string& value, const VisibleList& list) {
@@ -81,7 +84,8 @@ VisibleList apply(const char* name, const Environment& environment, VisibleGpus&
   if (!value) return {};
   VisibleList list = resolve_visible_list(*value, gpus.visible, left_out);
   if (gpus.visible.empty()) return list;
-  if (auto note = note_on(name, *value, list, gpus.visible.size())) {
+  const bool is_amd = gpus.visible.front().vendor == kAmdVendor;
+  if (auto note = note_on(name, *value, list, gpus.visible.size(), is_amd)) {
     gpus.notes.push_back(std::move(*note));
   }
   std::vector<Gpu> listed;

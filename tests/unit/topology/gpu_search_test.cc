@@ -233,7 +233,8 @@ TEST_F(GpuSearchTest, SurvivesALibraryThatIsNone) {
   const GpuFindings found = find_gpus(search_);
   EXPECT_THAT(found.gpus, IsEmpty());
   ASSERT_FALSE(found.notes.empty());
-  EXPECT_THAT(found.notes[0].text, HasSubstr("lacks NVML's functions"));
+  EXPECT_THAT(found.notes[0].text,
+              AllOf(HasSubstr("cannot be used"), HasSubstr("lacks NVML's functions")));
   EXPECT_THAT(found.notes[0].hint, HasSubstr("NVIDIA_DRIVER_CAPABILITIES=compute,utility"));
 }
 

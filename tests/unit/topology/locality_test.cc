@@ -78,6 +78,17 @@ TEST(SettleLocality, AMachineWithOneNodeLeavesNoQuestion) {
   EXPECT_THAT(inventory.notes, IsEmpty());
 }
 
+TEST(SettleLocality, MemoryWithoutCpusIsNoPlaceForADevice) {
+  NodeInventory inventory = two_packages();
+  inventory.numa_nodes.push_back(node(18, {}, kUnknown));
+  inventory.gpus = {gpu(0, kBusId)};
+  settle_locality(inventory, {{{kBusId, 18}}, {}, {}, {in_sysfs(kBusId, 1)}});
+  EXPECT_EQ(inventory.gpus[0].numa_node, 1);
+  ASSERT_EQ(inventory.notes.size(), 1U);
+  EXPECT_THAT(inventory.notes[0].text,
+              HasSubstr("on NUMA node 18 by override file, and that node is memory without CPUs"));
+}
+
 TEST(SettleLocality, UnknownStaysUnknownAndIsSaid) {
   NodeInventory inventory = two_packages();
   inventory.gpus = {gpu(0, "0001:00:00.0"), gpu(1, "0002:00:00.0")};

@@ -224,6 +224,8 @@ TEST(VisibleGpus, OfAmdAreThoseOfHipsListAmongRocrs) {
   EXPECT_THAT(uuids(visible_gpus(all, {{"CUDA_VISIBLE_DEVICES", "1"}}).visible),
               ElementsAre("GPU-0abb"))
       << "HIP reads it too";
+  EXPECT_THAT(visible_gpus(all, {{"HIP_VISIBLE_DEVICES", "5"}}).notes.at(0).hint,
+              HasSubstr("ROCm ignores an invalid entry"));
 }
 
 TEST(VisibleGpus, ExplainsAContainerWithoutGpus) {
