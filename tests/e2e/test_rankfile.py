@@ -1,7 +1,7 @@
 """plan -> rankfile -> mpirun's own map, on machines that are not there: mpirun is shown the topology
 file that the plan was made of, and must put every rank on exactly the planned cores.
 
-MUSTER_RANKFILE_MACHINES=all (scripts/soak sets it) takes every machine of tests/data/topologies and
+MUSTER_RANKFILE_MACHINES=all takes every machine of tests/data/topologies and
 more counts.
 """
 
