@@ -81,11 +81,12 @@ class Found(GpuTest):
                             for text in texts(topology)), texts(topology))
 
     def test_a_lost_gpu_is_left_out_by_name(self):
-        for how in ("error 2 15\n", "no_handle 2 15\n"):
+        for how, name in (("error 2 15\n", f"GPU {BUS_IDS[2]} (the driver's number 2) is left out"),
+                          ("no_handle 2 15\n", "the driver's GPU number 2 ")):
             with self.subTest(how):
                 topology = self.topo(self.nvml(dgx(4) + how))
                 self.assertEqual(uuids(topology["gpus"]), [UUID.format(at) for at in (0, 1, 3)])
-                self.assertTrue(any(text.startswith("GPU 2") and "GPU is lost" in text
+                self.assertTrue(any(text.startswith(name) and "GPU is lost" in text
                                     for text in texts(topology)), texts(topology))
 
     def test_nvml_that_refuses_is_told_and_nothing_breaks(self):
