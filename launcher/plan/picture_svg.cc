@@ -4,24 +4,11 @@
 
 #include <fmt/format.h>
 
+#include "base/xml_text.h"
 #include "launcher/plan/picture_colours.h"
 
 namespace muster::plan {
 namespace {
-
-std::string escaped(std::string_view text) {
-  std::string safe;
-  for (const char c : text) {
-    switch (c) {
-      case '&': safe += "&amp;"; break;
-      case '<': safe += "&lt;"; break;
-      case '>': safe += "&gt;"; break;
-      case '"': safe += "&quot;"; break;
-      default: safe += c;
-    }
-  }
-  return safe;
-}
 
 // 12.5, 12, never 12.500000.
 std::string number(double value) {
@@ -128,7 +115,8 @@ std::string rectangle(const Rect& rect, std::string_view classes, double radius,
   std::string text = fmt::format(
       R"(<rect x="{}" y="{}" width="{}" height="{}" rx="{}" class="{}"{})", number(rect.x),
       number(rect.y), number(rect.width), number(rect.height), number(radius), classes, more);
-  return text + (tooltip.empty() ? "/>\n" : "><title>" + escaped(tooltip) + "</title></rect>\n");
+  return text +
+         (tooltip.empty() ? "/>\n" : "><title>" + xml_escaped(tooltip) + "</title></rect>\n");
 }
 
 std::string box_svg(const Box& box) {
@@ -188,7 +176,7 @@ std::string text_svg(const Text& text) {
                      "\n",
                      number(x), number(y), number(text.size), classes,
                      text.bold ? R"( font-weight="bold")" : "",
-                     text.centred ? R"( text-anchor="middle")" : "", escaped(text.text));
+                     text.centred ? R"( text-anchor="middle")" : "", xml_escaped(text.text));
 }
 
 }  // namespace
@@ -197,7 +185,7 @@ std::string picture_svg(const Picture& picture, Theme theme) {
   std::string svg = fmt::format(
       R"(<svg xmlns="http://www.w3.org/2000/svg" width="{0}" height="{1}" viewBox="0 0 {0} {1}" role="img">)"
       "\n<title>{2}</title>\n<style>\n{3}</style>\n",
-      number(picture.width), number(picture.height), escaped(picture.title), style(theme));
+      number(picture.width), number(picture.height), xml_escaped(picture.title), style(theme));
   svg += R"(<defs><pattern id="hatched" width="6" height="6" patternUnits="userSpaceOnUse">)"
          R"(<path d="M0,6 L6,0" class="hatch" fill="none"/></pattern></defs>)"
          "\n";

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "base/xml_text.h"
 #include "launcher/topology/hwloc_source.h"
 #include "launcher/topology/inventory_json.h"
 
@@ -58,20 +59,6 @@ std::size_t end_of_tag(const std::string& xml, std::size_t at) {
     if (xml[at] == '>' && !quoted) return at + 1;
   }
   return at;
-}
-
-std::string escaped(const std::string& text) {
-  std::string safe;
-  for (const char c : text) {
-    switch (c) {
-      case '&': safe += "&amp;"; break;
-      case '<': safe += "&lt;"; break;
-      case '>': safe += "&gt;"; break;
-      case '"': safe += "&quot;"; break;
-      default: safe += c;
-    }
-  }
-  return safe;
 }
 
 // Other UUIDs for the same things: "GPU-00000000-0000-0000-0000-000000000001".
@@ -151,7 +138,8 @@ std::string with_machine_fact(const std::string& xml, const std::string& name,
   if (machine == std::string::npos) return xml;
   const std::size_t end = end_of_tag(xml, machine);
   return xml.substr(0, end) +
-         fmt::format("\n    <info name=\"{}\" value=\"{}\"/>", escaped(name), escaped(value)) +
+         fmt::format("\n    <info name=\"{}\" value=\"{}\"/>", xml_escaped(name),
+                     xml_escaped(value)) +
          xml.substr(end);
 }
 
