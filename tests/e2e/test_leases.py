@@ -32,6 +32,12 @@ class LeaseTest(MusterTest):
                    running.process.poll() is not None, 60, "the start of " + run_id)
         return running
 
+    def warning_of(self, run):
+        """What it warns of, which may be printed a moment after its ranks have started."""
+        wait_until(lambda: b"warning:" in run.output() and run.output().endswith(b"\n"), 60,
+                   "a warning")
+        return run.output().decode()
+
     def end(self, *runs):
         (self.work_dir / "end").touch()
         results = [run.wait() for run in runs]
@@ -150,7 +156,7 @@ class Sharing(LeaseTest):
     def test_one_that_finds_no_free_core_shares_and_says_with_whom(self):
         first = self.start("run-a")  # has all of them
         second = self.start("run-b", *self.ONE_CORE)
-        warning = second.output().decode()
+        warning = self.warning_of(second)
         self.assertRegex(warning, r"warning: .*belong to .*run-a")
         self.assertIn("cores_per_process", warning)
         planned = self.run_muster(["plan", *self.ONE_CORE, "--", "true"])
@@ -179,7 +185,7 @@ class Sharing(LeaseTest):
             os.close(descriptor)
         cpus = [lease["cpus"] for lease in self.leases().values()]
         self.assertEqual(len(set(cpus)), 2, cpus)
-        self.assertRegex(second.output().decode(),
+        self.assertRegex(self.warning_of(second),
                          "warning: a run that starts at the same time may have chosen the same")
         self.end(first, second)
 
