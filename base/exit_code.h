@@ -18,6 +18,7 @@ enum class ExitCode : int {
   kRunDirectory = 73,
   kData = 74,
   kTimeout = 75,
+  kDelivery = 76,
   kPermission = 77,
   kTimeLimit = 124,
   kNotExecutable = 126,
@@ -43,6 +44,8 @@ inline constexpr std::array kExitCodes = {
     ExitCodeRow{ExitCode::kData, "source, input or output data: it cannot be read, mounted or stored"},
     ExitCodeRow{ExitCode::kTimeout,
                 "the ranks did not all start in time, or mpirun failed before they had"},
+    ExitCodeRow{ExitCode::kDelivery,
+                "the collector was lost before everything was delivered; `muster sync` delivers it"},
     ExitCodeRow{ExitCode::kPermission, "not permitted"},
     ExitCodeRow{ExitCode::kTimeLimit, "`max_run_duration_seconds` was reached"},
     ExitCodeRow{ExitCode::kNotExecutable, "the program cannot be executed"},
@@ -65,6 +68,7 @@ constexpr ExitCode exit_code_for(ErrorCode code) {
     case ErrorCode::kData: return ExitCode::kData;
     case ErrorCode::kTimeout: return ExitCode::kTimeout;
     case ErrorCode::kPermission: return ExitCode::kPermission;
+    case ErrorCode::kDelivery: return ExitCode::kDelivery;
     case ErrorCode::kStopped: return ExitCode::kTerminated;
   }
   return ExitCode::kInternal;

@@ -25,7 +25,7 @@ Result<RunDirectory> RunDirectory::create(const fs::path& runs_directory, const 
     return Failure(std::move(error));
   }
   const auto fill = [&]() -> Result<> {
-    for (const char* name : {"launcher", "outputs", "logs"}) {
+    for (const char* name : {"launcher", "outputs", "logs", ".muster"}) {
       MUSTER_TRY(make_directories(run.root_ / name));
     }
     for (int rank = 0; rank < world_size; ++rank) {

@@ -42,12 +42,25 @@ class RunDirectory {
   std::filesystem::path logs() const { return root_ / "logs"; }
   std::filesystem::path reserve() const { return root_ / ".reserve"; }
   // The result that is being copied; complete ones are renamed into place.
-  std::filesystem::path incoming() const { return root_ / ".incoming"; }
+  std::filesystem::path incoming() const { return state() / "incoming"; }
   void remove_incoming() const;
   std::filesystem::path scratch() const { return root_ / "scratch"; }
   // What variables of Azure Batch promise ranks on their node; gone with the run.
   std::filesystem::path node_files() const { return root_ / ".node"; }
   std::filesystem::path streams() const { return root_ / "ranks"; }
+  std::filesystem::path node_metrics(const std::string& node) const {
+    return root_ / "node_metrics" / (node + ".jsonl");
+  }
+  std::filesystem::path metrics_db() const { return root_ / "metrics.db"; }
+
+  // Muster's own bookkeeping of the store (docs/run-store.md); it does not travel.
+  std::filesystem::path state() const { return root_ / ".muster"; }
+  std::filesystem::path streams_jsonl() const { return state() / "streams.jsonl"; }
+  std::filesystem::path files_jsonl() const { return state() / "files.jsonl"; }
+  std::filesystem::path durable_json() const { return state() / "durable.json"; }
+  std::filesystem::path writer_json() const { return state() / "writer.json"; }
+  std::filesystem::path receiver_json() const { return state() / "receiver.json"; }
+  std::filesystem::path upstream_json() const { return state() / "upstream.json"; }
 
   // "ranks/00003/attempt-0", relative to root().
   static std::string attempt_directory(int rank, int attempt);

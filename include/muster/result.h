@@ -23,6 +23,7 @@ enum class ErrorCode {
   kData,          // source, data or mounts
   kTimeout,       // the ranks did not all start in time
   kPermission,    // not permitted, or a wrong token
+  kDelivery,      // the collector is away, and not everything has been delivered
   kStopped,       // somebody asked to stop before the ranks had started
 };
 

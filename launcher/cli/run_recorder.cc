@@ -96,7 +96,7 @@ void RunRecorder::rank_started(const plan::RankOutcome& rank, int running, int w
         format_duration(std::chrono::steady_clock::now() - began_));
     event("all_ranks_started");
     write_process_files();
-    if (all_started_) all_started_();
+    for (const auto& callback : all_started_) callback();
   }
   show_status();
 }

@@ -33,8 +33,12 @@ class RunRecorder : public exec::RunObserver {
   void tell(exec::RunControl& control) { control_ = &control; }
   // Whether azureml-logs/process_*.json are there from the start, or only at the end.
   void keep_process_files_live(bool live) { process_files_live_ = live; }
-  // Called once, when all ranks have started.
-  void when_all_started(std::function<void()> callback) { all_started_ = std::move(callback); }
+  // Called once, in this order, when all ranks have started.
+  void when_all_started(std::function<void()> callback) {
+    all_started_.push_back(std::move(callback));
+  }
+  // Called often: some stream has more bytes.
+  void when_grown(std::function<void()> callback) { grown_ = std::move(callback); }
 
   void rank_started(const plan::RankOutcome& rank, int running, int world_size) override;
   void rank_ended(const plan::RankOutcome& rank, int running) override;
@@ -43,7 +47,10 @@ class RunRecorder : public exec::RunObserver {
                 bool from_outside) override;
   void killing(std::size_t rank_count) override;
   void draining() override;
-  void streams_grown() override { console_->grown(); }
+  void streams_grown() override {
+    console_->grown();
+    if (grown_) grown_();
+  }
   void suspending() override;
   void resumed() override;
   void terminal_resized() override { console_->redraw(); }
@@ -63,7 +70,8 @@ class RunRecorder : public exec::RunObserver {
   report::RunRecord record_;
   report::Console* console_;
   exec::RunControl* control_ = nullptr;
-  std::function<void()> all_started_;
+  std::vector<std::function<void()>> all_started_;
+  std::function<void()> grown_;
   bool terminal_;
   bool process_files_live_ = false;
   Fd events_;

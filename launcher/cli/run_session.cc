@@ -19,6 +19,7 @@
 #include "base/text.h"
 #include "base/time_text.h"
 #include "collector/store/azureml_names.h"
+#include "collector/store/writer.h"
 #include "launcher/cli/console_setup.h"
 #include "launcher/cli/python_facts.h"
 #include "launcher/cli/run_data.h"
@@ -259,6 +260,7 @@ Result<> RunSession::open_records() {
   recorder_.emplace(std::move(recorder));
   recorder_->keep_process_files_live(plan_.driver_sentences != plan::DriverSentences::kNone);
   MUSTER_TRY(start_control());
+  MUSTER_TRY(make_followers());
   MUSTER_TRY(recorder_->write_run_json(false));
   return exec::make_node_files(start_, plan_);
 }
@@ -278,6 +280,28 @@ Result<> RunSession::start_control() {
     });
   }
   return {};
+}
+
+Result<> RunSession::make_followers() {
+  store::Writer writer;
+  writer.run_id = start_.run_id;
+  writer.name = "node-" + std::to_string(plan_.nodes.front().node_rank);
+  writer.node = plan_.nodes.front().hostname;
+  writer.epoch = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                                std::chrono::system_clock::now().time_since_epoch())
+                                                .count());
+  MUSTER_TRY(store::write_writer(*directory_, writer));
+  MUSTER_TRY_ASSIGN(RunFollowers followers,
+                    RunFollowers::create({run_, plan_, *directory_, line_, *recorder_}));
+  followers_.emplace(std::move(followers));
+  recorder_->when_all_started([this] { followers_->start(); });
+  recorder_->when_grown([this] { followers_->grown(); });
+  return {};
+}
+
+// A stop after the ranks have ended means: be quick now.
+exec::FinishLimits RunSession::limits_of(const plan::RunOutcome& outcome, StopWatch& stops) const {
+  return {outcome.finish_by, [&stops] { return stops.poll().has_value(); }};
 }
 
 void RunSession::announce() {
@@ -357,8 +381,12 @@ Result<int> RunSession::conclude(plan::RunOutcome outcome, StopWatch& stops) {
   // Results may take all that is left of a stop_budget, and more.
   if (outcome.finish_by) static_cast<void>(record_outcome(outcome, true));
   context.python3 = python3_alone(run_.config, run_.inputs.caller_environment);
+  for (std::string& text :
+       followers_->finish(exec::Follower::Stage::kResults, outcome, limits_of(outcome, stops))) {
+    context.uploads.push_back(std::move(text));
+  }
   collect_outputs(outcome, context.outputs);
-  context.uploads = upload(outcome, stops);
+  for (std::string& text : upload(outcome, stops)) context.uploads.push_back(std::move(text));
   directory_->release_reserve();  // not before: outputs may take all the room that is left
   if (plan_.mpirun) {
     context.mpirun_log_tail =
@@ -370,6 +398,8 @@ Result<int> RunSession::conclude(plan::RunOutcome outcome, StopWatch& stops) {
   if (!recorded) fail_if_successful(outcome, recorded.error());
   std::string text = report::report_text(outcome, plan_, context);
   store_report(text);
+  static_cast<void>(
+      followers_->finish(exec::Follower::Stage::kDelivery, outcome, limits_of(outcome, stops)));
   control_->end(outcome.exit_code);
   static_cast<void>(console_->finish(std::move(text), patience_until(outcome.finish_by)));
   remove_leftovers();

@@ -12,6 +12,7 @@
 #include "launcher/cli/command_line.h"
 #include "launcher/cli/detach.h"
 #include "launcher/cli/load_run.h"
+#include "launcher/cli/run_followers.h"
 #include "launcher/cli/run_ports.h"
 #include "launcher/cli/run_preparation.h"
 #include "launcher/cli/run_recorder.h"
@@ -43,6 +44,8 @@ class RunSession {
   void remove_empty_runs();
   Result<> open_records();
   Result<> start_control();
+  Result<> make_followers();
+  exec::FinishLimits limits_of(const plan::RunOutcome& outcome, StopWatch& stops) const;
   void announce();
   Result<> prepare(StopWatch& stops);
   Result<plan::RunOutcome> execute(const SignalFd& signals);
@@ -76,7 +79,8 @@ class RunSession {
   std::chrono::milliseconds check_placement_after_{0};
   std::optional<report::Console> console_;
   std::optional<RunRecorder> recorder_;
-  std::unique_ptr<data::Mounts> mounts_;  // of inputs and outputs; it tells the recorder things
+  std::optional<RunFollowers> followers_;  // they tell the recorder things, from their threads
+  std::unique_ptr<data::Mounts> mounts_;   // of inputs and outputs; it tells the recorder things
   std::unique_ptr<exec::RunControl> control_;  // before the recorder goes, which it tells things
   timespec began_{};                           // files that are newer were written by the run
 };

@@ -23,8 +23,10 @@ FLOORS = {
     "launcher/cluster": 3,
     "launcher/topology": 3,
     "collector/store": 3,
-    "collector/replication": 3,
-    "collector/query": 3,
+    "collector/replication": 4,
+    "collector/outputs": 4,
+    "collector/metrics": 4,
+    "collector/catalogue": 4,
     "collectives": 3,
     "launcher/plan": 4,
     "launcher/data": 5,
@@ -50,6 +52,9 @@ HEAVY = {
     "nlohmann/": ("nlohmann/json", None),
     "cxxopts": ("cxxopts", None),
     "pugixml": ("pugixml", ("launcher/topology",)),
+    "openssl/": ("OpenSSL", ("collector/replication",)),
+    "sqlite3": ("SQLite", ("collector/metrics", "collector/catalogue")),
+    "re2/": ("RE2", ("collector/metrics", "launcher/report")),
 }
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)

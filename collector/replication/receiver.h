@@ -1,0 +1,46 @@
+// The receiving side of replication, without input or output.  One Receiver for all runs of a
+// store; connections are authenticated by now, and their peer's words about itself are known.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "collector/replication/replica_store.h"
+#include "collector/replication/sender.h"
+#include "muster/result.h"
+
+namespace muster::replication {
+
+using LinkNumber = std::uint64_t;  // of one receiver, never used twice
+
+struct ReceiverLimits {
+  std::uint64_t memory = 64U << 20;    // credit given out to all links together, in bytes
+  std::uint32_t streams = 16'384;      // open ones of a link
+  std::uint32_t payload = 256U << 10;  // of a DATA frame
+};
+
+class Receiver {
+ public:
+  Receiver(ReplicaStore& store, ReceiverLimits limits = {});
+  ~Receiver();
+
+  LinkNumber link_up(const store::Writer& writer, LinkRole role, Time now);
+  void link_down(LinkNumber link, Time now);
+  // An Error: close the connection, after its output has gone.
+  Result<> receive(LinkNumber link, std::string_view bytes, Time now);
+  std::string take_output(LinkNumber link, std::size_t most, Time now);
+  // Links whose connection is to be closed once their output has gone, with the reason.
+  std::vector<std::pair<LinkNumber, std::string>> take_closed();
+  std::optional<Time> deadline() const;
+  void tick(Time now);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace muster::replication

@@ -1,0 +1,40 @@
+#include "collector/store/writer.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/files.h"
+
+namespace muster::store {
+
+using Json = nlohmann::ordered_json;
+
+Result<> write_writer(const RunDirectory& run, const Writer& writer) {
+  const Json json = {{"run_id", writer.run_id},
+                     {"writer", writer.name},
+                     {"node", writer.node},
+                     {"lowest_rank", writer.lowest_rank},
+                     {"epoch", writer.epoch}};
+  const std::string text = json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  auto written = replace_file(run.writer_json(), text);
+  if (!written) written.error().code = ErrorCode::kRunDirectory;
+  return written;
+}
+
+Result<Writer> read_writer(const RunDirectory& run) {
+  MUSTER_TRY_ASSIGN(const std::string text, read_regular_file(run.writer_json(), 1U << 16));
+  const Json json = Json::parse(text, nullptr, false);
+  try {
+    Writer writer;
+    writer.run_id = json.at("run_id").get<std::string>();
+    writer.name = json.at("writer").get<std::string>();
+    writer.node = json.value("node", "");
+    writer.lowest_rank = json.value("lowest_rank", 0);
+    writer.epoch = json.at("epoch").get<std::uint64_t>();
+    return writer;
+  } catch (const Json::exception&) {
+    return fail(ErrorCode::kRunDirectory,
+                run.writer_json().string() + " does not say who wrote this run");
+  }
+}
+
+}  // namespace muster::store
