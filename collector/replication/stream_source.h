@@ -25,6 +25,7 @@ struct StreamDescription {
   std::uint32_t mode = 0644;
   int owner_rank = 0;            // lowest rank of its writer: who keeps the name in a conflict
   std::string link_target = {};  // of a symbolic link; it has no bytes then
+  bool last = false;  // travels only when everything else is complete there: the final run.json
 };
 
 class StreamSource {
@@ -35,8 +36,9 @@ class StreamSource {
   };
 
   virtual ~StreamSource() = default;
-  // Bytes from `offset` on, fewer than asked for where fewer are there.  An Error: they cannot be
-  // read any more (the file changed or is gone); the stream's owner then says what becomes of it.
+  // Bytes from `offset` on, fewer than asked for where fewer are there.  Only what grown() has
+  // announced and freed() has not taken is asked for.  An Error: they cannot be read any more (the
+  // file changed or is gone); the owner gets kUnreadable and says what becomes of the stream.
   virtual Result<Piece> read(StreamNumber stream, std::uint64_t offset, std::span<char> into) = 0;
 };
 
