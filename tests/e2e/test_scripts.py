@@ -281,6 +281,16 @@ class Soak(Tree):
         self.assertIn("build tsan muster_tsan_tests", self.calls())
         self.assertIn("--preset tsan --repeat until-fail:7", self.calls()[-1])
 
+    def test_does_the_fault_matrix_a_few_seeds_at_a_time(self):
+        self.tool("ctest", 'echo "$MUSTER_FAULTS: $MUSTER_SEEDS from $MUSTER_FIRST_SEED"')
+        result = self.run_in_tree("scripts/soak", "--faults", "7", "-R", "local")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        for start in ("long: 3 from 1\n", "long: 3 from 4\n", "long: 1 from 7\n"):
+            self.assertIn(start, result.stdout)
+        self.assertIn("-L chaos -R local", self.calls()[-1])
+        self.tool("ctest", '[ "$MUSTER_FIRST_SEED" != 1 ] || exit 8')
+        self.assertEqual(self.run_in_tree("scripts/soak", "--faults", "4").returncode, 8)
+
     def fuzz(self, status, *args):
         self.tool("clang++")
         for target in ("config", "frame"):
@@ -308,7 +318,7 @@ class Soak(Tree):
         self.assertIn("config: BROKEN after 42 inputs", result.stdout)
 
     def test_refuses_other_words(self):
-        for args in (["--fuzz"], ["--fuzz", "long"], ["--tsan", "0"], ["--fast"]):
+        for args in (["--fuzz"], ["--fuzz", "long"], ["--tsan", "0"], ["--faults"], ["--fast"]):
             with self.subTest(args):
                 self.assertEqual(self.run_in_tree("scripts/soak", *args).returncode, 64)
 

@@ -1,8 +1,6 @@
 // Writes bytes that are a function of rank and offset, so that a test can check any stored byte.
 //
-// Eight bytes at offset 8k are the little-endian splitmix64 of (rank << 40) + k; they contain every
-// byte value, invalid UTF-8 included.  In the first --no-newline-for bytes each newline is a
-// vertical tab instead.  tests/support/muster_test.py has the same function.
+// flood_bytes.h says which; payload_check compares.
 //
 //   --bytes N            how many (K, M, G: powers of 1024)
 //   --no-newline-for N   length of the first, newline-free part [0]
@@ -14,6 +12,7 @@
 //   --print-count        at the end, "wrote N" on stderr
 //   --kill-self SIGNAL   right after the last write()
 //   --pause SECONDS      between two writes [0]
+//   --rate N             bytes a second, at most [as fast as they go]
 #include "program.h"
 
 #include <fcntl.h>
@@ -22,32 +21,34 @@
 #include <algorithm>
 #include <vector>
 
+#include "flood_bytes.h"
+
 namespace {
 
 struct Options {
   std::uint64_t bytes = 0;
-  std::uint64_t no_newline_for = 0;
-  std::uint64_t rank = 0;
+  flood::Payload payload;
   std::size_t chunk = 64 << 10;
   int fd = STDOUT_FILENO;
   std::string count_file;
   bool print_count = false;
   int kill_self = 0;
   double pause = 0;
+  std::uint64_t rate = 0;
 };
 
 Options parse(int argc, char** argv) {
   Options options;
-  options.rank = static_cast<std::uint64_t>(program::own_rank());
+  options.payload.rank = static_cast<std::uint64_t>(program::own_rank());
   program::Arguments arguments(argc, argv);
   while (arguments.next()) {
     const std::string_view name = arguments.name();
     if (name == "--bytes") {
       options.bytes = program::to_bytes(arguments.value());
     } else if (name == "--no-newline-for") {
-      options.no_newline_for = program::to_bytes(arguments.value());
+      options.payload.no_newline_for = program::to_bytes(arguments.value());
     } else if (name == "--rank") {
-      options.rank = static_cast<std::uint64_t>(program::to_number(arguments.value()));
+      options.payload.rank = static_cast<std::uint64_t>(program::to_number(arguments.value()));
     } else if (name == "--chunk") {
       options.chunk = program::to_bytes(arguments.value());
     } else if (name == "--stderr") {
@@ -60,6 +61,8 @@ Options parse(int argc, char** argv) {
       options.kill_self = static_cast<int>(program::to_number(arguments.value()));
     } else if (name == "--pause") {
       options.pause = program::to_seconds(arguments.value());
+    } else if (name == "--rate") {
+      options.rate = program::to_bytes(arguments.value());
     } else {
       arguments.unknown();
     }
@@ -68,22 +71,10 @@ Options parse(int argc, char** argv) {
   return options;
 }
 
-std::uint64_t mixed(std::uint64_t x) {
-  x += 0x9e3779b97f4a7c15;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  return x ^ (x >> 31);
-}
-
-// Fills `buffer` with the bytes from `offset` on; offset is a multiple of 8.
-void fill(std::vector<char>& buffer, const Options& options, std::uint64_t offset) {
-  for (std::size_t at = 0; at < buffer.size(); at += 8) {
-    const std::uint64_t word = mixed((options.rank << 40) + (offset + at) / 8);
-    std::memcpy(&buffer[at], &word, 8);
-  }
-  if (offset >= options.no_newline_for) return;
-  const auto length = std::min<std::uint64_t>(buffer.size(), options.no_newline_for - offset);
-  std::replace(buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(length), '\n', '\v');
+double now() {
+  timespec time{};
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
 }
 
 volatile std::uint64_t* map_count(const std::string& path) {
@@ -115,8 +106,9 @@ int main(int argc, char** argv) {
   *count = 0;
 
   std::vector<char> block(1 << 20);
+  const double begin = now();
   for (std::uint64_t offset = 0; offset < options.bytes; offset += block.size()) {
-    fill(block, options, offset);
+    options.payload.fill(block, offset);
     std::string_view rest(block.data(),
                           std::min<std::uint64_t>(block.size(), options.bytes - offset));
     while (!rest.empty()) {
@@ -124,6 +116,10 @@ int main(int argc, char** argv) {
       write_counted(options, chunk, count);
       rest.remove_prefix(chunk.size());
       if (options.pause > 0) program::sleep_seconds(options.pause);
+      if (options.rate > 0) {
+        const double due = begin + static_cast<double>(*count) / static_cast<double>(options.rate);
+        program::sleep_seconds(std::max(0.0, due - now()));
+      }
     }
   }
   if (options.kill_self != 0) program::end_by_signal(options.kill_self);
