@@ -57,7 +57,7 @@ class Receiver {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;  // a sync that ends later looks whether it is still there
 };
 
 }  // namespace muster::replication

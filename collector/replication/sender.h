@@ -82,7 +82,7 @@ class Sender {
   // generation travels when the one before is complete or given up.
   void deleted(const std::string& path);
   Watermarks watermarks(StreamNumber stream) const;
-  bool all_complete() const;           // everything that was ended is there
+  bool all_complete() const;           // everything that was ended is there, or was refused
   std::uint64_t unsent_bytes() const;  // not durable at the receiver
 
   // Connections.  A link that comes replaces the one before in its role.
@@ -90,7 +90,8 @@ class Sender {
   void link_down(LinkRole role, Time now);
   // An Error: the other side does not keep to the protocol; close the connection.
   Result<> receive(LinkRole role, std::string_view bytes, Time now);
-  // Bytes to send on that link now, at most about `most`; "" when there are none.
+  // Bytes to send on that link now, at most about `most`; "" when there are none.  There may be
+  // some after every other call.
   std::string take_output(LinkRole role, std::size_t most, Time now);
   // When tick() is wanted next; nullopt: not before something else happens.
   std::optional<Time> deadline() const;
@@ -99,6 +100,7 @@ class Sender {
   // What happened since.
   std::vector<SenderEvent> take_events();
 
+  const store::Writer& writer() const;
   bool superseded() const;  // for good
   const SenderTotals& totals() const;
 

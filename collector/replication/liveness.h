@@ -1,0 +1,44 @@
+// Whether the other end of a link is still there: asks when it has been silent, and gives it up.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+
+namespace muster::replication {
+
+class Liveness {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+  enum class Verdict { kQuiet, kAsk, kDead };
+
+  static constexpr std::chrono::milliseconds kAskAfter{5'000};
+  // Silence that is seen by two ticks: a process that was stopped for a minute must not take its
+  // own sleep for the other's.
+  static constexpr std::chrono::milliseconds kSuspectAfter{18'000};
+  static constexpr std::chrono::milliseconds kConfirm{1'500};
+
+  explicit Liveness(Time now) : heard_(now) {}
+
+  void heard(Time now);
+  Verdict tick(Time now);
+  Time deadline() const;
+
+ private:
+  Time heard_;
+  bool asked_ = false;
+  std::optional<Time> suspected_;
+};
+
+// How far the other end's clock is ahead of ours, from the four times of a question and its answer:
+// the best of the last few.
+struct ClockSample {
+  std::int64_t offset_ns = 0;
+  std::int64_t round_trip_ns = 0;
+};
+
+// nullopt: the times contradict each other.
+std::optional<ClockSample> clock_sample(std::int64_t sent, std::int64_t received,
+                                        std::int64_t answered, std::int64_t back);
+
+}  // namespace muster::replication
