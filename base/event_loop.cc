@@ -94,6 +94,10 @@ EventLoop::Watch EventLoop::at(Clock::time_point when, std::function<void()> cal
   return Watch(state);
 }
 
+void EventLoop::post(std::function<void()> callback) {
+  asio::post(impl_->context, std::move(callback));
+}
+
 void EventLoop::run() {
   const auto keep_running = asio::make_work_guard(impl_->context);
   impl_->context.restart();

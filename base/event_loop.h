@@ -39,6 +39,9 @@ class EventLoop {
   // Calls back once at `when`; destroying the Watch cancels.
   Watch at(Clock::time_point when, std::function<void()> callback);
 
+  // From any thread: calls back once, on the loop's own, in the order of the posts.
+  void post(std::function<void()> callback);
+
   // Runs until stop() is called from a callback.
   void run();
   void stop();

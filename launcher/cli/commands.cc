@@ -133,6 +133,15 @@ constexpr CommandRow kCommands[] = {
                 "this command.",
      .examples = "muster cache\n"
                  "muster cache prune --max-size 50g"},
+    {.name = "token",
+     .summary = "make a run token: the secret that a run and its collector share",
+     .function = token_command,
+     .usage = "[--output FILE]",
+     .details = "64 hex digits of 32 random bytes. --token-file takes the file on both sides, or "
+                "fd:N for a descriptor; it is refused when others may read it. The token itself is "
+                "never in an argument, a variable, a log or the run directory.",
+     .examples = "muster token --output ~/.muster-token\n"
+                 "muster token | ssh head 'umask 077; cat > .muster-token'"},
     {.name = "completion",
      .summary = "print the script that completes muster's words in a shell",
      .function = completion_command,

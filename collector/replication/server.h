@@ -1,0 +1,57 @@
+// A collector: listens, finds out who connects, and lets one Receiver put into a store what comes.
+// Belongs to one loop and its thread.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/event_loop.h"
+#include "collector/replication/address.h"
+#include "collector/replication/handshake.h"
+#include "collector/replication/receiver.h"
+#include "collector/replication/replica_store.h"
+#include "collector/replication/run_token.h"
+#include "muster/result.h"
+
+namespace muster::replication {
+
+struct ServerSettings {
+  Address listen;                         // port 0: a free one
+  std::shared_ptr<const TokenKeys> keys;  // null: no token
+  bool insecure = false;                  // tcp: take whoever comes
+  ReceiverLimits limits = {};
+  // Of connections that have not said who they are.
+  std::size_t strangers = 64;       // beyond these the oldest go
+  std::size_t tls_handshakes = 16;  // at a time, of these
+  std::chrono::milliseconds handshake_limit{5000};
+  std::function<void(const std::string& line)> log = [](const std::string&) {};
+};
+
+class CollectorServer {
+ public:
+  // Errors: kUsage: an address that asks for a token and there is none; kPermission: the port or
+  // path is not ours; kInternal: somebody listens there.
+  static Result<std::unique_ptr<CollectorServer>> listen(EventLoop& loop, ReplicaStore& store,
+                                                         ServerSettings settings);
+  ~CollectorServer();
+
+  Address address() const;  // with the port that it got
+  // The store has finished something (a sync): what the receiver says to that is sent.  For the
+  // store's callbacks, after each.
+  void store_changed();
+  // Says goodbye to everybody and calls `done` when it has gone, or after two seconds.
+  void shut_down(std::function<void()> done);
+
+  std::size_t connections() const;  // that are authenticated
+  const ReceiverTotals& totals() const;
+
+ private:
+  struct State;
+  explicit CollectorServer(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace muster::replication
