@@ -52,16 +52,30 @@ std::optional<FileEntry> read_entry(std::string path, const Json& json) {
   return entry;
 }
 
+void add_conflict(FileState& state, const std::string& path, int with_rank) {
+  std::erase_if(state.conflicts, [&](const auto& one) { return one.path == path; });
+  state.conflicts.push_back({path, with_rank});
+}
+
+void move_entry(FileStates& states, const std::string& from, const std::string& to) {
+  FileState moved;
+  moved.stored = std::move(states[from].stored);
+  moved.deleted = states[from].deleted;
+  states[from].stored.reset();
+  states[from].deleted = false;
+  if (moved.stored) moved.stored->path = to;
+  states[to] = std::move(moved);
+}
+
 void read_record(std::string_view line, FileStates& states) {
   const Json json = Json::parse(line, nullptr, false);
   if (!json.is_object()) return;
   const auto path = name_of(json, "path");
   if (!path) return;
   if (const auto other = name_of(json, "conflict")) {
-    const auto rank = static_cast<int>(integer_of(json, "with_rank").value_or(0));
-    auto& conflicts = states[*path].conflicts;
-    std::erase_if(conflicts, [&](const auto& one) { return one.path == *other; });
-    conflicts.push_back({*other, rank});
+    if (json.contains("moved") && *other != *path) move_entry(states, *path, *other);
+    add_conflict(states[*path], *other,
+                 static_cast<int>(integer_of(json, "with_rank").value_or(0)));
   } else if (const auto why = text_of(json, "refused")) {
     states[*path].refused = *why;
   } else if (const auto what = text_of(json, "waiting")) {
@@ -126,6 +140,14 @@ void FileManifest::conflict(std::string_view path, const FileState::Conflict& co
   Json json = about(path);
   put_name(json, "conflict", conflict.path);
   json["with_rank"] = conflict.with_rank;
+  log_.add(line_of(std::move(json)));
+}
+
+void FileManifest::moved(std::string_view path, const FileState::Conflict& conflict) {
+  Json json = about(path);
+  put_name(json, "conflict", conflict.path);
+  json["with_rank"] = conflict.with_rank;
+  json["moved"] = true;
   log_.add(line_of(std::move(json)));
 }
 

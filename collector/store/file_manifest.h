@@ -40,7 +40,7 @@ struct FileState {
   bool deleted = false;      // gone at its writer; the stored copy was kept
   std::string refused = {};  // why it is not stored, and will not be
   std::string waiting = {};  // why it is not stored yet
-  // Where another writer's file of that name is, and its lowest rank.
+  // Another writer's file of that name is at `path`; the name itself belongs to that rank's.
   struct Conflict {
     std::string path;
     int with_rank = 0;
@@ -64,6 +64,8 @@ class FileManifest {
   void stored(const FileEntry& entry);
   void deleted(std::string_view path);
   void conflict(std::string_view path, const FileState::Conflict& conflict);
+  // What was stored at `path` is at the conflict's path from now on: a lower rank has the name.
+  void moved(std::string_view path, const FileState::Conflict& conflict);
   void refused(std::string_view path, std::string_view why);
   void waiting(std::string_view path, std::string_view why);
 

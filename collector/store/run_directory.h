@@ -60,6 +60,8 @@ class RunDirectory {
   std::filesystem::path durable_json() const { return state() / "durable.json"; }
   std::filesystem::path writer_json() const { return state() / "writer.json"; }
   std::filesystem::path receiver_json() const { return state() / "receiver.json"; }
+  // How far the writers' clocks are ahead of the receiver's: one measurement a line.
+  std::filesystem::path clock_jsonl() const { return state() / "clock.jsonl"; }
   std::filesystem::path upstream_json() const { return state() / "upstream.json"; }
 
   // "ranks/00003/attempt-0", relative to root().

@@ -62,6 +62,14 @@ std::optional<FreedRange> read_freed(const Json& json) {
   return FreedRange{*to, text_of(json, "collector").value_or("")};
 }
 
+void go_back(StreamRecord& record, std::uint64_t size) {
+  std::erase_if(record.gaps, [&](const Gap& gap) { return gap.from >= size; });
+  for (Gap& gap : record.gaps) {
+    if (gap.to) gap.to = std::min(*gap.to, size);
+  }
+  record.end.reset();
+}
+
 void read_record(std::string_view line, StreamRecords& records) {
   const Json json = Json::parse(line, nullptr, false);
   if (!json.is_object()) return;
@@ -75,6 +83,10 @@ void read_record(std::string_view line, StreamRecords& records) {
     auto range = read_freed(*freed);
     StreamRecord& record = records[*stream];
     if (range && (!record.freed || record.freed->to < range->to)) record.freed = std::move(range);
+  } else if (const auto size = count_of(json, "back")) {
+    go_back(records[*stream], *size);
+  } else if (auto writer = text_of(json, "opened")) {
+    records[*stream].writer = std::move(*writer);
   }
 }
 
@@ -123,6 +135,18 @@ void StreamLedger::end(std::string_view stream, const LedgerEnd& end) {
 void StreamLedger::freed(std::string_view stream, const FreedRange& range) {
   Json json = about(stream);
   json["freed"] = {{"to", range.to}, {"collector", range.collector}};
+  log_.add(line_of(std::move(json)));
+}
+
+void StreamLedger::opened(std::string_view stream, std::string_view writer) {
+  Json json = about(stream);
+  json["opened"] = writer;
+  log_.add(line_of(std::move(json)));
+}
+
+void StreamLedger::back(std::string_view stream, std::uint64_t size) {
+  Json json = about(stream);
+  json["back"] = size;
   log_.add(line_of(std::move(json)));
 }
 

@@ -52,6 +52,7 @@ struct FreedRange {
 
 // What the ledger says of one stream.
 struct StreamRecord {
+  std::string writer;     // at a receiver: who opened it first, and alone may write it
   std::vector<Gap> gaps;  // by `from`; a gap whose end was found out later is one gap
   std::optional<LedgerEnd> end;
   std::optional<FreedRange> freed;
@@ -77,6 +78,10 @@ class StreamLedger {
   void gap(std::string_view stream, const Gap& gap);
   void end(std::string_view stream, const LedgerEnd& end);
   void freed(std::string_view stream, const FreedRange& range);
+  // At a receiver: this writer's it is, from its first byte on.
+  void opened(std::string_view stream, std::string_view writer);
+  // What was stored from `size` on is gone and comes again: what was said of it counts no more.
+  void back(std::string_view stream, std::uint64_t size);
 
   // A full disk takes no record either: it waits here.  An Error tells why there still are some.
   Result<> flush() { return log_.flush(); }
