@@ -15,6 +15,7 @@ struct Sample {
   std::optional<std::int64_t> step;  // nullopt: its number in its series
   std::optional<std::int64_t> time;  // ns since 1970; nullopt: when it arrived
   std::string labels;                // "key=value,key=value" in the order of their keys
+  bool arrived = false;              // its time is only when it arrived
 
   bool operator==(const Sample&) const = default;
 };

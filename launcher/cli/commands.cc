@@ -91,6 +91,23 @@ constexpr CommandRow kCommands[] = {
      .examples = "muster logs --rank 3 --tail 100\n"
                  "muster logs --follow --merge --since 10m 20261123-06\n"
                  "muster logs --rank 0 --stream stdout --raw > rank0.log"},
+    {.name = "metrics",
+     .summary = "show what a run's ranks measured: losses, accuracies, the nodes' load",
+     .function = metrics_command,
+     .words = Words::kRun,
+     .usage = "[options] [RUN]",
+     .details = "RUN is a run's id, the beginning of one, its directory, or latest, which holds "
+                "when there is none. Metrics are what ranks write to the FIFO in MUSTER_METRICS, "
+                "event files of TensorBoard below ./logs and ./outputs, what the patterns of the "
+                "config find in what ranks print, and the nodes' own. Without options: one line "
+                "for each metric, its last value as the mean of its ranks.\n"
+                "--export tensorboard writes an event file for each rank below --output, else "
+                "below tb in the run directory, and adds to it when it is repeated. --pattern "
+                "works on a run that has ended, too.",
+     .examples = "muster metrics\n"
+                 "muster metrics --name 'train/*' --plot\n"
+                 "muster metrics --pattern 'loss=loss: ([0-9.]+)' 20261123-0651\n"
+                 "muster metrics --export csv --output metrics.csv"},
     {.name = "status",
      .summary = "show how a run fares: its state, and what each rank does",
      .function = status_command,

@@ -45,6 +45,7 @@ CommandResult validate_command(const CommandLine& line);
 CommandResult convert_command(const CommandLine& line);
 CommandResult topo_command(const CommandLine& line);
 CommandResult logs_command(const CommandLine& line);
+CommandResult metrics_command(const CommandLine& line);
 CommandResult datastores_command(const CommandLine& line);
 CommandResult runs_command(const CommandLine& line);
 CommandResult status_command(const CommandLine& line);

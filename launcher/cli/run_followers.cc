@@ -1,6 +1,7 @@
 #include "launcher/cli/run_followers.h"
 
 #include "base/exit_code.h"
+#include "launcher/exec/metrics_follower.h"
 
 namespace muster::cli {
 namespace {
@@ -18,11 +19,24 @@ void record_failure(plan::RunOutcome& outcome, const Error& error) {
   outcome.first_failure = std::move(failure);
 }
 
+std::unique_ptr<exec::Follower> metrics_of(const FollowerContext& context) {
+  std::vector<metrics::PatternSpec> specs;
+  for (const config::MetricPattern& pattern : context.plan.metric_patterns) {
+    const metrics::Preset* preset = metrics::find_preset(pattern.preset);
+    specs.push_back(preset ? preset->spec : metrics::PatternSpec{pattern.name, pattern.regex});
+  }
+  // The config was refused if one of them is none.
+  auto patterns = metrics::Patterns::compile(specs);
+  return std::make_unique<exec::MetricsFollower>(
+      context.directory, patterns ? std::move(*patterns) : metrics::Patterns(),
+      context.run.inputs.caller_environment);
+}
+
 }  // namespace
 
 Result<RunFollowers> RunFollowers::create(const FollowerContext& context) {
   RunFollowers followers;
-  static_cast<void>(context);
+  followers.followers_.push_back(metrics_of(context));
   return followers;
 }
 

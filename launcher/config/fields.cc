@@ -13,21 +13,6 @@ void refuse_feature(const Value& value, Draft& draft, std::string_view what,
               std::string(instead));
 }
 
-// A collection that may be written as long as it is empty.
-void read_absent(const Value& value, Draft& draft, Node::Kind kind, std::string_view what,
-                 std::string_view instead) {
-  const Node& node = *value.node;
-  if (node.kind == Node::Kind::kNull) return;
-  if (node.kind != kind) {
-    draft.refuse(value,
-                 kind == Node::Kind::kList ? "it takes a list" : "it takes names with values",
-                 std::string(value.key->expected));
-    return;
-  }
-  const bool empty = node.items.empty() && node.entries.empty();
-  if (!empty) refuse_feature(value, draft, what, instead);
-}
-
 }  // namespace
 
 std::optional<std::string_view> scalar_text(const Value& value, Draft& draft) {
@@ -103,11 +88,6 @@ std::optional<std::vector<Setting<std::string>>> word_list(const Value& value, D
     words.push_back({item->text, value.origin});
   }
   return words;
-}
-
-void read_patterns(const Value& value, Draft& draft) {
-  read_absent(value, draft, Node::Kind::kList, "taking metrics from what ranks print is",
-              "leave it out; what the ranks print is in their stdout.log");
 }
 
 }  // namespace muster::config

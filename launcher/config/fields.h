@@ -47,10 +47,9 @@ Parsed<std::optional<int>> count_or_auto_from(std::string_view text) {
 void refuse_name(const Value& value, Draft& draft, std::string_view path, std::string_view why,
                  std::string hint);
 
-// Keys whose feature this version lacks: a value that asks for nothing passes, any other is refused
-// with what to do instead.
+// A key whose feature this version lacks: a value that asks for nothing passes, any other is
+// refused with what to do instead.
 void read_max_restarts(const Value& value, Draft& draft);
-void read_patterns(const Value& value, Draft& draft);
 
 // Remembers a text that may hold ${{inputs.NAME}}, for check_references().
 void note_references(const Value& value, Draft& draft, std::string_view text);

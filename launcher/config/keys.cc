@@ -13,6 +13,7 @@
 #include "base/credentials.h"
 #include "base/text.h"
 #include "launcher/config/fields.h"
+#include "launcher/config/metric_patterns.h"
 #include "launcher/config/rank_map.h"
 
 namespace muster::config {
@@ -572,7 +573,9 @@ constexpr std::array kKeys{
         show_data_limit<&Limits::transfer_stall_timeout>},
     Key{"restarts.max_restarts", "write a whole number, 0 or more", read_max_restarts, nullptr,
         nullptr},
-    Key{"metrics.patterns", "write a list", read_patterns, nullptr, nullptr},
+    Key{"metrics.patterns",
+        "write a list of patterns, for example [{name: loss, regex: 'loss=([0-9.]+)'}]",
+        read_metric_patterns, nullptr, show_metric_patterns},
 };
 
 }  // namespace

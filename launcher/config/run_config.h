@@ -193,6 +193,14 @@ struct Resources {
   Setting<std::optional<std::string>> shm_size;  // as written: "2g"
 };
 
+// Numbers in what ranks print that are metrics: a preset, or a name and an expression with a group.
+struct MetricPattern {
+  std::string preset;
+  std::string name;
+  std::string regex;
+  Origin origin{};
+};
+
 struct RunConfig {
   Setting<std::optional<std::string>> source_directory;  // as written; relative to config_directory
   Setting<bool> in_place{false, {}};  // ranks run in source_directory itself, not in a copy
@@ -218,6 +226,7 @@ struct RunConfig {
 
   Resources resources;
   Limits limits;
+  std::vector<MetricPattern> metric_patterns;
 
   std::string dialect;  // "Azure ML v1 run configuration (2019 to 2020)"; "" for the native form
   std::string dialect_reason;   // "it has script and framework"; "" for the native form

@@ -151,6 +151,7 @@ struct LaunchPlan {
   std::string container_image;  // of the container that we are in, where it is known
 
   config::Limits limits;
+  std::vector<config::MetricPattern> metric_patterns;
   std::vector<Reason> reasons;
   std::vector<std::string> warnings;
 };

@@ -176,6 +176,7 @@ Result<LaunchPlan> make_plan(const RunConfig& as_written, const PlanInputs& inpu
   plan.backend = config.distributed_backend.value;
   plan.asked_node_count = counts.node_count == 1 ? config.node_count.value : 1;
   plan.limits = config.limits;
+  plan.metric_patterns = config.metric_patterns;
   resolve_stop_budget(inputs, plan.limits);
   plan.reasons = counts.reasons;
   explain_dialect(config, plan);

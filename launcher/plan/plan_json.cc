@@ -216,6 +216,19 @@ Json image_json(const LaunchPlan& plan) {
           {"container", plan.container_image.empty() ? Json(nullptr) : Json(plan.container_image)}};
 }
 
+// What `muster metrics` reads them from, wherever the run directory is by then.
+Json metric_patterns_json(const LaunchPlan& plan) {
+  Json list = Json::array();
+  for (const config::MetricPattern& pattern : plan.metric_patterns) {
+    if (pattern.preset.empty()) {
+      list.push_back({{"name", pattern.name}, {"regex", pattern.regex}});
+    } else {
+      list.push_back({{"preset", pattern.preset}});
+    }
+  }
+  return list;
+}
+
 }  // namespace
 
 std::string plan_json(const LaunchPlan& plan) {
@@ -239,6 +252,7 @@ std::string plan_json(const LaunchPlan& plan) {
   json["python_environment"] = python_json(plan.python);
   json["image"] = image_json(plan);
   json["limits"] = limits_json(plan.limits);
+  if (!plan.metric_patterns.empty()) json["metric_patterns"] = metric_patterns_json(plan);
   json["reasons"] = reasons_json(plan);
   json["warnings"] = plan.warnings;
   // Values of the environment may be any bytes; JSON holds text.

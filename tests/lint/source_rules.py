@@ -54,7 +54,7 @@ HEAVY = {
     "pugixml": ("pugixml", ("launcher/topology",)),
     "openssl/": ("OpenSSL", ("collector/replication",)),
     "sqlite3": ("SQLite", ("collector/metrics", "collector/catalogue")),
-    "re2/": ("RE2", ("collector/metrics", "launcher/report")),
+    "re2/": ("RE2", ("collector/metrics", "launcher/config", "launcher/report")),
 }
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)

@@ -147,7 +147,18 @@ INSTANTIATE_TEST_SUITE_P(
         BadValue{"environment: {variables: {A: [1]}}",
                  "environment.variables.A: it takes one value", "OMP_NUM_THREADS"},
         BadValue{"inputs: [a]", "inputs: it takes names with values", "names"},
-        BadValue{"metrics: {patterns: {a: b}}", "metrics.patterns: it takes a list", "a list"}));
+        BadValue{"metrics: {patterns: {a: b}}", "metrics.patterns: it takes a list", "name: loss"},
+        BadValue{"metrics: {patterns: [{name: loss}]}", "[0] has no regex", "name: loss"},
+        BadValue{"metrics: {patterns: [{name: loss, regexp: x}]}", "unknown key \"regexp\"",
+                 "did you mean \"regex\"?"},
+        BadValue{"metrics: {patterns: [{name: loss, regex: '(a'}]}", "no regular expression",
+                 "RE2's syntax"},
+        BadValue{"metrics: {patterns: [{name: loss, regex: 'a'}]}", "has 0 groups", "(?:…)"},
+        BadValue{"metrics: {patterns: [{name: '', regex: '(a)'}]}", "1 to 255", "loss"},
+        BadValue{"metrics: {patterns: [hugingface]}", "is no pattern",
+                 "did you mean \"huggingface\"?"},
+        BadValue{"metrics: {patterns: ['loss=(a)(b)']}", "has 2 groups", "(?:…)"},
+        BadValue{"metrics: {patterns: [[a]]}", "its entry 0 is no pattern", "name: loss"}));
 
 class IdentityVariable : public testing::TestWithParam<const char*> {};
 

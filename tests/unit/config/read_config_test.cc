@@ -82,6 +82,20 @@ TEST(ReadConfig, SaysInTheOriginWhereAValueStands) {
   EXPECT_EQ(origin.location->source_line, "process_count_per_node: 4");
 }
 
+TEST(ReadConfig, ReadsPatternsOfMetrics) {
+  const auto patterns =
+      config_of(with_line("metrics: {patterns: [{name: loss, regex: 'loss=([0-9.]+)'}, "
+                          "megatron, key=value, 'acc=a: ([0-9]+)']}"))
+          .metric_patterns;
+  ASSERT_THAT(patterns, SizeIs(4));
+  EXPECT_EQ(patterns[0].name, "loss");
+  EXPECT_EQ(patterns[0].regex, "loss=([0-9.]+)");
+  EXPECT_EQ(patterns[1].preset, "megatron");
+  EXPECT_EQ(patterns[2].preset, "key=value");
+  EXPECT_EQ(patterns[3].name, "acc");
+  EXPECT_EQ(patterns[3].regex, "a: ([0-9]+)");
+}
+
 TEST(ReadConfig, ReadsACommandOverSeveralLines) {
   const RunConfig config = config_of(test_file("command.yaml"));
   EXPECT_EQ(std::get<ShellCommand>(config.run.value).text, "python3 train.py --lr 0.1");
