@@ -6,6 +6,13 @@ void Liveness::heard(Time now) {
   heard_ = now;
   asked_ = false;
   suspected_.reset();
+  part_ = 0;
+}
+
+void Liveness::heard_part(Time now, std::size_t bytes) {
+  if (bytes < part_ + kPart) return;
+  heard(now);
+  part_ = bytes;
 }
 
 Liveness::Verdict Liveness::tick(Time now) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 
@@ -20,12 +21,20 @@ class Liveness {
 
   explicit Liveness(Time now) : heard_(now) {}
 
+  // A whole frame came.
   void heard(Time now);
+  // Only a part of one, and so many of its bytes are here now.  A wrong bit in a frame's length
+  // makes it wait for bytes that never come, which must not pass for life; a large frame on a slow
+  // link must.
+  void heard_part(Time now, std::size_t bytes);
   Verdict tick(Time now);
   Time deadline() const;
 
  private:
+  static constexpr std::size_t kPart = 16U << 10;
+
   Time heard_;
+  std::size_t part_ = 0;
   bool asked_ = false;
   std::optional<Time> suspected_;
 };

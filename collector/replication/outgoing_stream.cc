@@ -57,7 +57,8 @@ bool OutgoingStream::go_to(std::uint64_t next) {
   highest_ = std::max(highest_, next);
   endless_told_ = false;
   end_told_ = false;
-  if (next >= freed_) return false;
+  // Of what is given up nothing is wanted back.
+  if (next >= freed_ || (end_ && !end_->commit)) return false;
   cover(next, freed_, "collector_rollback");
   return true;
 }
@@ -76,8 +77,9 @@ bool OutgoingStream::rewind(std::uint64_t expected) {
 bool OutgoingStream::acknowledged(const Position& position, bool& moved) {
   if (position.next > highest_) return false;
   moved = position.next > received_ || position.durable > durable_;
-  // After a rewind an older acknowledgement may still tell of more.
-  received_ = std::max(received_, std::min(position.next, next_));
+  // What was on its way when the receiver asked to go back may have been what it wanted.
+  next_ = std::max(next_, position.next);
+  received_ = std::max(received_, position.next);
   durable_ = std::max(durable_, position.durable);
   return true;
 }

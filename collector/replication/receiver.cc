@@ -625,11 +625,11 @@ Result<> Receiver::receive(LinkNumber number, std::string_view bytes, Time now) 
   const auto it = state.links.find(number);
   if (it == state.links.end() || it->second.over) return {};
   Link& link = it->second;
-  link.liveness.heard(now);
   link.reader.append(bytes);
   while (!link.over) {
     Result<std::optional<FrameView>> frame = link.reader.next_view();
     if (frame && !*frame) break;
+    link.liveness.heard(now);
     Result<> taken = frame ? state.take(number, **frame) : Result<>(Failure(frame.error()));
     if (taken && link.output.size() > kMostOutput) {
       taken = wire::broken("it does not read what it is told");
@@ -639,6 +639,7 @@ Result<> Receiver::receive(LinkNumber number, std::string_view bytes, Time now) 
       return taken;
     }
   }
+  link.liveness.heard_part(now, link.reader.buffered_bytes());
   return {};
 }
 
@@ -698,6 +699,14 @@ void Receiver::shut_down(std::string_view reason, std::chrono::milliseconds retr
   for (auto& [number, link] : state_->links) {
     state_->bye(number, wire::ByeCode::kClosed, std::string(reason), retry_after);
   }
+}
+
+std::size_t Receiver::buffered_bytes() const {
+  std::size_t bytes = 0;
+  for (const auto& [number, link] : state_->links) {
+    bytes += link.output.size() + link.reader.buffered_bytes();
+  }
+  return bytes;
 }
 
 const ReceiverTotals& Receiver::totals() const {

@@ -54,6 +54,7 @@ class Receiver {
   void shut_down(std::string_view reason, std::chrono::milliseconds retry_after);
 
   const ReceiverTotals& totals() const;
+  std::size_t buffered_bytes() const;  // of frames, in both directions: bounded
 
  private:
   struct State;

@@ -300,7 +300,7 @@ struct Sender::State {
       Entry& entry = entries[number];
       entry.idle_listed = false;
       if (entry.phase != Phase::kOpen || &link(entry.link) != &its) continue;
-      if (entry.queued || !is_idle(entry)) continue;
+      if (!is_idle(entry)) continue;
       wire::add_close(its.control, number);
       leave_link(number);
     }
@@ -405,6 +405,8 @@ struct Sender::State {
     const std::size_t wanted = static_cast<std::size_t>(
         std::min({left, allowed, std::uint64_t{its.most_payload}, std::uint64_t{most}}));
 
+    // A flood fills the whole of it: one allocation.
+    if (left >= most) out.reserve(out.size() + most + protocol::kFrameHeaderSize);
     const std::size_t begin = protocol::begin_frame(out);
     const std::size_t payload = out.size();
     out.resize(payload + std::max<std::size_t>(wanted, sizeof(std::uint64_t)));
@@ -460,6 +462,7 @@ struct Sender::State {
     while (!its.over) {
       MUSTER_TRY_ASSIGN(const std::optional<FrameView> frame, its.reader.next_view());
       if (!frame) break;
+      its.liveness.heard(now);
       MUSTER_TRY(take(role, *frame));
       if (its.control.size() > wire::kMaxFrame) return wire::broken("it asks and does not read");
     }
@@ -565,7 +568,7 @@ struct Sender::State {
                             " are acknowledged that were never sent");
       }
       if (mark.complete) {
-        if (!entry->tombstone && !entry->out.is_end_told()) {
+        if (!entry->tombstone && !entry->out.was_end_told()) {
           return wire::broken("the end of stream " + std::to_string(mark.stream) +
                               " is acknowledged, which was never sent");
         }
@@ -667,6 +670,13 @@ bool Sender::all_complete() const {
 std::uint64_t Sender::unsent_bytes() const {
   return state_->unsent;
 }
+std::size_t Sender::buffered_bytes() const {
+  std::size_t bytes = 0;
+  for (const Link& link : state_->links) {
+    bytes += link.control.size() + link.reader.buffered_bytes();
+  }
+  return bytes;
+}
 const store::Writer& Sender::writer() const {
   return state_->writer;
 }
@@ -696,10 +706,10 @@ Result<> Sender::receive(LinkRole role, std::string_view bytes, Time now) {
   state.now = now;
   Link& link = state.link(role);
   if (!link.up || link.over) return {};
-  link.liveness.heard(now);
   link.reader.append(bytes);
   const Result<> taken = state.take_all(role);
   if (!taken) link.over = true;
+  link.liveness.heard_part(now, link.reader.buffered_bytes());
   return taken;
 }
 
@@ -713,7 +723,6 @@ std::string Sender::take_output(LinkRole role, std::size_t most, Time now) {
   if (!link.welcomed || link.over || state.superseded) return out;
   state.refill(link);
   link.starved = false;
-  out.reserve(std::min<std::size_t>(most, std::size_t{1} << 20) + protocol::kFrameHeaderSize);
   while (out.size() < most) {
     // Opening costs little and its answer takes a round trip: one with each frame of bytes.
     const bool opened = state.open_one(role, out);

@@ -101,7 +101,8 @@ class Sender {
   std::vector<SenderEvent> take_events();
 
   const store::Writer& writer() const;
-  bool superseded() const;  // for good
+  std::size_t buffered_bytes() const;  // of frames, in both directions: bounded
+  bool superseded() const;             // for good
   const SenderTotals& totals() const;
 
  private:

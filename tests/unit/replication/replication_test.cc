@@ -515,6 +515,32 @@ TEST(ReplicationTest, ASilentLinkIsGivenUp) {
   EXPECT_TRUE(stopped.sender.take_closed().empty());
 }
 
+// A wrong bit in a frame's length: its receiver waits for bytes that never come, while the sender's
+// questions go on and look like some of them.
+TEST(ReplicationTest, AFrameThatNeverEndsIsNoSignOfLife) {
+  Pair pair;
+  pair.add(kOut, StreamKind::kStdout, 100);
+  pair.connect();
+  const LinkNumber link = pair.links.at(LinkRole::kLive);
+  ASSERT_TRUE(pair.sender.receive(LinkRole::kLive,
+                                  pair.receiver.take_output(link, 1U << 20, pair.now), pair.now));
+  std::string out = pair.sender.take_output(LinkRole::kLive, 1U << 20, pair.now);
+  out[2] = static_cast<char>(out[2] ^ 8);  // 512 KiB more
+  ASSERT_TRUE(pair.receiver.receive(link, out, pair.now));
+  std::optional<Time> dead;
+  const Time start = pair.now;
+  for (int i = 0; i < 300 && !dead; ++i) {
+    pair.pass(milliseconds(100));
+    ASSERT_TRUE(pair.receiver.receive(
+        link, pair.sender.take_output(LinkRole::kLive, 1U << 20, pair.now), pair.now));
+    ASSERT_TRUE(pair.sender.receive(LinkRole::kLive,
+                                    pair.receiver.take_output(link, 1U << 20, pair.now), pair.now));
+    if (!pair.receiver.take_closed().empty()) dead = pair.now;
+  }
+  ASSERT_TRUE(dead);
+  EXPECT_LE(*dead - start, seconds(20));
+}
+
 TEST(ReplicationTest, AnIdleLinkIsKeptByAFewQuestions) {
   Pair pair;
   pair.connect();
