@@ -181,6 +181,13 @@ constexpr CommandRow kCommands[] = {
      .function = transfer_command,
      .usage = "--spec FILE",
      .hidden = true},
+    {.name = "relay",
+     .summary = "a collector alone: store what runs send, until SIGTERM",
+     .function = relay_command,
+     .usage = "--listen ADDR --store DIR [--token-file FILE] [--insecure]",
+     .details = "ADDR is unix:PATH, tcp:HOST:PORT or tls:HOST:PORT; port 0 is a free one. Runs are "
+                "stored as DIR/RUN_ID/. Says where it listens when it does.",
+     .hidden = true},
     {.name = "help",
      .summary = "print the help of a command",
      .function = help_command,

@@ -52,6 +52,7 @@ CommandResult status_command(const CommandLine& line);
 CommandResult cancel_command(const CommandLine& line);
 CommandResult attach_command(const CommandLine& line);
 CommandResult cache_command(const CommandLine& line);
+CommandResult relay_command(const CommandLine& line);
 CommandResult token_command(const CommandLine& line);
 CommandResult transfer_command(const CommandLine& line);
 CommandResult help_command(const CommandLine& line);
