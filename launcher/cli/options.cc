@@ -199,6 +199,18 @@ constexpr OptionRow kOptions[] = {
      .default_text = "60s",
      .key = "limits.drain_timeout"},
 
+    {.name = "token-file",
+     .argument = "FILE",
+     .commands = "relay",
+     .heading = "collector",
+     .help = "the token that proves to the collector, and to us, who is who: a file that only "
+             "its owner may read, or fd:N"},
+    {.name = "insecure",
+     .commands = "relay",
+     .heading = "collector",
+     .help = "a tcp: collector without a token: for networks that are trusted",
+     .has_variable = false},
+
     // Where runs lie: also for the commands that look at them.
     {.name = "runs-dir",
      .argument = "DIR",

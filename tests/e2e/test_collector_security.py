@@ -1,0 +1,373 @@
+"""A collector among strangers: what is refused, what it costs, and that others do not notice."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+import muster_test
+from muster_test import wait_until
+
+PREFACE = b"MUSTER\r\n" + struct.pack("<HHI", 1, 1, 0)
+GROWTH = 8 << 20
+
+
+def varint(number):
+    text = b""
+    while True:
+        byte, number = number & 127, number >> 7
+        text += bytes([byte | (128 if number else 0)])
+        if not number:
+            return text
+
+
+def field(number, value):
+    if isinstance(value, bytes):
+        return varint(number << 3 | 2) + varint(len(value)) + value
+    return varint(number << 3) + varint(value)
+
+
+def message(kind, payload):
+    return struct.pack("<HB", len(payload), kind) + payload
+
+
+def hello(run=b"run-1", has_token=1):
+    return message(1, field(1, run) + field(2, b"node-0") + field(3, b"host") + field(5, 7) +
+                   field(6, 1) + field(7, b"muster") + field(8, b"c" * 32) + field(9, has_token))
+
+
+def memory_of(pid):
+    """Resident bytes without pages of files: what the process itself took."""
+    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(re.search(r"RssAnon:\s+(\d+) kB", text)[1]) << 10
+
+
+def resident(pid):
+    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(re.search(r"VmRSS:\s+(\d+) kB", text)[1]) << 10
+
+
+class CollectorTest(muster_test.MusterTest):
+    def setUp(self):
+        super().setUp()
+        self.token = self.directory / "token"
+        self.store = self.directory / "store"
+        self.assert_code(self.run_muster(["token", "--output", self.token]), 0)
+
+    def start_relay(self, listen, token=True, args=()):
+        relay = self.start_muster(["relay", "--listen", listen, "--store", self.store,
+                                   *(["--token-file", self.token] if token else []), *args])
+        relay.address = wait_until(
+            lambda: re.search(r"collector listens on (\S+),", relay.output().decode()), 30,
+            "a listening collector")[1]
+        return relay
+
+    def port(self, relay):
+        return int(relay.address.rsplit(":", 1)[1])
+
+    def connect(self, relay):
+        if relay.address.startswith("unix:"):
+            peer = socket.socket(socket.AF_UNIX)
+            peer.connect(relay.address[5:])
+        else:
+            peer = socket.create_connection(("127.0.0.1", self.port(relay)), 10)
+        peer.settimeout(30)
+        self.addCleanup(peer.close)
+        return peer
+
+    def is_closed(self, peer):
+        """Waits for the end that the collector makes; what it said."""
+        said = b""
+        try:
+            while piece := peer.recv(4096):
+                said += piece
+        except ConnectionResetError:
+            pass
+        return said
+
+    def send(self, relay, run="run-1", size=100000, paths=(), token=None):
+        """What the sender printed; it has ended."""
+        done = subprocess.run(
+            [muster_test.program("send_streams"), relay.address, str(token or self.token), run,
+             str(size), *paths], env=self.environment(), capture_output=True, timeout=60,
+            check=False)
+        return done.stdout.decode()
+
+    def stored(self, run="run-1"):
+        return (self.store / run / "ranks/00000/attempt-0/stdout.log").stat().st_size
+
+    def assert_serves(self, relay, run):
+        self.assertIn("complete", self.send(relay, run), relay.output().decode())
+        self.assertEqual(self.stored(run), 100000)
+
+
+class Relay(CollectorTest):
+    def test_it_stores_what_comes_and_ends_orderly(self):
+        for listen in (f"unix:{self.directory}/s", "tcp:127.0.0.1:0", "tls:127.0.0.1:0"):
+            with self.subTest(listen):
+                relay = self.start_relay(listen)
+                self.assert_serves(relay, "run-" + listen[:4].rstrip(":"))
+                relay.send(signal.SIGTERM)
+                self.assert_code(relay.wait(), 0)
+
+    def test_it_is_small_and_still_when_nothing_comes(self):
+        relay = self.start_relay("tls:127.0.0.1:0")
+        self.assertLess(resident(relay.pid), 12 << 20)
+
+        def switches():
+            text = Path(f"/proc/{relay.pid}/status").read_text(encoding="ascii")
+            return int(re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", text)[1])
+
+        time.sleep(0.3)
+        before = switches()
+        time.sleep(3)
+        self.assertLessEqual(switches() - before, 4)
+
+    def test_two_do_not_share_a_store(self):
+        self.start_relay("tcp:127.0.0.1:0")
+        second = self.run_muster(["relay", "--listen", "tcp:127.0.0.1:0", "--store", self.store,
+                                  "--token-file", self.token])
+        self.assert_code(second, 73)
+        self.assertIn(str(self.store), second.stderr)
+
+    def test_a_token_is_asked_for(self):
+        for listen in ("tcp:127.0.0.1:0", "tls:127.0.0.1:0"):
+            result = self.run_muster(["relay", "--listen", listen, "--store", self.store])
+            self.assert_code(result, 64)
+            self.assertIn("--token-file", result.stderr)
+        os.chmod(self.token, 0o644)
+        result = self.run_muster(["relay", "--listen", "tcp:127.0.0.1:0", "--store", self.store,
+                                  "--token-file", self.token])
+        self.assert_code(result, 77)
+        self.assertIn("others may read", result.stderr)
+
+
+class Strangers(CollectorTest):
+    """Each: refused in seconds, with little memory, while others are served."""
+
+    def setUp(self):
+        super().setUp()
+        self.relay = self.start_relay("tcp:127.0.0.1:0")
+        self.assert_serves(self.relay, "warm")
+        self.before = memory_of(self.relay.pid)
+
+    def assert_unharmed(self, run="after"):
+        self.assert_serves(self.relay, run)
+        self.assertLess(memory_of(self.relay.pid) - self.before, GROWTH)
+        self.assertEqual(sorted(path.name for path in self.store.iterdir()
+                                if not path.name.startswith(".")), sorted(["warm", run]))
+
+    def test_another_token(self):
+        other = self.directory / "other"
+        self.assert_code(self.run_muster(["token", "--output", other]), 0)
+        for _ in range(10):
+            said = self.send(self.relay, "evil", token=other)
+            self.assertRegex(said, "trouble: .*token")
+        self.assert_unharmed()
+
+    def test_a_handshake_that_was_heard_before(self):
+        # Between a sender and its collector: everything that the sender says, word for word.
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        port = listener.getsockname()[1]
+        sender = subprocess.Popen(
+            [muster_test.program("send_streams"), f"tcp:127.0.0.1:{port}", str(self.token), "heard",
+             "10"], env=self.environment(), stdout=subprocess.DEVNULL)
+        self.addCleanup(muster_test.end, sender)
+        listener.settimeout(30)
+        client, _ = listener.accept()
+        self.addCleanup(client.close)
+        server = self.connect(self.relay)
+        heard = []
+        for _ in range(2):
+            words = client.recv(4096)
+            heard.append(words)
+            server.sendall(words)
+            client.sendall(server.recv(4096))
+        wait_until(lambda: (self.store / "heard").exists(), 30, "the sender that was heard")
+        muster_test.end(sender)
+        server.close()
+        shutil.rmtree(self.store / "heard")
+        for _ in range(5):
+            replay = self.connect(self.relay)
+            replay.sendall(heard[0])
+            replay.recv(4096)
+            replay.sendall(heard[1])
+            self.assertIn(b"token", self.is_closed(replay))
+        self.assert_unharmed()
+
+    def test_random_bytes(self):
+        for i in range(50):
+            peer = self.connect(self.relay)
+            try:
+                peer.sendall(os.urandom(1 + i * 200))
+                peer.sendall(PREFACE)
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+            self.is_closed(peer)
+        self.assert_unharmed()
+
+    def test_lengths_that_are_too_large(self):
+        for words in (b"\xff\xff\x01" + b"x" * 60000, b"\x00\x20\x01" + b"x" * 9000,
+                      hello() + b"\xff\xff\x03" + b"x" * 9000, message(1, field(1, b"r" * 4000))):
+            peer = self.connect(self.relay)
+            try:
+                peer.sendall(PREFACE + words)
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+            self.is_closed(peer)
+        self.assert_unharmed()
+
+    def test_peers_that_take_their_time(self):
+        begin = time.monotonic()
+        peer = self.connect(self.relay)
+        closed = False
+        for byte in PREFACE + hello():
+            try:
+                peer.sendall(bytes([byte]))
+                time.sleep(0.1)
+            except (BrokenPipeError, ConnectionResetError):
+                closed = True
+                break
+        self.assertTrue(closed or self.is_closed(peer) is not None)
+        self.assertLess(time.monotonic() - begin, 20)
+        self.assert_unharmed()
+
+    def test_500_idle_connections(self):
+        idle = [self.connect(self.relay) for _ in range(500)]
+        begin = time.monotonic()
+        self.assert_serves(self.relay, "after")
+        self.assertLess(memory_of(self.relay.pid) - self.before, GROWTH)
+        descriptors = len(os.listdir(f"/proc/{self.relay.pid}/fd"))
+        self.assertLess(descriptors, 64 + 40)
+        for peer in idle:
+            self.is_closed(peer)
+        self.assertLess(time.monotonic() - begin, 30)
+        self.assertLess(self.relay.output().count(b"\n"), 60, "lines about strangers are few")
+
+    def test_names_that_lead_elsewhere(self):
+        outside = self.directory / "outside"
+        outside.mkdir()
+        run = self.store / "paths"
+        self.send(self.relay, "paths", 10)
+        (run / "outputs").mkdir(exist_ok=True)
+        (run / "outputs/link").symlink_to(outside)
+        paths = ["../evil", "/etc/evil", "outputs/../../evil", "outputs//evil", "outputs/./evil",
+                 "outputs/a\\x00b", "outputs/" + "n" * 256, "outputs/" + "d/" * 600 + "evil",
+                 ".muster/writer.json", ".muster/receiver.json", "metrics.db", ".", ".."]
+
+        def elsewhere():
+            return {path for path in self.directory.rglob("*") if self.store not in path.parents}
+
+        before = elsewhere()
+        said = self.send(self.relay, "paths", 10, [*paths, "outputs/link/evil"])
+        for path in paths:
+            self.assertIn(f"refused {path}: ", said)
+        # These are no names at all: the peer is left.
+        for path in ("", "outputs/" + "d/" * 3000 + "evil"):
+            peer = subprocess.Popen(
+                [muster_test.program("send_streams"), self.relay.address, str(self.token), "names",
+                 "10", path], env=self.environment(), stdout=subprocess.PIPE)
+            self.addCleanup(muster_test.end, peer)
+            self.assertIn(b"does not keep to the protocol", peer.stdout.readline())
+            muster_test.end(peer)
+            peer.stdout.close()
+        self.assertEqual(elsewhere(), before)
+        self.assertEqual(list(outside.iterdir()), [])
+        self.assertEqual(list(self.store.rglob("evil")), [])
+        self.assert_serves(self.relay, "after")
+        self.assertLess(memory_of(self.relay.pid) - self.before, GROWTH)
+
+
+class Versions(CollectorTest):
+    def test_another_version_is_one_clear_line_on_both_sides(self):
+        relay = self.start_relay("tcp:127.0.0.1:0")
+        for lowest, highest, shown in ((2, 3, "2 to 3"), (0, 0, "0")):
+            peer = self.connect(relay)
+            peer.sendall(b"MUSTER\r\n" + struct.pack("<HHI", lowest, highest, 0))
+            said = self.is_closed(peer)
+            self.assertEqual(said, PREFACE, "it says which versions it has")
+            wait_until(lambda text=shown: re.search(
+                f"speaks version 1 of replication, the sender version {text}\\b",
+                relay.output().decode()), 10, "a line about the version")
+        # One that also speaks ours is served.
+        peer = self.connect(relay)
+        peer.sendall(b"MUSTER\r\n" + struct.pack("<HHI", 1, 7, 255) + hello())
+        self.assertGreater(len(peer.recv(4096)), 40)
+
+    def test_a_sender_tells_it_too(self):
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        sender = subprocess.Popen(
+            [muster_test.program("send_streams"),
+             f"tcp:127.0.0.1:{listener.getsockname()[1]}", str(self.token), "r", "10"],
+            env=self.environment(), stdout=subprocess.PIPE)
+        self.addCleanup(muster_test.end, sender)
+        self.addCleanup(sender.stdout.close)
+        listener.settimeout(30)
+        peer, _ = listener.accept()
+        peer.sendall(b"MUSTER\r\n" + struct.pack("<HHI", 2, 2, 0))
+        self.assertEqual(sender.wait(30), 77)
+        self.assertIn(b"speaks version 1 of replication, the collector version 2",
+                      sender.stdout.read())
+        peer.close()
+
+
+class Secrets(CollectorTest):
+    def test_the_token_is_nowhere_but_in_its_file(self):
+        canary = self.token.read_text(encoding="ascii").strip()
+        relay = self.start_relay("tls:127.0.0.1:0")
+        sender = subprocess.Popen(
+            [muster_test.program("send_streams"), relay.address, str(self.token), "run-1",
+             "20000000"], env=self.environment(), stdout=subprocess.PIPE)
+        self.addCleanup(muster_test.end, sender)
+        seen = 0
+        while True:
+            ended = sender.poll() is not None
+            for process in self.processes():
+                for name in ("cmdline", "environ"):
+                    try:
+                        text = Path(f"/proc/{process.pid}/{name}").read_bytes()
+                    except OSError:
+                        continue
+                    seen += 1
+                    self.assertNotIn(canary.encode(), text)
+            if ended:
+                break
+        self.assertGreater(seen, 0)
+        said = sender.stdout.read()
+        sender.stdout.close()
+        self.assertIn(b"complete", said)
+        relay.send(signal.SIGTERM)
+        self.assert_code(relay.wait(), 0)
+        for path in self.directory.rglob("*"):
+            if path.is_file() and path != self.token:
+                self.assertNotIn(canary.encode(), path.read_bytes(), path)
+        self.assertNotIn(canary.encode(), said)
+
+
+class TerminalText(CollectorTest):
+    def test_what_a_sender_calls_itself_is_harmless(self):
+        relay = self.start_relay("tcp:127.0.0.1:0", token=False, args=["--insecure"])
+        peer = self.connect(relay)
+        peer.sendall(PREFACE + message(
+            1, field(1, b"run-1") + field(2, b"node-0") + field(3, b"\x1b]0;evil\x07\x1b[2J") +
+            field(5, 7) + field(6, 1) + field(7, b"\x1b[31mevil") + field(8, b"c" * 32)) +
+            message(3, b""))
+        wait_until(lambda: b"connects" in relay.output(), 10, "the line about the sender")
+        self.assertNotIn(b"\x1b", relay.output())
+        for run in (b"\x1b[2J", b"../up", b"a/b", b"latest", b".x", b""):
+            peer = self.connect(relay)
+            peer.sendall(PREFACE + hello(run, 0))
+            self.is_closed(peer)
+        self.assertNotIn(b"\x1b", relay.output())
+        self.assertFalse((self.directory / "up").exists())
+
+
+if __name__ == "__main__":
+    muster_test.main()
