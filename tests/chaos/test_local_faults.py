@@ -16,9 +16,8 @@ import uuid
 from datetime import datetime
 from pathlib import Path
 
-import chaos
 import muster_test
-from chaos import CHUNK, LONG, MIB, PIPE, ChaosTest, events_of
+from chaos import CHUNK, LONG, MIB, PIPE, RATE, ChaosTest, SmallDisk, events_of, knows
 from muster_test import MUSTER, PROGRAMS_DIR, PYTHON, program, wait_until
 
 NO_GRACE = ("--set", "limits.failure_grace_period=0s")
@@ -158,6 +157,71 @@ def remove(directory):
     except OSError:
         return not os.path.exists(directory)
     return True
+
+
+@unittest.skipUnless(knows("verify"), "this muster has no verify")
+@muster_test.needs_root
+class OwnDisk(ChaosTest):
+    """F13, F15: the disk of the run directory is full for a while, or calls on it fail."""
+
+    ranks = 2
+
+    def assert_accounted(self, directory, result, size, reasons, prefix=()):
+        """What is stored is right, and the gaps have all the rest."""
+        gaps = self.gaps_of(directory)
+        for rank in range(self.ranks):
+            own = gaps.get(f"ranks/{rank:05}/attempt-0/stdout.log", [])
+            self.assertLessEqual({reason for _, _, reason in own}, reasons)
+            compared = self.assert_payload(directory, rank, gaps=[gap[:2] for gap in own],
+                                           prefix=prefix)
+            self.assertEqual(compared + sum(to - from_ for from_, to, _ in own), size)
+        missing = any("stdout" in stream for stream in gaps)
+        self.assert_code(result, 73 if missing else 0)
+        self.verify(directory, prefix=prefix)
+        return missing
+
+    def test_f13_a_disk_that_is_full_for_a_while(self):
+        def one_seed(chance):
+            disk = SmallDisk(self, "24m")
+            size = 12 * MIB
+            running = self.start_ranks(self.flood("--bytes", size, "--rate", RATE), "--runs-dir",
+                                       disk.path / "runs", prefix=disk.inside)
+            self.wait_flooding(MIB)
+            disk.fill(21)
+            time.sleep(chance.uniform(0.2, 0.6))
+            disk.free()
+            result = running.wait(120)
+            [name] = disk.run("ls", disk.path / "runs").split()
+            result.found_run_directory = disk.copy(disk.path / "runs" / name, self.runs_dir / name)
+            missing = self.assert_accounted(result.run_directory, result, size, {"disk_full"})
+            self.assertTrue(missing)
+            for rank in range(self.ranks):  # space came back: the end is there
+                self.assertEqual(result.rank_file(rank).stat().st_size, size)
+            told = [each["event"] for each in events_of(result.run_directory)]
+            self.assertIn("stream_gap", told)
+
+        self.each_seed(one_seed)
+
+    def test_f15_calls_that_fail_leave_gaps_that_are_exact(self):
+        def one_seed(chance):
+            size = 6 * MIB
+            for how in chance.sample(("EIO", "short", "EINTR", "ENOSPC"), 2):
+                calls = chance.choice(("write", "write,ftruncate,fallocate", "fdatasync,fsync,syncfs"))
+                with self.subTest(how=how, calls=calls):
+                    orders = {"LD_PRELOAD": PROGRAMS_DIR / "fail_calls.so", "FAIL_PROGRAM": "muster",
+                              "FAIL_BELOW": self.runs_dir, "FAIL_CALLS": calls, "FAIL_HOW": how,
+                              # The first hundred are run.json's and the like.
+                              "FAIL_FROM": chance.randrange(100, 300),
+                              "FAIL_COUNT": chance.choice((1, 3, 20))}
+                    running = self.start_ranks(self.flood("--bytes", size, "--rate", RATE),
+                                               env=orders)
+                    result = running.wait(120)
+                    missing = self.assert_accounted(result.run_directory, result, size,
+                                                    {"disk_full", "disk_error"})
+                    if how in ("short", "EINTR"):
+                        self.assertFalse(missing)
+
+        self.each_seed(one_seed)
 
 
 class Descendants(ChaosTest):

@@ -368,6 +368,10 @@ class Proxy {
     reset_socket(each.down.from());
   }
 
+  static std::uint64_t limit(const Range& range, std::uint64_t passed) {
+    return range.most == 0 ? ~0ULL : passed + pick(range.least, range.most);
+  }
+
   void accept_all() {
     while (true) {
       const int client = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
@@ -386,8 +390,8 @@ class Proxy {
       }
       make_ready(client);
       auto made = std::make_unique<Connection>(client, server, rules_, counts_);
-      if (reset_.most != 0) made->reset_at = pick(reset_.least, reset_.most);
-      if (half_close_.most != 0) made->half_close_at = pick(half_close_.least, half_close_.most);
+      made->reset_at = limit(reset_, 0);
+      made->half_close_at = limit(half_close_, 0);
       connections_.push_back(std::move(made));
     }
   }
@@ -431,8 +435,15 @@ class Proxy {
       return "ok";
     }
     if (name == "reset" || name == "half_close") {
-      (name == "reset" ? reset_ : half_close_) = {program::to_bytes(first),
-                                                  program::to_bytes(second)};
+      const Range range{program::to_bytes(first), program::to_bytes(second)};
+      (name == "reset" ? reset_ : half_close_) = range;
+      for (auto& each : connections_) {  // from now on
+        if (name == "reset") {
+          each->reset_at = limit(range, each->passed[0] + each->passed[1]);
+        } else {
+          each->half_close_at = limit(range, each->passed[0]);
+        }
+      }
       return "ok";
     }
     for (int way : {0, 1}) {
