@@ -139,6 +139,19 @@ constexpr CommandRow kCommands[] = {
                 "Ctrl-C detaches: the run goes on, and the exit code is 130. Of a run that has "
                 "ended, the report is shown. 70 when the launcher is gone.",
      .examples = "muster attach latest --console all"},
+    {.name = "sync",
+     .summary = "deliver to a collector what runs that have ended did not",
+     .function = sync_command,
+     .words = Words::kOwn,
+     .usage = "[options] [RUN|DIR …]",
+     .details =
+         "RUN is a run's id, the beginning of one, its directory, or latest; DIR a directory "
+         "of runs, of which those are delivered that had a collector and are not there in "
+         "full. Without any it is --runs-dir. A run whose launcher lives is left to it; of "
+         "one that was killed, the streams end where they are, and say so. The exit code is "
+         "76 when not everything was delivered.",
+     .examples = "muster sync runs/20261123-065122-c028\n"
+                 "muster sync runs --collector tls:head:7000 --token-file ~/.muster-token"},
     {.name = "cache",
      .summary = "show the downloaded inputs that are kept, and make room",
      .function = cache_command,

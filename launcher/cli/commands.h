@@ -51,6 +51,7 @@ CommandResult runs_command(const CommandLine& line);
 CommandResult status_command(const CommandLine& line);
 CommandResult cancel_command(const CommandLine& line);
 CommandResult attach_command(const CommandLine& line);
+CommandResult sync_command(const CommandLine& line);
 CommandResult cache_command(const CommandLine& line);
 CommandResult relay_command(const CommandLine& line);
 CommandResult token_command(const CommandLine& line);

@@ -1,3 +1,4 @@
+#include "launcher/cli/check_streams.h"
 #include "launcher/cli/load_run.h"
 
 #include <algorithm>
@@ -301,6 +302,9 @@ tl::expected<config::RunConfig, Problems> load_config(const CommandLine& line,
     return read;
   }();
   if (!config) return config;
+  if (auto problems = check_streams(config->streams, line); !problems.empty()) {
+    return tl::unexpected<Problems>(std::move(problems));
+  }
   if (line.words.empty()) {
     config_text = config::describe_text(*config);
     if (auto problems = config::check_paths(*config, here.string()); !problems.empty()) {

@@ -1,7 +1,10 @@
 #include "launcher/cli/run_followers.h"
 
 #include "base/exit_code.h"
+#include "collector/store/writer.h"
+#include "launcher/cli/collector_client.h"
 #include "launcher/exec/metrics_follower.h"
+#include "launcher/exec/replication_follower.h"
 
 namespace muster::cli {
 namespace {
@@ -37,7 +40,61 @@ std::unique_ptr<exec::Follower> metrics_of(const FollowerContext& context) {
 Result<RunFollowers> RunFollowers::create(const FollowerContext& context) {
   RunFollowers followers;
   followers.followers_.push_back(metrics_of(context));
+  MUSTER_TRY(followers.add_delivery(context));
   return followers;
+}
+
+// Last: it sends what the others have stored.
+Result<> RunFollowers::add_delivery(const FollowerContext& context) {
+  const config::Streams& streams = context.plan.streams;
+  if (!streams.collector.value && !streams.max_size.value) return {};
+  replication::StoreSenderSettings sender;
+  exec::DeliverySettings settings;
+  settings.drain_timeout = context.plan.limits.drain_timeout.value;
+  if (streams.collector.value) {
+    settings.collector = *streams.collector.value;
+    settings.sync_command = sync_command_line(context.directory.root().string(), context.line);
+    MUSTER_TRY_ASSIGN(store::Writer writer, store::read_writer(context.directory));
+    MUSTER_TRY_ASSIGN(sender.client,
+                      client_settings(*streams.collector.value, context.line, std::move(writer)));
+  }
+  if (streams.max_size.value) {
+    store::StoreBound bound;
+    bound.max_size = static_cast<std::uint64_t>(*streams.max_size.value);
+    bound.blocks = streams.when_full.value == config::WhenFull::kBlock;
+    bound.stall_budget = streams.stall_budget.value;
+    sender.bound = bound;
+    if (bound.blocks) {
+      MUSTER_TRY_ASSIGN(flow_, exec::FlowControl::create());
+      sender.wait = [flow = flow_.get()](bool waits) { waits ? flow->pause() : flow->resume(); };
+    }
+  }
+  exec::DeliveryListener listener;
+  listener.event = [&recorder = context.recorder](const std::string& event, const std::string& why,
+                                                  std::uint64_t unsent) {
+    recorder.event(event, {{"why", why}, {"unsent_bytes", static_cast<std::int64_t>(unsent)}});
+  };
+  listener.say = [&recorder = context.recorder,
+                  &console = context.console](const std::string& line) {
+    recorder.notice(line);
+    console.print(line);
+  };
+  listener.progress = [&control = context.control,
+                       address = settings.collector](const replication::SendProgress& progress) {
+    if (address.empty()) return;
+    protocol::CollectorState state;
+    state.set_address(address);
+    state.set_connected(progress.link.connected);
+    state.set_unsent_bytes(progress.unsent);
+    state.set_behind_ms(progress.behind.count());
+    if (progress.link.trouble) state.set_trouble(progress.link.trouble->message);
+    control.collector(state);
+  };
+  MUSTER_TRY_ASSIGN(auto follower,
+                    exec::ReplicationFollower::create(context.directory, std::move(sender),
+                                                      std::move(settings), std::move(listener)));
+  followers_.push_back(std::move(follower));
+  return {};
 }
 
 void RunFollowers::start() {

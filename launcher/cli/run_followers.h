@@ -7,9 +7,12 @@
 #include "collector/store/run_directory.h"
 #include "launcher/cli/load_run.h"
 #include "launcher/cli/run_recorder.h"
+#include "launcher/exec/flow_control.h"
 #include "launcher/exec/follower.h"
+#include "launcher/exec/run_control.h"
 #include "launcher/plan/launch_plan.h"
 #include "launcher/plan/run_outcome.h"
+#include "launcher/report/console.h"
 
 namespace muster::cli {
 
@@ -18,13 +21,18 @@ struct FollowerContext {
   const plan::LaunchPlan& plan;
   const store::RunDirectory& directory;
   const CommandLine& line;
-  RunRecorder& recorder;  // its notice() may be called from any thread
+  RunRecorder& recorder;  // its notice() and event() may be called from any thread
+  report::Console& console;
+  exec::RunControl& control;
 };
 
 class RunFollowers {
  public:
   // Errors: what a follower needs is missing (a token that cannot be read, an address).
   static Result<RunFollowers> create(const FollowerContext& context);
+
+  // Who may make ranks wait; null when nobody may.
+  exec::FlowControl* flow() { return flow_.get(); }
 
   void start();  // a second time nothing happens
   void grown();
@@ -34,6 +42,9 @@ class RunFollowers {
                                   const exec::FinishLimits& limits);
 
  private:
+  Result<> add_delivery(const FollowerContext& context);
+
+  std::unique_ptr<exec::FlowControl> flow_;  // they use it
   std::vector<std::unique_ptr<exec::Follower>> followers_;
   bool started_ = false;
 };

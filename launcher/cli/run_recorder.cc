@@ -173,6 +173,7 @@ void RunRecorder::show_status() {
   state.set_started(started_);
   state.set_running(running_);
   state.set_stopping(stopping_);
+  if (control_ != nullptr) control_->add_collector(state);
   console_->set_status(report::status_line_text(state, std::chrono::steady_clock::now() - began_));
 }
 

@@ -167,6 +167,11 @@ void fail_if_successful(plan::RunOutcome& outcome, const Error& error,
 RunSession::RunSession(const CommandLine& line, LoadedRun run, std::optional<Detachment> detachment)
     : line_(line), run_(std::move(run)), detachment_(std::move(detachment)) {}
 
+// Followers tell the others what happens, until they go.
+RunSession::~RunSession() {
+  followers_.reset();
+}
+
 Result<int> RunSession::run() {
   MUSTER_TRY_ASSIGN(const SignalFd signals, SignalFd::block(exec::signals_of_execution()));
   MUSTER_TRY(choose_places());
@@ -291,8 +296,9 @@ Result<> RunSession::make_followers() {
                                                 std::chrono::system_clock::now().time_since_epoch())
                                                 .count());
   MUSTER_TRY(store::write_writer(*directory_, writer));
-  MUSTER_TRY_ASSIGN(RunFollowers followers,
-                    RunFollowers::create({run_, plan_, *directory_, line_, *recorder_}));
+  MUSTER_TRY_ASSIGN(
+      RunFollowers followers,
+      RunFollowers::create({run_, plan_, *directory_, line_, *recorder_, *console_, *control_}));
   followers_.emplace(std::move(followers));
   recorder_->when_all_started([this] { followers_->start(); });
   recorder_->when_grown([this] { followers_->grown(); });
@@ -331,6 +337,7 @@ Result<plan::RunOutcome> RunSession::execute(const SignalFd& signals) {
     request.rank0_stdin = input->fd();
   }
   std::optional<MountsCompanion> companion;
+  request.flow = followers_->flow();
   if (mounts_) request.companion = &companion.emplace(*mounts_);
   control_->phase(protocol::RunState::STARTING);
   return exec::execute(request, *recorder_);
@@ -398,14 +405,30 @@ Result<int> RunSession::conclude(plan::RunOutcome outcome, StopWatch& stops) {
   if (!recorded) fail_if_successful(outcome, recorded.error());
   std::string text = report::report_text(outcome, plan_, context);
   store_report(text);
-  static_cast<void>(
-      followers_->finish(exec::Follower::Stage::kDelivery, outcome, limits_of(outcome, stops)));
+  text = deliver(std::move(text), outcome, context, stops);
   control_->end(outcome.exit_code);
   static_cast<void>(console_->finish(std::move(text), patience_until(outcome.finish_by)));
   remove_leftovers();
   // Else the report has said it.
   if (!recorded && had_failed) std::fputs(format_error(recorded.error()).c_str(), stderr);
   return outcome.exit_code;
+}
+
+// What is sent is the record as it is; that it did not get there belongs to ours alone.
+std::string RunSession::deliver(std::string text, plan::RunOutcome& outcome,
+                                report::ReportContext& context, StopWatch& stops) {
+  const int exit_code = outcome.exit_code;
+  const std::size_t warnings = outcome.warnings.size();
+  const auto said =
+      followers_->finish(exec::Follower::Stage::kDelivery, outcome, limits_of(outcome, stops));
+  const bool failed = outcome.exit_code != exit_code || outcome.warnings.size() != warnings;
+  if (said.empty() && !failed) return text;
+  for (const std::string& each : said) context.uploads.push_back(each);
+  text = report::report_text(outcome, plan_, context);
+  if (!failed) return text;
+  static_cast<void>(record_outcome(outcome, false));
+  store_report(text);
+  return text;
 }
 
 // What cannot be taken stays where it is, the report says where, and the run has not succeeded.

@@ -33,6 +33,7 @@ class RunSession {
   // With a detachment, it goes on in the background once all ranks have started.
   RunSession(const CommandLine& line, LoadedRun run,
              std::optional<Detachment> detachment = std::nullopt);
+  ~RunSession();
 
   // Runs it and prints its report.  The exit code; an Error when nothing was started.
   Result<int> run();
@@ -54,6 +55,8 @@ class RunSession {
   Result<int> conclude(plan::RunOutcome outcome, StopWatch& stops);
   PreparationContext context_of(StopWatch& stops);
   std::vector<std::string> upload(plan::RunOutcome& outcome, StopWatch& stops);
+  std::string deliver(std::string text, plan::RunOutcome& outcome, report::ReportContext& context,
+                      StopWatch& stops);
   void collect_outputs(plan::RunOutcome& outcome, report::OutputsSummary& summary);
   report::RunRecord first_record() const;
   void remove_leftovers();

@@ -205,6 +205,15 @@ void read_limit(const Value& value, Draft& draft) {
   read_into(draft.config.limits.*kMember, value, draft, kParse);
 }
 
+template <auto kMember, auto kParse>
+void read_streams(const Value& value, Draft& draft) {
+  read_into(draft.config.streams.*kMember, value, draft, kParse);
+}
+
+Parsed<std::optional<std::string>> some_text(std::string_view text) {
+  return parse_text(text).map([](std::string read) { return std::optional(std::move(read)); });
+}
+
 Parsed<int> file_count(std::string_view text) {
   return parse_whole(text, 1, kMostFiles);
 }
@@ -298,6 +307,14 @@ Shown shown(ThreadCount count) {
   return count.kind == ThreadCount::Kind::kAuto ? "auto" : "keep";
 }
 
+Shown shown(WhenFull value) {
+  return shown_name(value, kWhenFullNames);
+}
+
+Shown shown(const std::optional<std::int64_t>& bound) {
+  return bound ? shown(*bound) : "none";
+}
+
 Shown shown(CondaBy by) {
   return shown_name(by, kCondaByNames);
 }
@@ -378,6 +395,11 @@ void show_resource_if_given(const Key& key, const RunConfig& config, Rows& rows)
 
 void show_shm_size(const Key& key, const RunConfig& config, Rows& rows) {
   add_if_given(key, config.resources.shm_size, rows);
+}
+
+template <auto kMember>
+void show_streams_if_given(const Key& key, const RunConfig& config, Rows& rows) {
+  add_if_given(key, config.streams.*kMember, rows);
 }
 
 // Of no interest to a run without data.
@@ -571,6 +593,17 @@ constexpr std::array kKeys{
     Key{"limits.transfer_stall_timeout", kDuration,
         read_limit<&Limits::transfer_stall_timeout, parse_positive_duration>, nullptr,
         show_data_limit<&Limits::transfer_stall_timeout>},
+    Key{"streams.collector", "write unix:PATH, tcp:HOST:PORT or tls:HOST:PORT",
+        read_streams<&Streams::collector, some_text>, nullptr,
+        show_streams_if_given<&Streams::collector>},
+    Key{"streams.max_size", "write a size such as 512m or 8g, or none",
+        read_streams<&Streams::max_size, parse_bound>, nullptr,
+        show_streams_if_given<&Streams::max_size>},
+    Key{"streams.when_full", "write drop_oldest or block",
+        read_streams<&Streams::when_full, parse_when_full>, nullptr,
+        show_streams_if_given<&Streams::when_full>},
+    Key{"streams.stall_budget", kDuration, read_streams<&Streams::stall_budget, parse_duration>,
+        nullptr, show_streams_if_given<&Streams::stall_budget>},
     Key{"restarts.max_restarts", "write a whole number, 0 or more", read_max_restarts, nullptr,
         nullptr},
     Key{"metrics.patterns",

@@ -155,6 +155,19 @@ struct Limits {
   Setting<Milliseconds> transfer_stall_timeout{Milliseconds(300'000), {}};
 };
 
+// What becomes of new output when there is no room for it: the oldest goes, or ranks wait.
+enum class WhenFull { kDropOldest, kBlock };
+
+// Where a copy of the run goes while it goes on, and how much of what it has not got is kept.
+struct Streams {
+  Setting<std::optional<std::string>> collector = {};  // an address, as written
+  // Of the stored streams, together.  nullopt: no bound; a default becomes 8g with a collector
+  // (plan).
+  Setting<std::optional<std::int64_t>> max_size = {};
+  Setting<WhenFull> when_full{WhenFull::kDropOldest, {}};
+  Setting<Milliseconds> stall_budget{Milliseconds(60'000), {}};  // how long ranks wait, at most
+};
+
 // What one local rank gets, word for word; empty fields are chosen as for any other rank.
 struct RankMapEntry {
   Origin origin{};
@@ -227,6 +240,7 @@ struct RunConfig {
   Resources resources;
   Limits limits;
   std::vector<MetricPattern> metric_patterns;
+  Streams streams;
 
   std::string dialect;  // "Azure ML v1 run configuration (2019 to 2020)"; "" for the native form
   std::string dialect_reason;   // "it has script and framework"; "" for the native form

@@ -182,6 +182,16 @@ Parsed<CoreLayout> parse_layout(std::string_view text) {
   return parse_name(text, kLayoutNames);
 }
 
+Parsed<std::optional<std::int64_t>> parse_bound(std::string_view text) {
+  if (text == "none") return std::optional<std::int64_t>();
+  return parse_byte_count(text).map(
+      [](std::int64_t size) { return std::optional<std::int64_t>(size); });
+}
+
+Parsed<WhenFull> parse_when_full(std::string_view text) {
+  return parse_name(text, kWhenFullNames);
+}
+
 Parsed<MemoryPolicy> parse_memory_policy(std::string_view text) {
   return parse_name(text, kMemoryPolicyNames);
 }

@@ -53,6 +53,8 @@ inline constexpr std::array<std::pair<std::string_view, ThreadVariables>, 2> kTh
     {{"omp", ThreadVariables::kOmp}, {"all", ThreadVariables::kAll}}};
 inline constexpr std::array<std::pair<std::string_view, OmpBinding>, 3> kOmpBindingNames{
     {{"none", OmpBinding::kNone}, {"close", OmpBinding::kClose}, {"spread", OmpBinding::kSpread}}};
+inline constexpr std::array<std::pair<std::string_view, WhenFull>, 2> kWhenFullNames{
+    {{"drop_oldest", WhenFull::kDropOldest}, {"block", WhenFull::kBlock}}};
 inline constexpr std::array<std::pair<std::string_view, DataMode>, 4> kDataModeNames{
     {{"mount", DataMode::kMount},
      {"download", DataMode::kDownload},
@@ -75,7 +77,9 @@ Parsed<std::optional<std::chrono::seconds>> parse_run_duration(std::string_view 
 Parsed<std::optional<Milliseconds>> parse_budget(std::string_view text);  // a duration, or none
 Parsed<std::string> parse_size(std::string_view text);         // 2g, 512m; the text itself
 Parsed<std::int64_t> parse_byte_count(std::string_view text);  // 300m in bytes, at least 1
-Parsed<bool> parse_bool(std::string_view text);                // true, false, yes, no
+Parsed<std::optional<std::int64_t>> parse_bound(std::string_view text);  // a size, or none
+Parsed<WhenFull> parse_when_full(std::string_view text);
+Parsed<bool> parse_bool(std::string_view text);  // true, false, yes, no
 Parsed<Backend> parse_backend(std::string_view text);
 Parsed<Oversubscribe> parse_oversubscribe(std::string_view text);
 Parsed<GpuAssignment> parse_gpu_assignment(std::string_view text);

@@ -72,6 +72,7 @@ class Execution : public AgentHandler {
  private:
   Result<> prepare();
   Result<> create_streams();
+  void hold_streams();
   void undo_start();
   Result<std::unique_ptr<RankStarter>> start_ranks();
 
@@ -133,6 +134,7 @@ class Execution : public AgentHandler {
   std::unique_ptr<RankStarter> starter_;
   EventLoop::Watch signal_watch_;
   EventLoop::Watch stop_watch_;
+  EventLoop::Watch flow_watch_;
   EventLoop::Watch timer_;
   EventLoop::Watch tick_;
   EventLoop::Watch start_check_;
@@ -192,8 +194,17 @@ Result<> Execution::prepare() {
   if (request_.control != nullptr) {
     stop_watch_ = loop_.on_readable(request_.control->stop_fd(), [this] { read_stop_requests(); });
   }
+  if (request_.flow != nullptr) {
+    flow_watch_ = loop_.on_readable(request_.flow->fd(), [this] { hold_streams(); });
+  }
   MUSTER_TRY_ASSIGN(starter_, start_ranks());
   return {};
+}
+
+// Nobody waits for room who has ended: what is left in the pipes is little.
+void Execution::hold_streams() {
+  const bool held = request_.flow->take() && !left_;
+  for (const auto& streams : streams_) streams->hold(held);
 }
 
 Result<> Execution::create_streams() {
@@ -590,6 +601,7 @@ void Execution::carry_out(const LeaveAgents&) {
   message.mutable_leave();
   for (const int rank : server_->connected_ranks()) server_->send(rank, message);
   starter_->resume();
+  if (request_.flow != nullptr) hold_streams();
   // Ranks that never started would otherwise keep their pipes open here.
   for (const auto& streams : streams_) streams->close_write_ends();
   check_drained();

@@ -9,6 +9,7 @@
 #include "base/signals.h"
 #include "collector/store/run_directory.h"
 #include "launcher/exec/companion.h"
+#include "launcher/exec/flow_control.h"
 #include "launcher/exec/run_control.h"
 #include "launcher/exec/runtime_directory.h"
 #include "launcher/plan/launch_plan.h"
@@ -57,6 +58,7 @@ struct ExecutionRequest {
   int attempt = 0;
   RunControl* control = nullptr;   // who else may ask the run to end
   Companion* companion = nullptr;  // what the run cannot do without
+  FlowControl* flow = nullptr;     // who may make ranks wait before they write more
   // After its start a rank's placement is read back once more; 0: it is not.
   std::chrono::milliseconds check_placement_after{0};
 };

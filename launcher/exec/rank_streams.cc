@@ -21,7 +21,8 @@ std::string& read_buffer() {
 
 StreamPump::StreamPump(EventLoop& loop, Fd source, Source kind, store::StreamFile file,
                        std::string name, const StreamCallbacks& callbacks)
-    : source_(std::move(source)),
+    : loop_(loop),
+      source_(std::move(source)),
       kind_(kind),
       file_(std::move(file)),
       name_(std::move(name)),
@@ -51,6 +52,15 @@ bool StreamPump::read_once() {
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
   end();
   return false;
+}
+
+void StreamPump::hold(bool held) {
+  if (!source_) return;
+  if (held) {
+    watch_ = EventLoop::Watch();
+  } else if (!watch_) {
+    watch_ = loop_.on_readable(source_.get(), [this] { read_some(); });
+  }
 }
 
 void StreamPump::finish(const std::string& reason) {
@@ -130,6 +140,11 @@ void RankStreams::keep_driver_log(const std::filesystem::path& path) {
 void RankStreams::close_write_ends() {
   stdout_write_end_.reset();
   stderr_write_end_.reset();
+}
+
+void RankStreams::hold(bool held) {
+  stdout_->hold(held);
+  stderr_->hold(held);
 }
 
 void RankStreams::cut(const std::string& reason) {

@@ -40,6 +40,8 @@ class StreamPump {
   }
 
   bool ended() const { return !source_; }
+  // Whether its writer has to wait: nothing is read meanwhile.
+  void hold(bool held);
   // Reads what is there now without waiting, then ends; `reason` records a gap of unknown length if
   // somebody still holds the other end ("" for a FIFO, whose end this is).
   void finish(const std::string& reason);
@@ -51,6 +53,7 @@ class StreamPump {
   bool read_once();
   void end();
 
+  EventLoop& loop_;
   Fd source_;
   Source kind_;
   store::StreamFile file_;
@@ -85,6 +88,8 @@ class RankStreams {
   bool ended() const { return stdout_->ended() && stderr_->ended(); }
   void finish_metrics() { metrics_->finish(""); }
   void cut(const std::string& reason);
+  // stdout and stderr; metrics are few, and have a reserve.
+  void hold(bool held);
   std::vector<plan::StreamGap> gaps() const;
 
  private:

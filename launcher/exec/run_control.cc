@@ -162,6 +162,16 @@ void RunControl::stopping(const std::string& why) {
   changed(std::move(lock));
 }
 
+void RunControl::collector(const protocol::CollectorState& state) {
+  const std::lock_guard lock(mutex_);
+  *board_.mutable_state()->mutable_collector() = state;
+}
+
+void RunControl::add_collector(protocol::RunState& state) const {
+  const std::lock_guard lock(mutex_);
+  if (board_.state().has_collector()) *state.mutable_collector() = board_.state().collector();
+}
+
 void RunControl::end(int exit_code) {
   std::unique_lock lock(mutex_);
   board_.mutable_state()->set_phase(RunState::ENDED);

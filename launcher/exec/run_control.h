@@ -49,6 +49,8 @@ class RunControl : private ControlHandler {
   void rank_ended(const plan::RankOutcome& rank, const std::string& how);
   void placement_differs(int rank, const std::vector<std::string>& differences);
   void stopping(const std::string& why);
+  void collector(const protocol::CollectorState& state);  // from any thread
+  void add_collector(protocol::RunState& state) const;
   // The record is complete: tells it to everybody who watches, then answers no more.
   void end(int exit_code);
 

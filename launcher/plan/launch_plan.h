@@ -152,6 +152,7 @@ struct LaunchPlan {
 
   config::Limits limits;
   std::vector<config::MetricPattern> metric_patterns;
+  config::Streams streams;
   std::vector<Reason> reasons;
   std::vector<std::string> warnings;
 };

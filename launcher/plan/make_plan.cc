@@ -27,6 +27,7 @@ using config::RunConfig;
 using config::Setting;
 using topology::NodeInventory;
 
+constexpr std::int64_t kBoundWithCollector = std::int64_t{8} << 30;
 constexpr auto kFirstProcessBudget = std::chrono::seconds(10);
 
 Failure refuse(ErrorCode code, std::string message, std::string hint, const Origin& origin) {
@@ -160,6 +161,36 @@ void resolve_stop_budget(const PlanInputs& inputs, config::Limits& limits) {
   budget.origin.text = "derived: PID 1, and `docker stop` and `podman stop` kill after 10 s";
 }
 
+// A collector that stays away must not fill the disk.
+void resolve_streams(config::Streams& streams) {
+  auto& bound = streams.max_size;
+  if (bound.origin.kind != Origin::Kind::kDefault || !streams.collector.value) return;
+  bound.value = kBoundWithCollector;
+  bound.origin.kind = Origin::Kind::kDerived;
+  bound.origin.text = "derived: there is a collector";
+}
+
+// Said where something of it was asked for: a run without a collector and a bound has neither.
+void explain_streams(const config::Streams& streams, LaunchPlan& plan) {
+  if (streams.collector.value) {
+    plan.reasons.push_back({"collector", *streams.collector.value, streams.collector.origin.text});
+  }
+  const auto& bound = streams.max_size;
+  if (bound.origin.kind != Origin::Kind::kDefault) {
+    plan.reasons.push_back(
+        {"max_size of streams",
+         bound.value ? format_bytes(static_cast<std::uint64_t>(*bound.value)) : "no bound",
+         bound.origin.text});
+  }
+  if (bound.value || streams.when_full.origin.kind != Origin::Kind::kDefault) {
+    const bool blocks = streams.when_full.value == config::WhenFull::kBlock;
+    plan.reasons.push_back(
+        {"when_full",
+         blocks ? "block, for " + format_duration(streams.stall_budget.value) : "drop_oldest",
+         streams.when_full.origin.text});
+  }
+}
+
 }  // namespace
 
 Result<LaunchPlan> make_plan(const RunConfig& as_written, const PlanInputs& inputs,
@@ -178,6 +209,8 @@ Result<LaunchPlan> make_plan(const RunConfig& as_written, const PlanInputs& inpu
   plan.limits = config.limits;
   plan.metric_patterns = config.metric_patterns;
   resolve_stop_budget(inputs, plan.limits);
+  plan.streams = config.streams;
+  resolve_streams(plan.streams);
   plan.reasons = counts.reasons;
   explain_dialect(config, plan);
   plan.reasons.push_back({"distributed_backend", config::to_string(plan.backend),
@@ -212,6 +245,7 @@ Result<LaunchPlan> make_plan(const RunConfig& as_written, const PlanInputs& inpu
   }
   check_container(config, inputs.container, plan);
   explain_limits(plan.limits, plan);
+  explain_streams(plan.streams, plan);
   plan.reasons.insert(plan.reasons.end(), inputs.command_line.begin(), inputs.command_line.end());
   if (!plan.in_place && !start.working_directory.empty()) {
     plan.working_directory = start.working_directory;

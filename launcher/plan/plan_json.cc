@@ -145,6 +145,15 @@ Json limits_json(const config::Limits& limits) {
           {"stop_budget_ms", budget ? Json(budget->count()) : Json(nullptr)}};
 }
 
+Json streams_json(const config::Streams& streams) {
+  const auto& bound = streams.max_size.value;
+  return {
+      {"collector", streams.collector.value ? Json(*streams.collector.value) : Json(nullptr)},
+      {"max_size", bound ? Json(*bound) : Json(nullptr)},
+      {"when_full", streams.when_full.value == config::WhenFull::kBlock ? "block" : "drop_oldest"},
+      {"stall_budget_ms", streams.stall_budget.value.count()}};
+}
+
 Json data_item_json(const DataItem& item) {
   Json helpers = Json::array();
   for (const HelperCommand& helper : item.helpers) helpers.push_back(helper.argv);
@@ -253,6 +262,7 @@ std::string plan_json(const LaunchPlan& plan) {
   json["image"] = image_json(plan);
   json["limits"] = limits_json(plan.limits);
   if (!plan.metric_patterns.empty()) json["metric_patterns"] = metric_patterns_json(plan);
+  json["streams"] = streams_json(plan.streams);
   json["reasons"] = reasons_json(plan);
   json["warnings"] = plan.warnings;
   // Values of the environment may be any bytes; JSON holds text.

@@ -15,6 +15,7 @@
 #include "launcher/report/console.h"
 #include "launcher/report/console_text.h"
 #include "launcher/report/followed_file.h"
+#include "launcher/report/missing_bytes.h"
 #include "launcher/report/patient_writer.h"
 #include "launcher/report/status_line.h"
 
@@ -63,7 +64,9 @@ struct ConsoleState {
 class FollowedStream {
  public:
   FollowedStream(FollowRequest request, ConsoleLines::Options options)
-      : request_(std::move(request)), file_(request_.file), lines_(std::move(options)) {}
+      : request_(std::move(request)), file_(request_.file), lines_(std::move(options)) {
+    file_.pass_holes();
+  }
 
   ConsoleSide side() const { return request_.side; }
   bool is_same_stream(const FollowRequest& other) const {
@@ -83,8 +86,13 @@ class FollowedStream {
   // Reads one block of what is there and appends its lines.  False: nothing is left.
   bool read_block(std::string& buffer, std::string& lines) {
     const std::string_view block = file_.read_block(buffer);
+    const auto hole = file_.take_hole();
+    if (hole) {
+      lines_.flush(lines);
+      lines_.add(missing_bytes_line(request_.file, hole->from, hole->to) + "\n", lines);
+    }
     lines_.add(block, lines);
-    return !block.empty();
+    return hole || !block.empty();
   }
   void flush(std::string& lines) { lines_.flush(lines); }
   std::string live() const { return lines_.live(); }

@@ -36,8 +36,39 @@ std::string_view FollowedFile::read_block(std::string& buffer, std::uint64_t end
                                 static_cast<off_t>(offset_));
   if (count < 0 && errno != EINTR) failure_ = errno;
   if (count <= 0) return {};
-  offset_ += static_cast<std::uint64_t>(count);
-  return {buffer.data(), static_cast<std::size_t>(count)};
+  std::string_view block(buffer.data(), static_cast<std::size_t>(count));
+  if (passes_holes_) {
+    const std::size_t bytes = bytes_before_hole(block, offset_);
+    if (bytes == 0) return pass_hole(end) ? read_block(buffer, end) : std::string_view();
+    block = block.substr(0, bytes);
+  }
+  offset_ += block.size();
+  return block;
+}
+
+// What was never written, or was freed, reads as zeros; zeros that a rank wrote are bytes.
+std::size_t FollowedFile::bytes_before_hole(std::string_view block, std::uint64_t offset) const {
+  const std::size_t zero = block.find('\0');
+  if (zero == std::string_view::npos) return block.size();
+  const off_t hole = ::lseek(fd_.get(), static_cast<off_t>(offset), SEEK_HOLE);
+  if (hole < 0) return block.size();
+  const auto before = static_cast<std::uint64_t>(hole) - offset;
+  return static_cast<std::size_t>(std::min<std::uint64_t>(before, block.size()));
+}
+
+// False: nothing follows it.
+bool FollowedFile::pass_hole(std::uint64_t end) {
+  const off_t data = ::lseek(fd_.get(), static_cast<off_t>(offset_), SEEK_DATA);
+  const std::uint64_t to =
+      data < 0 ? end : std::min<std::uint64_t>(end, static_cast<std::uint64_t>(data));
+  if (to <= offset_) return false;
+  if (hole_ && hole_->to == offset_) {
+    hole_->to = to;
+  } else {
+    hole_ = Hole{offset_, to};
+  }
+  offset_ = to;
+  return offset_ < end;
 }
 
 std::uint64_t FollowedFile::behind_newline(std::uint64_t end, std::uint64_t newlines) const {

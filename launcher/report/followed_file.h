@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/fd.h"
 
@@ -23,6 +25,16 @@ class FollowedFile {
   // The next block towards that target, and not beyond `end`, in `buffer`; "" when nothing is left.
   std::string_view read_block(std::string& buffer, std::uint64_t end = kNoEnd);
 
+  // From now on holes, which are bytes that are not stored, are no bytes of blocks: where one was
+  // passed, the block that follows tells.
+  void pass_holes() { passes_holes_ = true; }
+  struct Hole {
+    std::uint64_t from = 0;
+    std::uint64_t to = 0;
+  };
+  // The one that was passed before the last block, or in place of it; once.
+  std::optional<Hole> take_hole() { return std::exchange(hole_, std::nullopt); }
+
   // Where the line begins that the byte at `offset` belongs to.
   std::uint64_t line_start(std::uint64_t offset) const;
   // Where the last `count` lines before `end` begin; what has no newline yet is a line, too.
@@ -39,6 +51,8 @@ class FollowedFile {
   int failure() const { return failure_; }
 
  private:
+  bool pass_hole(std::uint64_t end);
+  std::size_t bytes_before_hole(std::string_view block, std::uint64_t offset) const;
   // Goes back from `end` over `newlines` of them; to just behind the last one met, or to 0.
   std::uint64_t behind_newline(std::uint64_t end, std::uint64_t newlines) const;
 
@@ -47,6 +61,8 @@ class FollowedFile {
   std::uint64_t offset_ = 0;
   std::uint64_t size_ = 0;
   int failure_ = 0;
+  bool passes_holes_ = false;
+  std::optional<Hole> hole_;
 };
 
 }  // namespace muster::report

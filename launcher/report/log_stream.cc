@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "launcher/report/missing_bytes.h"
 
 // A line belongs to the time of its last byte: only then it is a line, and only so a reader that
 // follows puts it where one that comes later does.  So a block that ends where the time changes
@@ -14,7 +15,9 @@ LogStream::LogStream(LogSource source, const LogOptions& options)
       options_(options),
       file_(source_.file),
       times_(source_.times_in_lines ? times_of_lines(source_.file) : times_of_stream(source_.file)),
-      lines_({options.color, source_.prefix}) {}
+      lines_({options.color, source_.prefix}) {
+  if (!options.raw) file_.pass_holes();
+}
 
 void LogStream::look(bool growing) {
   // The file first: the time of what it holds then is known.
@@ -53,7 +56,12 @@ bool LogStream::read_block(std::string& buffer, std::string& output) {
   }
   const std::uint64_t offset = file_.offset();
   const std::string_view block = file_.read_block(buffer, end);
-  if (block.empty()) return false;
+  const auto hole = file_.take_hole();
+  if (hole) {
+    lines_.flush(output);
+    lines_.add(missing_bytes_line(source_.file, hole->from, hole->to) + "\n", output);
+  }
+  if (block.empty()) return hole.has_value();
   if (options_.raw) {
     output += block;
     return true;

@@ -301,6 +301,29 @@ Json live_rank_json(const LiveStatus& live, int index, const std::string& mark) 
   return json;
 }
 
+std::string collector_line(const protocol::RunState& state) {
+  if (!state.has_collector()) return "";
+  const protocol::CollectorState& collector = state.collector();
+  std::string text = "  collector  " + elided(collector.address(), 200);
+  if (!collector.connected()) {
+    text += ", not connected";
+    if (!collector.trouble().empty()) text += " (" + elided(collector.trouble(), 200) + ")";
+  }
+  if (collector.unsent_bytes() == 0) return text + ", nothing is unsent\n";
+  return text + ", " + format_bytes(collector.unsent_bytes()) + " unsent, " +
+         format_duration(std::chrono::milliseconds(collector.behind_ms())) + " behind\n";
+}
+
+Json collector_json(const protocol::RunState& state) {
+  if (!state.has_collector()) return nullptr;
+  const protocol::CollectorState& collector = state.collector();
+  return {{"address", collector.address()},
+          {"connected", collector.connected()},
+          {"unsent_bytes", collector.unsent_bytes()},
+          {"behind_ms", collector.behind_ms()},
+          {"trouble", text_or_null(collector.trouble())}};
+}
+
 }  // namespace
 
 std::string phase_text(const protocol::RunState& state, plan::WallTime now) {
@@ -329,6 +352,10 @@ std::string status_line_text(const protocol::RunState& state, std::chrono::nanos
     text += ", " + std::to_string(state.world_size() - state.started()) + " starting";
   }
   if (!state.stopping().empty()) text += ", stopping (" + state.stopping() + ")";
+  const auto& collector = state.collector();
+  if (state.has_collector() && !collector.connected() && collector.unsent_bytes() > 0) {
+    text += ", collector away (" + format_bytes(collector.unsent_bytes()) + " unsent)";
+  }
   return text + ", " + format_duration(elapsed);
 }
 
@@ -380,7 +407,7 @@ std::string status_text(const RunView& run, const LiveStatus& live, const Status
   std::string text = head(run, phase_text(live.now.state(), wall_time(live.now.sampled_at()))) +
                      "  since      " + format_utc(wall_time(live.now.state().began_at())) +
                      ", launcher process " + std::to_string(run.launcher.pid) + "\n" +
-                     command_lines(run, context) + "\n";
+                     command_lines(run, context) + collector_line(live.now.state()) + "\n";
   TextTable table({{"", Align::kLeft},
                    {"rank", Align::kRight},
                    {"state", Align::kLeft},
@@ -419,6 +446,7 @@ std::string status_json(const RunView& run, const LiveStatus& live, const Status
   json["world_size"] = state.world_size();
   json["started"] = state.started();
   json["running"] = state.running();
+  if (state.has_collector()) json["collector"] = collector_json(state);
   const std::vector<std::string> all_marks = marks(live);
   for (int rank = 0; rank < live.now.ranks_size(); ++rank) {
     json["ranks"].push_back(live_rank_json(live, rank, all_marks[static_cast<std::size_t>(rank)]));

@@ -1,0 +1,342 @@
+// Everything that touches the Sender and the follower happens on the client's thread; this file's
+// own thread decides only when one looks.  Without a client the two are the same.
+
+#include "collector/replication/store_sender.h"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "base/signals.h"
+#include "collector/replication/store_follower.h"
+#include "collector/replication/upstream_file.h"
+
+namespace muster::replication {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+// Between two looks: a line is at the collector soon, and looking at a run of thousands of ranks
+// takes a small part of a core.
+constexpr std::chrono::milliseconds kShortestPause = 20ms;
+constexpr int kPausePerLook = 20;
+// Records of the run change without any stream that grows.
+constexpr std::chrono::milliseconds kLongestPause = 1000ms;
+constexpr std::chrono::milliseconds kPollPause = 50ms;
+constexpr std::chrono::milliseconds kTellPause = 1000ms;
+constexpr std::chrono::milliseconds kStallPause = 20ms;  // ranks wait: soon again
+constexpr std::size_t kRefusalsListed = 20;
+
+// Without a collector: nobody is told.
+class Nobody final : public StreamSink {
+ public:
+  StreamNumber add(StreamDescription) override { return next_++; }
+  void grown(StreamNumber, std::uint64_t) override {}
+  void gap(StreamNumber, const StreamGap&) override {}
+  void freed(StreamNumber, std::uint64_t) override {}
+  void ended(StreamNumber, const StreamEnd&) override {}
+  void deleted(const std::string&) override {}
+
+ private:
+  StreamNumber next_ = 0;
+};
+
+class SenderSink final : public StreamSink {
+ public:
+  Sender* sender = nullptr;  // set before the follower looks for the first time
+  bool has_files = false;
+
+  StreamNumber add(StreamDescription stream) override {
+    has_files |= stream.kind == store::StreamKind::kFile;
+    return sender->add(std::move(stream));
+  }
+  void grown(StreamNumber stream, std::uint64_t size) override { sender->grown(stream, size); }
+  void gap(StreamNumber stream, const StreamGap& gap) override { sender->gap(stream, gap); }
+  void freed(StreamNumber stream, std::uint64_t to) override { sender->freed(stream, to); }
+  void ended(StreamNumber stream, const StreamEnd& end) override { sender->ended(stream, end); }
+  void deleted(const std::string& path) override { sender->deleted(path); }
+};
+
+}  // namespace
+
+struct StoreSender::Impl {
+  Impl(store::RunDirectory directory, StoreSenderSettings given)
+      : run(std::move(directory)),
+        settings(std::move(given)),
+        address(settings.client ? settings.client->collector.to_string() : ""),
+        follower(run, settings.client ? static_cast<StreamSink&>(sink) : nobody) {}
+
+  // ---- on the client's thread ----
+
+  void look(bool closing) {
+    if (closing && !ended) {
+      follower.finish();
+      ended = true;
+    } else {
+      follower.look();
+    }
+    if (settings.bound && !ended) keep_bound();
+    if (sink.has_files && client && !std::exchange(bulk_opened, true)) client->open_bulk();
+    publish();
+    if (!client) tell();
+  }
+
+  // What the sender told; it may want to know what becomes of a stream.
+  void hear(Sender& sender) {
+    if (!started) return;  // the first look follows
+    for (const SenderEvent& event : sender.take_events()) {
+      switch (event.kind) {
+        case SenderEvent::Kind::kProgress: break;
+        case SenderEvent::Kind::kRollback: break;  // it has told the collector of the gap
+        case SenderEvent::Kind::kUnreadable: follower.unreadable(event.stream); break;
+        case SenderEvent::Kind::kRefused: refuse(event.text); break;
+        case SenderEvent::Kind::kSuperseded: superseded_by = event.text; break;
+      }
+    }
+    publish();
+    tell();
+  }
+
+  void refuse(const std::string& text) {
+    ++refused_count;
+    if (refused.size() < kRefusalsListed) refused.push_back(text);
+  }
+
+  void keep_bound() {
+    std::vector<store::BoundedStream> streams;
+    for (const FollowedStream& stream : follower.streams()) {
+      store::BoundedStream each;
+      each.kind = stream.kind;
+      each.size = stream.size;
+      each.kept_from = stream.kept_from;
+      if (sink.sender != nullptr) {
+        const Watermarks marks = sink.sender->watermarks(stream.number);
+        each.durable = marks.durable;
+        each.received = marks.received;
+      }
+      streams.push_back(each);
+    }
+    const auto now = Clock::now();
+    const auto decision = store::decide_room(*settings.bound, streams, stalled, now);
+    for (const store::Room& room : decision.freed) follower.free(room.stream, room.to, address);
+    for (const store::Room& room : decision.dropped) {
+      follower.drop(room.stream, room.from, room.to);
+      dropped += room.to - room.from;
+    }
+    set_waiting(decision.wait, now);
+  }
+
+  void set_waiting(bool waits, Clock::time_point now) {
+    if (stalled.is_waiting() == waits) return;
+    stalled.set_waiting(waits, now);
+    settings.wait(waits);
+  }
+
+  void publish() {
+    const auto now = Clock::now();
+    const std::lock_guard lock(mutex);
+    shown.unsent = sink.sender == nullptr ? 0 : sink.sender->unsent_bytes();
+    shown.closed = ended;
+    shown.complete = ended && sink.sender != nullptr && sink.sender->all_complete();
+    shown.superseded = superseded_by.has_value();
+    shown.refused = refused;
+    shown.refused_count = refused_count;
+    shown.dropped = dropped;
+    shown.waits = stalled.is_waiting();
+    shown.cannot_free = follower.cannot_free();
+    shown.run_is_over = follower.is_over();
+    if (shown.unsent == 0) level_at = now;
+  }
+
+  // Outside of the lock: whoever is told may ask.
+  void tell() {
+    SendProgress now = progress();
+    const auto at = Clock::now();
+    const bool changed = now.link.connected != last_told.link.connected ||
+                         now.link.refused != last_told.link.refused ||
+                         now.link.trouble.has_value() != last_told.link.trouble.has_value() ||
+                         now.superseded != last_told.superseded || now.waits != last_told.waits ||
+                         (now.dropped > 0) != (last_told.dropped > 0) ||
+                         now.cannot_free != last_told.cannot_free ||
+                         now.complete != last_told.complete;
+    if (!changed && (at < told_at + kTellPause || now.unsent == last_told.unsent)) return;
+    told_at = at;
+    settings.told(now);
+    last_told = std::move(now);
+  }
+
+  SendProgress progress() const {
+    SendProgress progress;
+    {
+      const std::lock_guard lock(mutex);
+      progress = shown;
+      if (progress.unsent > 0) {
+        progress.behind =
+            std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - level_at);
+      }
+    }
+    if (client) progress.link = client->state();
+    return progress;
+  }
+
+  // ---- on the own thread ----
+
+  // Runs it where the sender lives, and waits for it.
+  void on_clients_thread(const std::function<void()>& work) {
+    if (!client) return work();
+    std::mutex done_mutex;
+    std::condition_variable done;
+    bool is_done = false;
+    client->call([&](Sender& sender) {
+      sink.sender = &sender;
+      work();
+      const std::lock_guard lock(done_mutex);
+      is_done = true;
+      done.notify_one();
+    });
+    std::unique_lock lock(done_mutex);
+    done.wait(lock, [&] { return is_done; });
+  }
+
+  void run_looks() {
+    while (true) {
+      bool closing = false;
+      {
+        const std::lock_guard lock(mutex);
+        if (stopping) return;
+        closing = close_asked;
+        growth_told = false;
+      }
+      const auto began = Clock::now();
+      on_clients_thread([&] { look(closing); });
+      note_upstream();
+      pause(closing, Clock::now() - began);
+    }
+  }
+
+  void pause(bool closing, Clock::duration looked) {
+    const auto shortest = std::max<Clock::duration>(kShortestPause, looked * kPausePerLook);
+    Clock::duration longest = kLongestPause;
+    if (settings.polls) longest = std::max<Clock::duration>(kPollPause, shortest);
+    std::unique_lock lock(mutex);
+    if (shown.waits) longest = kStallPause;
+    // What has ended changes no more: only the collector's words are waited for.
+    const auto woken = [&] { return stopping || (close_asked && !closing); };
+    wake.wait_for(lock, std::min(shortest, longest), woken);
+    wake.wait_for(lock, longest - std::min(shortest, longest),
+                  [&] { return woken() || (growth_told && !closing); });
+  }
+
+  // Written when something about it has changed, not with every byte.
+  void note_upstream() {
+    if (!client) return;
+    Upstream now{address, false, 0};
+    {
+      const std::lock_guard lock(mutex);
+      now.complete = shown.complete && shown.refused_count == 0;
+      if (shown.closed) now.unsent = shown.unsent;
+    }
+    if (written && *written == now) return;
+    if (write_upstream(run, now)) written = now;
+  }
+
+  const store::RunDirectory run;
+  const StoreSenderSettings settings;
+  const std::string address;
+  Nobody nobody;
+  SenderSink sink;
+  StoreFollower follower;
+  store::StallClock stalled;
+  std::vector<std::string> refused;
+  std::uint64_t refused_count = 0;
+  std::uint64_t dropped = 0;
+  std::optional<std::string> superseded_by;
+  SendProgress last_told;
+  Clock::time_point told_at{};
+  bool ended = false;
+  bool bulk_opened = false;
+  std::optional<Upstream> written;
+
+  mutable std::mutex mutex;  // guards what follows
+  std::condition_variable wake;
+  SendProgress shown;
+  Clock::time_point level_at = Clock::now();
+  bool growth_told = false;
+  bool close_asked = false;
+  bool stopping = false;
+
+  std::atomic<bool> started{false};      // the client can be asked
+  std::unique_ptr<SenderClient> client;  // reads from the follower: it goes before that
+  std::thread thread;
+};
+
+Result<std::unique_ptr<StoreSender>> StoreSender::start(store::RunDirectory run,
+                                                        StoreSenderSettings settings) {
+  auto impl = std::make_unique<Impl>(std::move(run), std::move(settings));
+  if (impl->settings.client) {
+    MUSTER_TRY_ASSIGN(impl->client, SenderClient::start(*impl->settings.client, impl->follower,
+                                                        [impl = impl.get()](Sender& sender) {
+                                                          impl->hear(sender);
+                                                        }));
+    impl->started = true;
+  }
+  const AllSignalsBlocked no_signals;  // they are the main thread's
+  impl->thread = std::thread([impl = impl.get()] { impl->run_looks(); });
+  return std::unique_ptr<StoreSender>(new StoreSender(std::move(impl)));
+}
+
+StoreSender::StoreSender(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+StoreSender::~StoreSender() {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->stopping = true;
+  }
+  impl_->wake.notify_all();
+  impl_->thread.join();
+  impl_->note_upstream();
+  impl_->client.reset();
+  if (impl_->stalled.is_waiting()) impl_->settings.wait(false);
+}
+
+void StoreSender::grown() {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    if (std::exchange(impl_->growth_told, true)) return;
+  }
+  impl_->wake.notify_one();
+}
+
+void StoreSender::close() {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->close_asked = true;
+  }
+  impl_->wake.notify_all();
+}
+
+SendProgress StoreSender::progress() const {
+  return impl_->progress();
+}
+
+std::vector<UnsentStream> StoreSender::unsent(std::size_t most) {
+  std::vector<UnsentStream> found;
+  impl_->on_clients_thread([&] {
+    if (impl_->sink.sender == nullptr) return;
+    for (const FollowedStream& stream : impl_->follower.streams()) {
+      const Watermarks marks = impl_->sink.sender->watermarks(stream.number);
+      if (marks.complete || marks.durable >= stream.size) continue;
+      found.push_back({stream.path, stream.size - marks.durable});
+    }
+  });
+  std::sort(found.begin(), found.end(),
+            [](const auto& one, const auto& other) { return one.bytes > other.bytes; });
+  if (found.size() > most) found.resize(most);
+  return found;
+}
+
+}  // namespace muster::replication

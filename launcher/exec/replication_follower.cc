@@ -1,0 +1,187 @@
+#include "launcher/exec/replication_follower.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "base/text.h"
+
+namespace muster::exec {
+namespace {
+
+using namespace std::chrono_literals;
+using replication::SendProgress;
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kLook = 10ms;
+constexpr auto kFirstWord = 1s;  // most deliveries are done before anybody wonders
+constexpr auto kNextWord = 5s;
+constexpr std::size_t kListed = 4;
+
+std::string why(const SendProgress& progress) {
+  if (progress.superseded) return "a newer writer of this run has taken over";
+  if (progress.link.trouble) return progress.link.trouble->message;
+  return "the connection ended";
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ReplicationFollower>> ReplicationFollower::create(
+    store::RunDirectory run, replication::StoreSenderSettings sender, DeliverySettings settings,
+    DeliveryListener listener) {
+  std::unique_ptr<ReplicationFollower> follower(
+      new ReplicationFollower(std::move(run), std::move(settings), std::move(listener)));
+  sender.told = [self = follower.get()](const SendProgress& progress) { self->told(progress); };
+  if (sender.client) {
+    MUSTER_TRY(follower->begin(std::move(sender)));
+  } else {
+    follower->later_ = std::move(sender);
+  }
+  return follower;
+}
+
+ReplicationFollower::ReplicationFollower(store::RunDirectory run, DeliverySettings settings,
+                                         DeliveryListener listener)
+    : run_(std::move(run)), settings_(std::move(settings)), listener_(std::move(listener)) {}
+
+Result<> ReplicationFollower::begin(replication::StoreSenderSettings sender) {
+  MUSTER_TRY_ASSIGN(sender_, replication::StoreSender::start(run_, std::move(sender)));
+  return {};
+}
+
+void ReplicationFollower::start() {
+  if (!later_) return;
+  // Without a collector nothing of it can fail.
+  static_cast<void>(begin(std::move(*later_)));
+  later_.reset();
+}
+
+void ReplicationFollower::grown() {
+  if (sender_) sender_->grown();
+}
+
+void ReplicationFollower::told(const SendProgress& progress) {
+  const std::lock_guard lock(mutex_);
+  listener_.progress(progress);
+  if (progress.link.connected && !std::exchange(connected_, true)) {
+    listener_.event("collector_connected", settings_.collector, progress.unsent);
+    if (said_absent_) listener_.say("muster: the collector " + settings_.collector + " is there");
+  }
+  if (progress.link.refused && !std::exchange(refused_, true)) {
+    connected_ = false;
+    said_absent_ = true;
+    listener_.event("collector_refused", why(progress), progress.unsent);
+    listener_.say("muster: warning: the collector " + settings_.collector +
+                  " does not take this run: " + why(progress) +
+                  "; the run goes on, and what it stores stays here");
+  }
+  const bool away = !progress.link.connected && progress.link.trouble.has_value();
+  if (away && std::exchange(connected_, false)) {
+    listener_.event("collector_lost", why(progress), progress.unsent);
+    said_absent_ = false;
+  }
+  // Told once for each time that it is away; the run does not wait for it.
+  if (away && !std::exchange(said_absent_, true)) {
+    listener_.say("muster: warning: the collector " + settings_.collector + " is not there (" +
+                  why(progress) + "); the run goes on, and it is tried again");
+  }
+  if (progress.superseded && !std::exchange(superseded_, true)) {
+    listener_.event("collector_refused", why(progress), progress.unsent);
+    listener_.say("muster: warning: nothing more goes to the collector: " + why(progress));
+  }
+  if (progress.dropped > 0 && !std::exchange(dropped_, true)) {
+    listener_.event("streams_dropped", "streams.max_size is reached", progress.unsent);
+    listener_.say(
+        "muster: warning: streams.max_size is reached: the oldest output is dropped; "
+        "the gaps are recorded");
+  }
+  if (progress.waits != waited_) {
+    waited_ = progress.waits;
+    listener_.event(waited_ ? "ranks_wait" : "ranks_go_on", "streams.max_size", progress.unsent);
+  }
+  if (!progress.cannot_free.empty() && !std::exchange(cannot_free_, true)) {
+    listener_.event("cannot_free", progress.cannot_free, progress.unsent);
+    listener_.say(
+        "muster: warning: the file system gives no room back, so streams.max_size is "
+        "not kept: " +
+        progress.cannot_free);
+  }
+}
+
+FollowerEnd ReplicationFollower::finish(const FinishLimits& limits) {
+  if (!sender_) return {};
+  if (settings_.collector.empty()) {
+    FollowerEnd end;
+    sender_.reset();
+    return end;
+  }
+  const SendProgress progress = deliver(limits);
+  FollowerEnd end = end_of(progress);
+  listener_.progress(progress);
+  sender_.reset();
+  return end;
+}
+
+SendProgress ReplicationFollower::deliver(const FinishLimits& limits) {
+  sender_->close();
+  const auto began = Clock::now();
+  auto until = began + settings_.drain_timeout;
+  if (limits.until) until = std::min(until, *limits.until);
+  auto next_word = began + kFirstWord;
+  while (true) {
+    SendProgress progress = sender_->progress();
+    if (progress.closed && (progress.complete || progress.superseded || progress.link.refused)) {
+      return progress;
+    }
+    if (limits.hurry()) {
+      listener_.say("muster: the collector is not waited for any longer");
+      return progress;
+    }
+    const auto now = Clock::now();
+    if (now >= until) return progress;
+    if (now >= next_word) {
+      next_word = now + kNextWord;
+      listener_.say(
+          "muster: " + format_bytes(progress.unsent) + " are on their way to " +
+          settings_.collector + (progress.link.connected ? "" : ", which is not there") +
+          "; waiting up to " +
+          format_duration(std::chrono::duration_cast<std::chrono::milliseconds>(until - now)) +
+          " (Ctrl-C: no longer)");
+    }
+    std::this_thread::sleep_for(kLook);
+  }
+}
+
+FollowerEnd ReplicationFollower::end_of(const SendProgress& progress) {
+  FollowerEnd end;
+  if (progress.complete && progress.refused_count == 0) {
+    listener_.event("delivered", settings_.collector, 0);
+    end.said.push_back("delivered to the collector: " + settings_.collector);
+    return end;
+  }
+  std::string message;
+  if (progress.complete) {
+    message = "the collector " + settings_.collector + " did not take " +
+              counted(static_cast<std::int64_t>(progress.refused_count), "stream") + ": " +
+              join(progress.refused, "; ");
+  } else {
+    message = where_it_is(progress);
+  }
+  listener_.event("collector_undelivered", message, progress.unsent);
+  end.failure = Error{ErrorCode::kDelivery, message, "", std::nullopt};
+  return end;
+}
+
+std::string ReplicationFollower::where_it_is(const SendProgress& progress) {
+  std::vector<std::string> streams;
+  for (const auto& stream : sender_->unsent(kListed + 1)) {
+    streams.push_back(stream.path + " " + format_bytes(stream.bytes));
+  }
+  if (streams.size() > kListed) streams.back() = "…";
+  std::string text =
+      format_bytes(progress.unsent) + " are not at the collector " + settings_.collector;
+  if (!streams.empty()) text += " (" + join(streams, ", ") + ")";
+  if (!progress.link.connected || progress.superseded) text += ": " + why(progress);
+  return text + "; `" + settings_.sync_command + "` delivers the rest";
+}
+
+}  // namespace muster::exec

@@ -1,0 +1,352 @@
+"""Runs that are sent to a collector: everything is there, once, whatever ends in between."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+from pathlib import Path
+
+import muster_test
+from muster_test import MUSTER, MusterTest, program, wait_until
+
+MIB = 1 << 20
+
+
+def ledger(run, stream):
+    """What a store's ledger says of one stream: its gaps, and its end."""
+    gaps, end = {}, None
+    path = run / ".muster" / "streams.jsonl"
+    for line in path.read_text().splitlines() if path.exists() else []:
+        record = json.loads(line)
+        if record.get("stream") != stream:
+            continue
+        if "gap" in record:
+            gaps[record["gap"]["from"]] = record["gap"]
+        end = record.get("end", end)
+    return [gaps[start] for start in sorted(gaps)], end
+
+
+def has_relay():
+    return subprocess.run([MUSTER, "relay", "--help"], capture_output=True).returncode == 0
+
+
+class CollectorTest(MusterTest):
+    """With a receiver on a UNIX socket, started and ended at will."""
+
+    def setUp(self):
+        super().setUp()
+        self.store = self.directory / "store"
+        self.address = f"unix:{self.directory}/c.sock"
+        self.relays = 0
+
+    def start_relay(self, address=None, store=None, more=()):
+        """A relay, when it listens; its address."""
+        self.relays += 1
+        log = self.directory / f"relay-{self.relays}.log"
+        with open(log, "wb") as file:
+            process = subprocess.Popen(
+                [MUSTER, "relay", "--listen", address or self.address, "--store",
+                 str(store or self.store), *more],
+                env=self.environment(), stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+                start_new_session=True)
+        self.addCleanup(muster_test.end, process)
+
+        def listens():
+            self.assertIsNone(process.poll(), log.read_text())
+            for line in log.read_text().splitlines():
+                if "collector listens on " in line:
+                    return line.split("collector listens on ")[1].split(", ")[0]
+            return None
+
+        return process, wait_until(listens, 20, "the relay listening")
+
+    def end_relay(self, process, number=signal.SIGTERM):
+        process.send_signal(number)
+        process.wait(20)
+
+    def run_flood(self, mib, more=(), ranks=2, extra=()):
+        return self.start_muster(["run", "-n", str(ranks), "--backend", "direct", "--run-id", "r",
+                                  "--console", "none", *more, "--", program("flood"),
+                                  "--bytes", str(mib * MIB), *extra])
+
+    def stored(self, rank, name="stdout.log", run="r", store=None):
+        return (store or self.store) / run / f"ranks/{rank:05d}/attempt-0" / name
+
+    def assert_flood(self, path, rank, length):
+        self.assertIsNone(muster_test.flood_difference(path, rank, length))
+
+    def assert_same_streams(self, ours, theirs):
+        for path in sorted(ours.rglob("*.log")):
+            if path.is_symlink() or "launcher" in path.parts or "ranks" not in path.parts:
+                continue
+            other = theirs / path.relative_to(ours)
+            if not path.stat().st_size and not other.exists():
+                continue
+            self.assertEqual(path.read_bytes(), other.read_bytes(), path)
+
+
+@unittest.skipUnless(has_relay(), "this muster has no relay")
+class Delivery(CollectorTest):
+    def test_everything_of_a_run_is_there_when_it_ends(self):
+        relay, address = self.start_relay()
+        code = ("import os; os.makedirs('outputs', exist_ok=True);"
+                "open('outputs/model', 'w').write('weights');"
+                "print('hello', os.environ['RANK']); os.write(2, b'err\\n');"
+                "open(os.environ['MUSTER_METRICS'], 'w').write('loss 0.5 1\\n')")
+        result = self.run_muster(["run", "-n", "2", "--backend", "direct", "--run-id", "r",
+                                  "--collector", address, "--", muster_test.PYTHON, "-c", code])
+        self.assert_code(result, 0)
+        self.assertIn("delivered to the collector", result.stderr)
+        there = self.store / "r"
+        self.assert_same_streams(result.run_directory, there)
+        self.assertEqual(self.stored(1).read_text(), "hello 1\n")
+        self.assertEqual((there / "outputs/model").read_text(), "weights")
+        for name in ("config.yaml", "plan.json", "run.json"):
+            self.assertEqual((there / name).read_bytes(), (result.run_directory / name).read_bytes())
+        for rank in (0, 1):
+            metrics = f"ranks/{rank:05d}/attempt-0/metrics.jsonl"
+            self.assertEqual((there / metrics).read_text(), "loss 0.5 1\n")
+        upstream = json.loads((result.run_directory / ".muster/upstream.json").read_text())
+        self.assertEqual(upstream["complete"], True)
+        events = [json.loads(line)["event"] for line
+                  in (result.run_directory / "events.jsonl").read_text().splitlines()]
+        self.assertIn("collector_connected", events)
+        self.end_relay(relay)
+
+    def test_a_collector_that_is_killed_again_and_again_has_every_byte_once(self):
+        chance = random.Random(6)
+        for _ in range(muster_test.ROUNDS // 2 + 1):
+            relay, address = self.start_relay()
+            running = self.run_flood(48, ["--collector", address])
+            while running.process.poll() is None and self.relays < 8:
+                time.sleep(chance.uniform(0.02, 0.3))
+                self.end_relay(relay, signal.SIGKILL)
+                time.sleep(chance.uniform(0, 0.1))
+                relay, _ = self.start_relay()
+            result = running.wait(120)
+            self.assert_code(result, 0)
+            for rank in (0, 1):
+                self.assert_flood(self.stored(rank), rank, 48 * MIB)
+                self.assertEqual(ledger(self.store / "r", f"ranks/{rank:05d}/attempt-0/stdout.log")[0],
+                                 [])
+            self.end_relay(relay)
+            shutil.rmtree(self.store)
+            shutil.rmtree(self.runs_dir)
+            self.relays = 0
+
+    def test_a_collector_that_comes_late_gets_what_it_missed(self):
+        running = self.start_muster(
+            ["run", "-n", "1", "--run-id", "r", "--collector", self.address, "--",
+             muster_test.PYTHON, "-c",
+             "import time; print('early', flush=True); time.sleep(1.5); print('late')"])
+        wait_until(lambda: "is not there" in running.output()[1], 20, "the warning")
+        relay, _ = self.start_relay()
+        result = running.wait(60)
+        self.assert_code(result, 0)
+        self.assertEqual(result.stderr.count("is not there"), 1)
+        self.assertEqual(self.stored(0).read_text(), "early\nlate\n")
+        self.end_relay(relay)
+
+    def test_followers_at_the_receiver_see_lines_live_and_end_with_the_run(self):
+        relay, address = self.start_relay()
+        running = self.start_muster(
+            ["run", "-n", "1", "--run-id", "r", "--collector", address, "--console", "none", "--",
+             muster_test.PYTHON, "-c",
+             "import sys; print('first', flush=True); sys.stdin.readline()\n"
+             "import os, time\nwhile not os.path.exists('go'): time.sleep(0.02)\nprint('last')"])
+        wait_until(lambda: self.stored(0).exists() and self.stored(0).read_text() == "first\n", 20,
+                   "the first line at the receiver")
+        follower = self.start_muster(["logs", "--follow", str(self.store / "r")])
+        wait_until(lambda: "first" in follower.output()[0], 20, "the first line at the follower")
+        self.assertIsNone(follower.process.poll())
+        (self.work_dir / "go").touch()
+        self.assert_code(running.wait(60), 0)
+        end = follower.wait(30)
+        self.assertEqual((end.code, end.stdout), (0, "first\nlast\n"))
+        self.end_relay(relay)
+
+    def test_over_tls_and_tcp_with_a_token(self):
+        token = self.directory / "token"
+        made = self.run_muster(["token", "--output", str(token)])
+        self.assert_code(made, 0)
+        for scheme in ("tls", "tcp"):
+            store = self.directory / scheme
+            relay, address = self.start_relay(f"{scheme}:127.0.0.1:0", store,
+                                              ["--token-file", str(token)])
+            result = self.run_muster(["run", "-n", "1", "--run-id", scheme, "--collector", address,
+                                      "--token-file", str(token), "--", "echo", scheme])
+            self.assert_code(result, 0)
+            self.assertEqual(self.stored(0, run=scheme, store=store).read_text(), scheme + "\n")
+            self.end_relay(relay)
+
+    def test_a_wrong_token_is_told_and_costs_the_run_nothing_but_its_delivery(self):
+        tokens = [self.directory / name for name in ("one", "other")]
+        for token in tokens:
+            self.assert_code(self.run_muster(["token", "--output", str(token)]), 0)
+        relay, address = self.start_relay("tcp:127.0.0.1:0", None, ["--token-file", str(tokens[0])])
+        result = self.run_muster(["run", "-n", "1", "--collector", address, "--token-file",
+                                  str(tokens[1]), "--", "echo", "hello"])
+        self.assert_code(result, 76)
+        self.assertIn("does not take this run", result.stderr)
+        self.assertEqual(result.rank_bytes(0), b"hello\n")
+        self.end_relay(relay)
+
+
+@unittest.skipUnless(has_relay(), "this muster has no relay")
+class Later(CollectorTest):
+    def test_a_collector_that_never_comes_fails_the_run_and_sync_delivers_it(self):
+        running = self.run_flood(2, ["--collector", self.address, "--drain-timeout", "500ms"])
+        result = running.wait(60)
+        self.assert_code(result, 76)
+        self.assertIn("muster sync", result.stderr)
+        self.assertIn("stdout.log", result.stderr)
+        self.assertEqual(result.run_json["exit_code"], 76)
+        self.assertEqual(result.run_json["origin"], "muster")
+        away = self.run_muster(["sync", "--patience", "300ms", str(result.run_directory)])
+        self.assert_code(away, 76)
+        relay, _ = self.start_relay()
+        self.assert_code(self.run_muster(["sync", str(self.runs_dir)]), 0)
+        for rank in (0, 1):
+            self.assert_flood(self.stored(rank), rank, 2 * MIB)
+        # Nothing is left to do.
+        again = self.run_muster(["sync", str(self.runs_dir)])
+        self.assert_code(again, 0)
+        self.assertIn("nothing to deliver", again.stderr)
+        self.end_relay(relay)
+
+    def test_what_a_killed_launcher_left_is_delivered_with_ends_unknown(self):
+        relay, address = self.start_relay()
+        running = self.start_muster(
+            ["run", "-n", "1", "--run-id", "r", "--collector", address, "--console", "none", "--",
+             muster_test.PYTHON, "-c",
+             "import sys, time\nfor i in range(10**9):\n print(i, flush=True); time.sleep(0.001)"])
+        run = self.runs_dir / "r"
+        stream = run / "ranks/00000/attempt-0/stdout.log"
+        wait_until(lambda: stream.exists() and stream.stat().st_size > 2000, 20, "some lines")
+        refused = self.run_muster(["sync", str(run)])
+        self.assert_code(refused, 64)
+        self.assertIn("goes on", refused.stderr)
+        os.kill(running.pid, signal.SIGKILL)
+        running.process.wait(20)
+        self.assert_nothing_left_but(relay)
+        self.assert_code(self.run_muster(["sync", str(run)]), 0)
+        self.assertEqual(self.stored(0).read_bytes(), stream.read_bytes())
+        for store in (run, self.store / "r"):
+            gaps, end = ledger(store, "ranks/00000/attempt-0/stdout.log")
+            self.assertEqual([(gap["from"], gap["to"], gap["reason"]) for gap in gaps],
+                             [(stream.stat().st_size, None, "launcher_lost")])
+            self.assertEqual(end["length"], stream.stat().st_size)
+        self.end_relay(relay)
+
+    def assert_nothing_left_but(self, relay):
+        wait_until(lambda: [each for each in self.processes() if each.pid != relay.pid] == [], 20,
+                   "the end of the killed launcher's processes")
+
+
+@unittest.skipUnless(has_relay(), "this muster has no relay")
+class Bound(CollectorTest):
+    def test_the_oldest_bytes_go_when_the_collector_is_away(self):
+        running = self.run_flood(24, ["--collector", self.address, "--drain-timeout", "200ms",
+                                      "--set", "streams.max_size=4m"], ranks=1,
+                                 extra=["--rate", "16M"])
+        result = running.wait(60)
+        self.assert_code(result, 76)
+        name = "ranks/00000/attempt-0/stdout.log"
+        ours = result.run_directory
+        gaps, _ = ledger(ours, name)
+        self.assertNotEqual(gaps, [])
+        self.assertEqual({gap["reason"] for gap in gaps}, {"overflow"})
+        relay, _ = self.start_relay()
+        self.assert_code(self.run_muster(["sync", str(ours)]), 0)
+        there, _ = ledger(self.store / "r", name)
+        missing = sum(gap["to"] - gap["from"] for gap in there)
+        self.assertEqual(missing, sum(gap["to"] - gap["from"] for gap in gaps))
+        # What is stored is right, byte for byte.
+        data = self.stored(0).read_bytes()
+        self.assertEqual(len(data), 24 * MIB)
+        expected = muster_test.flood_bytes(0, 0, 24 * MIB).tobytes()
+        at = 0
+        for gap in there:
+            self.assertTrue(data[at:gap["from"]] == expected[at:gap["from"]])
+            at = gap["to"]
+        self.assertTrue(data[at:] == expected[at:])
+        self.end_relay(relay)
+
+    def test_ranks_wait_with_block_and_nothing_is_lost(self):
+        running = self.run_flood(32, ["--collector", self.address, "--set", "streams.max_size=2m",
+                                      "--set", "streams.when_full=block"], ranks=1)
+        time.sleep(1)
+        relay, _ = self.start_relay()
+        result = running.wait(120)
+        self.assert_code(result, 0)
+        self.assert_flood(self.stored(0), 0, 32 * MIB)
+        self.assertEqual(ledger(self.store / "r", "ranks/00000/attempt-0/stdout.log")[0], [])
+        self.end_relay(relay)
+
+
+class Words(MusterTest):
+    """What needs no collector."""
+
+    def test_nonsense_is_refused_before_anything_starts(self):
+        for args, code, text in (
+                (["--collector", "host:1"], 65, "no address of a collector"),
+                (["--collector", "tls:host:1"], 65, "needs a token"),
+                (["--collector", "tcp:host:1"], 65, "--insecure"),
+                (["--set", "streams.max_size=10"], 65, "write 1m or more"),
+                (["--set", "streams.when_full=drop"], 65, "drop_oldest or block"),
+                (["--set", "streams.stall_budget=5s"], 65, "drop_oldest nobody waits")):
+            with self.subTest(args=args):
+                result = self.run_muster(["run", "-n", "1", *args, "--", "true"])
+                self.assert_code(result, code)
+                self.assertIn(text, result.stderr)
+                self.assertEqual(self.run_directories(), [])
+
+    def test_the_plan_shows_where_the_run_goes(self):
+        plan = self.run_muster(["plan", "-n", "1", "--collector", "unix:/c", "--format", "json",
+                                "--", "true"])
+        self.assert_code(plan, 0)
+        streams = json.loads(plan.stdout)["streams"]
+        self.assertEqual(streams["collector"], "unix:/c")
+        self.assertEqual(streams["max_size"], 8 << 30)
+        self.assertEqual(streams["when_full"], "drop_oldest")
+
+    def test_readers_are_told_where_bytes_are_missing(self):
+        result = self.run_muster(["run", "-n", "1", "--run-id", "r", "--", muster_test.PYTHON,
+                                  "-c", "print('hello\\n' * 682 + 'abc')"])
+        self.assert_code(result, 0)
+        log = result.rank_file(0)
+        os.truncate(log, 1 << 20)
+        with open(log, "ab") as file:
+            file.write(b"end\n")
+        if log.stat().st_blocks * 512 > MIB // 2:
+            self.skipTest("this file system has no holes")
+        with open(result.run_directory / ".muster/streams.jsonl", "a") as file:
+            file.write(json.dumps({"stream": "ranks/00000/attempt-0/stdout.log",
+                                   "gap": {"from": 4096, "to": 1 << 20, "reason": "overflow"}}) + "\n")
+        logs = self.run_muster(["logs", "r"])
+        self.assert_code(logs, 0)
+        self.assertEqual(logs.stdout, "hello\n" * 682 + "abc\n" +
+                         "… 1020 KiB are missing here (overflow) …\nend\n")
+        raw = self.run_muster(["logs", "--raw", "r"])
+        self.assertEqual(len(raw.stdout_bytes), (1 << 20) + 4)
+
+    def test_sync_says_what_it_needs(self):
+        self.assert_code(self.run_muster(["run", "-n", "1", "--run-id", "r", "--", "true"]), 0)
+        result = self.run_muster(["sync", "r"])
+        self.assert_code(result, 64)
+        self.assertIn("--collector", result.stderr)
+
+    def test_a_collector_that_is_away_does_not_keep_a_short_run_from_ending(self):
+        result = self.run_muster(["run", "-n", "1", "--collector", "unix:/nowhere/c.sock",
+                                  "--drain-timeout", "300ms", "--", "echo", "hello"])
+        self.assert_code(result, 76)
+        self.assertEqual(result.rank_bytes(0), b"hello\n")
+        self.assertIn("muster sync", result.stderr)
+
+
+if __name__ == "__main__":
+    muster_test.main()
