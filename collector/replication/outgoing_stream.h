@@ -54,9 +54,7 @@ class OutgoingStream {
   // It was told.
   void told_data(std::uint64_t count);
   void told_gap();
-  void told_end() { end_told_ = end_ever_told_ = true; }
-  // Also when the receiver has asked to go back since: the two may have crossed on their way.
-  bool was_end_told() const { return end_ever_told_; }
+  void told_end() { end_told_ = true; }
 
   // How many of `count` bytes at next() were sent before.
   std::uint64_t sent_before(std::uint64_t count) const;
@@ -86,7 +84,6 @@ class OutgoingStream {
   std::uint64_t highest_ = 0;  // that was ever sent, or said to be there
   bool endless_told_ = false;
   bool end_told_ = false;
-  bool end_ever_told_ = false;
 };
 
 }  // namespace muster::replication

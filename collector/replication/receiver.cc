@@ -397,7 +397,8 @@ struct Receiver::State {
 
   Result<> take_open(LinkNumber number, Link& link, const FrameView& frame) {
     MUSTER_TRY_ASSIGN(StreamDescription description, wire::read_open(frame.payload));
-    if (link.streams.contains(frame.stream)) return wire::broken("a stream is opened twice");
+    // Our CLOSE and its own crossed: the later OPEN counts.
+    erase(number, frame.stream);
     if (link.streams.size() >= limits.streams) {
       return wire::broken("more than " + std::to_string(limits.streams) + " streams are open");
     }
@@ -406,10 +407,14 @@ struct Receiver::State {
                  std::to_string(description.generation);
     stream.description = std::move(description);
     const StreamId id{number, frame.stream};
-    // The link that had it is dead or dying, whether its end has been noticed or not.
+    // Mostly the link that had it is dead, whether its end has been noticed or not.  But what a
+    // dead link still had on its way may come after its successor's OPEN: then it is opened there
+    // again.
     const auto owner = owners.find(stream.key);
     if (owner != owners.end()) {
       const StreamId before = owner->second;
+      Link& other = links.at(before.first);
+      if (!other.over) wire::add_close(other.output, before.second);
       erase(before.first, before.second);
     }
     owners.emplace(stream.key, id);

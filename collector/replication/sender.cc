@@ -489,6 +489,7 @@ struct Sender::State {
         return {};
       }
       case FrameType::kRewind: return rewind(role, frame);
+      case FrameType::kClose: closed_there(role, frame.stream); return {};
       case FrameType::kPing: {
         MUSTER_TRY_ASSIGN(const std::int64_t sent, wire::read_ping(frame.payload));
         const std::int64_t wall = clock();
@@ -521,9 +522,6 @@ struct Sender::State {
     MUSTER_TRY_ASSIGN(wire::Opened opened, wire::read_opened(frame.payload));
     Entry* entry = stream_of(role, frame.stream);
     if (entry == nullptr) return {};
-    if (entry->phase != Phase::kOpening) {
-      return wire::broken("a stream is opened twice");
-    }
     if (!opened.refused.empty()) {
       refuse(frame.stream, opened.refused);
       return {};
@@ -537,6 +535,13 @@ struct Sender::State {
     entry->blocked = false;
     moved(frame.stream, rolled_back);
     return {};
+  }
+
+  // An OPEN of a link before this one was still on its way and took the stream there.
+  void closed_there(LinkRole role, StreamNumber number) {
+    if (stream_of(role, number) == nullptr) return;
+    leave_link(number);
+    schedule(number);
   }
 
   void moved(StreamNumber number, bool rolled_back) {
@@ -568,10 +573,7 @@ struct Sender::State {
                             " are acknowledged that were never sent");
       }
       if (mark.complete) {
-        if (!entry->tombstone && !entry->out.was_end_told()) {
-          return wire::broken("the end of stream " + std::to_string(mark.stream) +
-                              " is acknowledged, which was never sent");
-        }
+        // Also without an end from us: a sender before us may have told it.
         complete(mark.stream);
       } else if (has_moved) {
         moved(mark.stream, false);

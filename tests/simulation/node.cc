@@ -216,14 +216,13 @@ void Node::keep_bound() {
     for (std::size_t i = 0; i < streams.size(); ++i) {
       LocalStream& stream = streams[i];
       const StreamNumber number = number_of(process, i);
-      stream.freed = std::max(stream.freed, process.sender->watermarks(number).durable);
-      process.sender->freed(number, stream.freed);
-      if (stream.freed > 0) {
-        judge_.trace([&] {
-          return name + ": frees " + std::to_string(stream.freed) + " of " +
-                 stream.description.path;
-        });
-      }
+      const std::uint64_t durable = process.sender->watermarks(number).durable;
+      if (durable <= stream.freed) continue;
+      stream.freed = durable;
+      process.sender->freed(number, durable);
+      judge_.trace([&] {
+        return name + ": frees " + std::to_string(durable) + " of " + stream.description.path;
+      });
     }
   }
   while (kept() > bound) {

@@ -69,6 +69,16 @@ Outcome World::run() {
         missing += " " + node->name + " has " +
                    std::to_string(node->current().sender->unsent_bytes()) + " bytes unsent" +
                    (node->current().sender->all_complete() ? "," : " and open ends,");
+        const Process& process = node->current();
+        for (std::size_t i = 0; i < process.streams.size(); ++i) {
+          const auto number = static_cast<replication::StreamNumber>(i);
+          const replication::Watermarks marks = process.sender->watermarks(number);
+          if (marks.complete) continue;
+          missing += process.streams[i] < node->streams.size()
+                         ? " " + node->streams[process.streams[i]].description.path
+                         : " a tombstone";
+          missing += " (" + std::to_string(marks.received) + ")";
+        }
       }
       for (const auto& feed : feeds_) {
         for (const auto& [key, known] : feed->known) {

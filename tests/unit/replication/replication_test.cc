@@ -300,6 +300,28 @@ TEST(ReplicationTest, AStreamMovesToTheLinkThatOpensItAgain) {
   EXPECT_EQ(pair.store.handles.size(), 0U);
 }
 
+TEST(ReplicationTest, AnOpenThatComesLateDoesNotKeepTheStream) {
+  Pair pair;
+  pair.connect();
+  ASSERT_TRUE(pair.talk());
+  const StreamNumber out = pair.add(kOut, StreamKind::kStdout, 1000);
+  const LinkNumber before = pair.links.at(LinkRole::kLive);
+  const std::string late = pair.sender.take_output(LinkRole::kLive, 1U << 20, pair.now);
+  ASSERT_FALSE(late.empty());
+  pair.sender.link_down(LinkRole::kLive, pair.now);
+  // Its next link's OPEN overtakes it.  (In the other role, or the receiver would end the one before.)
+  pair.sender.link_up(LinkRole::kLive, pair.now);
+  const LinkNumber link = pair.receiver.link_up(pair.sender.writer(), LinkRole::kBulk, pair.now);
+  pair.links[LinkRole::kLive] = link;
+  ASSERT_TRUE(pair.talk(200));
+  ASSERT_TRUE(pair.receiver.receive(before, late, pair.now));
+  pair.sender.grown(out, 3000);
+  pair.sender.ended(out, {3000, "", true});
+  pair.settle(20);
+  EXPECT_TRUE(pair.sender.watermarks(out).complete);
+  EXPECT_TRUE(pair.is_whole(kOut, 3000));
+}
+
 TEST(ReplicationTest, ARefusedStreamDoesNotHoldUpTheOthers) {
   Pair pair;
   pair.store.refused = "outputs/../../x";
