@@ -208,7 +208,32 @@ class ObjectReader {
   std::size_t count_ = 0;
 };
 
+// {"time": …, "gpu": 0, "values": {"gpu.percent": 98}}: what stands beside the values are labels.
+// A node's metrics are such lines (docs/node-metrics.md).
+Json with_labels(const Json& object, const Json& values) {
+  Json flat = values;
+  Json labels = Json::object();
+  for (const auto& [key, value] : object.items()) {
+    if (key == "labels" && value.is_object()) labels.update(value);
+    if (value.is_structured()) continue;
+    const bool said = is_beside(key) && key != "rank" && key != "epoch";
+    if (said) {
+      flat[key] = value;
+    } else if (key != "node" && !value.is_null()) {
+      labels[key] = value;
+    }
+  }
+  flat["labels"] = std::move(labels);
+  return flat;
+}
+
 void read_object(const Json& object, std::vector<Sample>& samples) {
+  const auto values = object.find("values");
+  if (values != object.end() && values->is_object()) {
+    const Json flat = with_labels(object, *values);
+    ObjectReader(flat, samples).add_members("", flat, 0);
+    return;
+  }
   ObjectReader reader(object, samples);
   const auto name = object.find("name");
   const auto value = object.find("value");

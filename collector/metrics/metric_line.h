@@ -4,9 +4,10 @@
 //   loss 0.25 100 1700000000000000000 split=train
 //   {"step": 100, "loss": 0.25, "train": {"accuracy": 0.9}}
 //   {"name": "loss", "type": "scalar", "value": 0.25, "time": "2026-11-23T06:15:00Z"}
+//   {"time": 1764828900.1, "gpu": 0, "values": {"gpu.percent": 98.5}}
 //
 // In an object every number is a value under its key; keys of objects in it are joined with "/".
-// The last form is muster_azureml's (docs/python.md), which also has lists, rows and tables.
+// The fourth form is muster_azureml's (docs/python.md), which also has lists, rows and tables.
 #pragma once
 
 #include <optional>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/signals.h"
 #include "base/text.h"
 
 namespace muster::exec {
@@ -36,6 +37,7 @@ MetricsFollower::~MetricsFollower() {
 }
 
 void MetricsFollower::start() {
+  const AllSignalsBlocked blocked;
   thread_ = std::thread([this] { follow(); });
 }
 

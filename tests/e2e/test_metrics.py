@@ -90,9 +90,9 @@ class MetricsTest(MusterTest):
         self.assertEqual({json.loads(line)["value"] for line in out
                           if json.loads(line)["name"] == "accuracy"}, {"NaN"})
         self.assertIn("24 new values in 2 folders",
-                      self.metrics("--export", "tensorboard").stdout)
+                      self.metrics("--export", "tensorboard", "--rank", "0-1").stdout)
         self.assertIn("0 new values in 2 folders",
-                      self.metrics("--export", "tensorboard").stdout)
+                      self.metrics("--export", "tensorboard", "--rank", "0-1").stdout)
         self.assertTrue(list(result.run_directory.glob("tb/rank-00001/*tfevents*")))
 
     def test_follows_new_values_until_the_run_ends(self):

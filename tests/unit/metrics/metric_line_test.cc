@@ -63,6 +63,15 @@ TEST(MetricLine, ReadsObjects) {
   EXPECT_THAT(read("{}"), IsEmpty());
 }
 
+TEST(MetricLine, ReadsValuesWithLabelsBesideThem) {
+  EXPECT_THAT(
+      read(R"({"time": 1700000000, "node": "a", "gpu": 0, "values": {"gpu.percent": 98.5}})"),
+      ElementsAre(sample("gpu.percent", 98.5, {}, 1'700'000'000'000'000'000, "gpu=0")));
+  EXPECT_THAT(read(R"({"rank": 3, "values": {"rank.rss_bytes": 5, "x": 1}, "labels": {"a": "b"}})"),
+              ElementsAre(sample("rank.rss_bytes", 5, {}, {}, "a=b,rank=3"),
+                          sample("x", 1, {}, {}, "a=b,rank=3")));
+}
+
 TEST(MetricLine, TakesTimesInSecondsMillisecondsAndNanoseconds) {
   for (const char* time :
        {"1700000000", "1700000000000", "1700000000000000000", "\"2023-11-14T22:13:20Z\""}) {
