@@ -255,7 +255,9 @@ struct Sender::State {
 
   void forget_link(LinkRole role) {
     Link& its = link(role);
-    for (const StreamNumber number : its.open.clear()) entries[number].queued = false;
+    // Some of these may have left the link since they were queued there.
+    const std::vector<StreamNumber> queued = its.open.clear();
+    for (const StreamNumber number : queued) entries[number].queued = false;
     for (const StreamNumber number : its.idle) entries[number].idle_listed = false;
     const std::set<StreamNumber> streams = std::move(its.streams);
     its = Link{};
@@ -266,6 +268,7 @@ struct Sender::State {
       entry.blocked = false;
       schedule(number);
     }
+    for (const StreamNumber number : queued) schedule(number);
   }
 
   // Whether this link opens files now.
