@@ -22,9 +22,9 @@ TEST(MetricPlot, DrawsALineFromCornerToCorner) {
   }
   EXPECT_EQ(metric_plot("up", bands, {.columns = 14, .rows = 3}),
             "up\n"
-            "10 ┤      ⣀⠔⠊\n"
-            " 5 ┤  ⢀⡠⠔⠊⠁\n"
-            " 0 ┤⡠⠔⠊\n"
+            "10 ┤      ⣀⠴⠊\n"
+            " 5 ┤   ⢀⠔⠋\n"
+            " 0 ┤⣀⠴⠊⠁\n"
             "    step 0 10\n");
 }
 
