@@ -144,6 +144,11 @@ void FileTracker::changed_meanwhile(const std::string& path, Time now) {
   failed(path, "it changes while it is copied", now);
 }
 
+void FileTracker::rewritten(const std::string& path) {
+  const auto found = tracked_.find(path);
+  if (found != tracked_.end()) found->second.append = false;
+}
+
 void FileTracker::failed(const std::string& path, std::string why, Time now) {
   const auto found = tracked_.find(path);
   if (found == tracked_.end()) return;

@@ -58,6 +58,7 @@ class FileTracker {
   // What became of work.
   void published(const std::string& path, const FileFacts& facts, bool append);
   void changed_meanwhile(const std::string& path, Time now);
+  void rewritten(const std::string& path);  // it does not only grow
   void failed(const std::string& path, std::string why, Time now);
   void refused(const std::string& path);  // as it is now; a changed one is looked at again
 

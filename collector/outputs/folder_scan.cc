@@ -90,7 +90,7 @@ class Scan {
       return;
     }
     fd.release();  // closedir() closes it
-    if (options_.ignore) add_rules(at, path);
+    add_rules(at, path);
     while (true) {
       errno = 0;
       const dirent* entry = ::readdir(directory.get());
@@ -118,13 +118,12 @@ class Scan {
     if (::fstatat(at, name, &info, AT_SYMLINK_NOFOLLOW) != 0) return;  // gone since the listing
     const std::string path = folder + "/" + name;
     const bool is_folder = S_ISDIR(info.st_mode);
-    if (options_.ignore) {
-      if (!is_folder && name == kIgnoreFile) return;
-      if ((own_rules_ ? *own_rules_ : rules_).ignores(path, is_folder)) return;
-      if (S_ISREG(info.st_mode) && is_core_dump(name, static_cast<std::uint64_t>(info.st_size))) {
-        found_.left_out.push_back({path, "it is a core dump of more than 1 GiB"});
-        return;
-      }
+    if (!is_folder && name == kIgnoreFile) return;
+    if ((own_rules_ ? *own_rules_ : rules_).ignores(path, is_folder)) return;
+    if (S_ISREG(info.st_mode) && !options_.large_core_dumps &&
+        is_core_dump(name, static_cast<std::uint64_t>(info.st_size))) {
+      found_.left_out.push_back({path, "it is a core dump of more than 1 GiB"});
+      return;
     }
     if (path.size() > kLongestPath) {
       found_.left_out.push_back({path, "its name has " + std::to_string(path.size()) +

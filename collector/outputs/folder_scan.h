@@ -41,8 +41,7 @@ struct ScanOptions {
   std::vector<std::filesystem::path> excluded = {};
   // Files whose content is older are not the run's.
   std::int64_t since_ns = INT64_MIN;
-  // Whether .musterignore files and the defaults leave anything out.
-  bool ignore = true;
+  bool large_core_dumps = false;  // are they data?
 };
 
 // What is left out unless a .musterignore takes it back ("!*.tmp").

@@ -85,6 +85,7 @@ void read_record(std::string_view line, FileStates& states) {
   } else if (auto entry = read_entry(*path, json)) {
     FileState& state = states[*path];
     state.stored = std::move(entry);
+    state.stored_at = text_of(json, "at").value_or("");
     state.deleted = false;
     state.refused.clear();
     state.waiting.clear();

@@ -37,9 +37,10 @@ struct FileEntry {
 // The last word on one path.
 struct FileState {
   std::optional<FileEntry> stored;
-  bool deleted = false;      // gone at its writer; the stored copy was kept
-  std::string refused = {};  // why it is not stored, and will not be
-  std::string waiting = {};  // why it is not stored yet
+  std::string stored_at = {};  // "2026-11-23T06:15:00.123456Z": when that was
+  bool deleted = false;        // gone at its writer; the stored copy was kept
+  std::string refused = {};    // why it is not stored, and will not be
+  std::string waiting = {};    // why it is not stored yet
   // Another writer's file of that name is at `path`; the name itself belongs to that rank's.
   struct Conflict {
     std::string path;

@@ -73,7 +73,7 @@ bool RunDirectory::is_locked() const {
 }
 
 void RunDirectory::remove_incoming() const {
-  ::unlink(incoming().c_str());
+  static_cast<void>(remove_tree(incoming()));
 }
 
 std::string RunDirectory::attempt_directory(int rank, int attempt) {

@@ -41,7 +41,7 @@ class RunDirectory {
   std::filesystem::path outputs() const { return root_ / "outputs"; }
   std::filesystem::path logs() const { return root_ / "logs"; }
   std::filesystem::path reserve() const { return root_ / ".reserve"; }
-  // The result that is being copied; complete ones are renamed into place.
+  // Files that are not complete yet; complete ones are renamed into place.
   std::filesystem::path incoming() const { return state() / "incoming"; }
   void remove_incoming() const;
   std::filesystem::path scratch() const { return root_ / "scratch"; }

@@ -152,6 +152,30 @@ constexpr CommandRow kCommands[] = {
          "76 when not everything was delivered.",
      .examples = "muster sync runs/20261123-065122-c028\n"
                  "muster sync runs --collector tls:head:7000 --token-file ~/.muster-token"},
+    {.name = "files",
+     .summary = "list the files of a run's output folders, and what became of each",
+     .function = files_command,
+     .words = Words::kOwn,
+     .usage = "[options] [RUN [PATTERN...]]",
+     .details = "RUN is a run's id, the beginning of one, its directory, or `latest` [latest]; it "
+                "may be running. A PATTERN is one of .gitignore: *.pt, outputs/ckpt-*/. What is "
+                "not stored says why.",
+     .examples = "muster files latest '*.pt'\n"
+                 "muster files --json | jq '.files[] | select(.state != \"stored\")'"},
+    {.name = "download",
+     .summary = "copy files of a run to another place, checked",
+     .function = download_command,
+     .words = Words::kOwn,
+     .usage = "[options] [RUN] PATH\n"
+              "[options] [RUN] PATH... DEST",
+     .details = "PATH is a file or folder of the run directory, as muster files shows it (outputs/ "
+                "may be left out), or a pattern such as '*.pt'. DEST is a folder, or the new name "
+                "of one file, or - for stdout; the current folder without one. What is there is "
+                "not replaced without --force; a copy that was cut goes on where it was. The run "
+                "may be running: a file comes as it was stored last.",
+     .examples = "muster download latest outputs/model.pt\n"
+                 "muster download latest '*.ckpt' checkpoints/\n"
+                 "muster download latest outputs/metrics.csv - | head"},
     {.name = "cache",
      .summary = "show the downloaded inputs that are kept, and make room",
      .function = cache_command,

@@ -47,6 +47,8 @@ CommandResult topo_command(const CommandLine& line);
 CommandResult logs_command(const CommandLine& line);
 CommandResult metrics_command(const CommandLine& line);
 CommandResult datastores_command(const CommandLine& line);
+CommandResult files_command(const CommandLine& line);
+CommandResult download_command(const CommandLine& line);
 CommandResult runs_command(const CommandLine& line);
 CommandResult status_command(const CommandLine& line);
 CommandResult cancel_command(const CommandLine& line);

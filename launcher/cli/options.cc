@@ -234,7 +234,7 @@ constexpr OptionRow kOptions[] = {
     // Where runs lie: also for the commands that look at them.
     {.name = "runs-dir",
      .argument = "DIR",
-     .commands = "run runs logs metrics status cancel attach sync",
+     .commands = "run runs logs metrics status cancel attach sync files download",
      .heading = "run",
      .help = "where run directories are",
      .default_text = "./runs",
@@ -479,8 +479,13 @@ constexpr OptionRow kOptions[] = {
      .has_variable = false,
      .hidden = true},
 
+    {.name = "force",
+     .commands = "download",
+     .heading = "output",
+     .help = "replace files that exist",
+     .has_variable = false},
     {.name = "json",
-     .commands = "plan validate topo runs metrics status cache datastores",
+     .commands = "plan validate topo runs metrics status cache datastores files",
      .heading = "output",
      .help = "print JSON"},
 

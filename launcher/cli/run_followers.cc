@@ -17,7 +17,7 @@ void record_failure(plan::RunOutcome& outcome, const Error& error) {
   outcome.exit_code = to_int(exit_code_for(error.code));
   plan::FirstFailure failure;
   failure.origin = plan::FailureOrigin::kMuster;
-  failure.how = "run_store";
+  failure.how = error.code == ErrorCode::kRunDirectory ? "run_directory" : "run_store";
   failure.description = error.message;
   outcome.first_failure = std::move(failure);
 }
@@ -35,10 +35,35 @@ std::unique_ptr<exec::Follower> metrics_of(const FollowerContext& context) {
       context.run.inputs.caller_environment);
 }
 
+exec::OutputsRequest outputs_request(const FollowerContext& context) {
+  exec::OutputsRequest request{context.directory, context.plan.working_directory};
+  request.in_place = context.plan.in_place;
+  // Those without a place of their own, and those that are copied to it afterwards.
+  const std::string root = context.directory.root().string() + "/";
+  for (const plan::DataItem& item : context.plan.data.items) {
+    if (item.is_output && item.link_target.starts_with(root + "outputs/")) {
+      request.named.push_back(item.link_target.substr(root.size()));
+    }
+  }
+  const config::Results& results = context.run.config.results;
+  request.live = results.live.value;
+  if (results.max_size.value) {
+    request.max_bytes = static_cast<std::uint64_t>(*results.max_size.value);
+  }
+  request.tell = [&recorder = context.recorder](const outputs::FileEvent& event) {
+    recorder.event(event.what, {{"path", event.path}, {"why", event.why}});
+  };
+  return request;
+}
+
 }  // namespace
 
 Result<RunFollowers> RunFollowers::create(const FollowerContext& context) {
   RunFollowers followers;
+  // First: what it stores the others read.
+  auto outputs = std::make_unique<exec::OutputsFollower>(outputs_request(context));
+  followers.outputs_ = outputs.get();
+  followers.followers_.push_back(std::move(outputs));
   followers.followers_.push_back(metrics_of(context));
   MUSTER_TRY(followers.add_delivery(context));
   return followers;

@@ -9,6 +9,7 @@
 #include "launcher/cli/run_recorder.h"
 #include "launcher/exec/flow_control.h"
 #include "launcher/exec/follower.h"
+#include "launcher/exec/outputs_follower.h"
 #include "launcher/exec/run_control.h"
 #include "launcher/plan/launch_plan.h"
 #include "launcher/plan/run_outcome.h"
@@ -40,12 +41,14 @@ class RunFollowers {
   // their words are returned.
   std::vector<std::string> finish(exec::Follower::Stage stage, plan::RunOutcome& outcome,
                                   const exec::FinishLimits& limits);
+  const exec::OutputsFollower& outputs() const { return *outputs_; }
 
  private:
   Result<> add_delivery(const FollowerContext& context);
 
   std::unique_ptr<exec::FlowControl> flow_;  // they use it
   std::vector<std::unique_ptr<exec::Follower>> followers_;
+  exec::OutputsFollower* outputs_ = nullptr;  // one of them
   bool started_ = false;
 };
 

@@ -4,8 +4,8 @@
 #include "launcher/cli/run_session.h"
 
 #include <climits>
-#include <cstdio>
 #include <ctime>
+#include <cstdio>
 #include <filesystem>
 #include <poll.h>
 #include <random>
@@ -30,7 +30,6 @@
 #include "launcher/exec/limits.h"
 #include "launcher/exec/node_files.h"
 #include "launcher/exec/terminal_input.h"
-#include "launcher/exec/working_copy.h"
 #include "launcher/plan/plan_json.h"
 #include "launcher/plan/rank_environment.h"
 #include "launcher/report/last_lines.h"
@@ -257,7 +256,6 @@ Result<> RunSession::open_records() {
   MUSTER_TRY(replace_file(directory_->config_yaml(),
                           config::without_secret_values(without_credentials(run_.config_text))));
   MUSTER_TRY(replace_file(directory_->plan_json(), plan::plan_json(plan_)));
-  began_ = exec::file_time_now();
   console_.emplace(console_options(line_, plan_.world_size));
   MUSTER_TRY_ASSIGN(RunRecorder recorder,
                     RunRecorder::open(*directory_, plan_.nodes.front().hostname, first_record(),
@@ -392,7 +390,7 @@ Result<int> RunSession::conclude(plan::RunOutcome outcome, StopWatch& stops) {
        followers_->finish(exec::Follower::Stage::kResults, outcome, limits_of(outcome, stops))) {
     context.uploads.push_back(std::move(text));
   }
-  collect_outputs(outcome, context.outputs);
+  summarize_outputs(context.outputs);
   for (std::string& text : upload(outcome, stops)) context.uploads.push_back(std::move(text));
   directory_->release_reserve();  // not before: outputs may take all the room that is left
   if (plan_.mpirun) {
@@ -431,34 +429,15 @@ std::string RunSession::deliver(std::string text, plan::RunOutcome& outcome,
   return text;
 }
 
-// What cannot be taken stays where it is, the report says where, and the run has not succeeded.
-void RunSession::collect_outputs(plan::RunOutcome& outcome, report::OutputsSummary& summary) {
-  const fs::path work = plan_.working_directory;
-  const exec::Collecting collecting{directory_->incoming(), outcome.finish_by};
-  bool all_taken = true;
-  for (const std::string name : {"outputs", "logs"}) {
-    const fs::path from = work / name;
-    const fs::path to = directory_->root() / name;
-    const auto taken =
-        plan_.in_place
-            ? exec::copy_new_files(from, to, began_, directory_->root().parent_path(), collecting)
-            : exec::move_files(from, to, collecting);
-    if (!taken) {
-      all_taken = false;
-      Error error = taken.error();
-      error.code = ErrorCode::kRunDirectory;
-      error.message = "./" + name + " is not complete in the run directory: " + error.message +
-                      "; the files are still in " + from.string();
-      outcome.warnings.push_back(error.message);
-      fail_if_successful(outcome, error);
-      continue;
-    }
-    if (name == "outputs") summary = {taken->files, taken->bytes};
-    recorder_->event("files_collected", {{"folder", name},
-                                         {"files", static_cast<std::int64_t>(taken->files)},
-                                         {"bytes", static_cast<std::int64_t>(taken->bytes)}});
+// What of it could not be taken stays where it is, and the report says where.
+void RunSession::summarize_outputs(report::OutputsSummary& summary) {
+  for (const auto& folder : followers_->outputs().folders()) {
+    if (folder.name == "outputs") summary = {folder.sum.files, folder.sum.bytes};
+    if (folder.problem_count > 0 || (folder.name != "outputs" && folder.name != "logs")) continue;
+    recorder_->event("files_collected", {{"folder", folder.name},
+                                         {"files", static_cast<std::int64_t>(folder.sum.files)},
+                                         {"bytes", static_cast<std::int64_t>(folder.sum.bytes)}});
   }
-  results_taken_ = all_taken;
 }
 
 // What is not at its place is in the run directory, and the run has not succeeded.
@@ -475,7 +454,8 @@ std::vector<std::string> RunSession::upload(plan::RunOutcome& outcome, StopWatch
 void RunSession::remove_leftovers() {
   directory_->remove_incoming();
   static_cast<void>(remove_tree(directory_->node_files()));
-  if (!plan_.in_place && results_taken_) static_cast<void>(remove_tree(directory_->scratch()));
+  if (!plan_.in_place && followers_->outputs().all_taken())
+    static_cast<void>(remove_tree(directory_->scratch()));
 }
 
 // For whoever attaches, and for later readers.  Without room for it run.json says as much.

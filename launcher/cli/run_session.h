@@ -2,7 +2,6 @@
 // execution, outputs, report.
 #pragma once
 
-#include <ctime>
 #include <memory>
 #include <optional>
 #include <string>
@@ -57,7 +56,7 @@ class RunSession {
   std::vector<std::string> upload(plan::RunOutcome& outcome, StopWatch& stops);
   std::string deliver(std::string text, plan::RunOutcome& outcome, report::ReportContext& context,
                       StopWatch& stops);
-  void collect_outputs(plan::RunOutcome& outcome, report::OutputsSummary& summary);
+  void summarize_outputs(report::OutputsSummary& summary);
   report::RunRecord first_record() const;
   void remove_leftovers();
   Result<> record_outcome(const plan::RunOutcome& outcome, bool durable);
@@ -71,8 +70,7 @@ class RunSession {
   plan::StartValues start_;
   std::vector<ResourceLimit> rank_limits_;
   std::string shown_directory_;  // as the user would type it
-  bool results_taken_ = false;
-  bool made_runs_ = false;  // the runs directory did not exist before
+  bool made_runs_ = false;       // the runs directory did not exist before
   std::optional<store::RunDirectory> directory_;
   Fd run_lock_;           // tells everybody that we live
   std::vector<Fd> held_;  // entries of the cache that ranks read
@@ -85,7 +83,6 @@ class RunSession {
   std::optional<RunFollowers> followers_;  // they tell the recorder things, from their threads
   std::unique_ptr<data::Mounts> mounts_;   // of inputs and outputs; it tells the recorder things
   std::unique_ptr<exec::RunControl> control_;  // before the recorder goes, which it tells things
-  timespec began_{};                           // files that are newer were written by the run
 };
 
 }  // namespace muster::cli

@@ -166,6 +166,11 @@ void read_source_limit(const Value& value, Draft& draft) {
 }
 
 template <auto kMember, auto kParse>
+void read_results(const Value& value, Draft& draft) {
+  read_into(draft.config.results.*kMember, value, draft, kParse);
+}
+
+template <auto kMember, auto kParse>
 void read_role(const Value& value, Draft& draft) {
   if (!draft.config.tensorflow) draft.config.tensorflow.emplace();
   read_into((*draft.config.tensorflow).*kMember, value, draft, kParse);
@@ -236,6 +241,10 @@ Shown shown(int number) {
 
 Shown shown(const std::optional<int>& count) {
   return count ? shown(*count) : Shown("auto");
+}
+
+Shown shown(const std::optional<std::int64_t>& bound) {
+  return bound ? shown(*bound) : "none";
 }
 
 Shown shown(const std::optional<std::string>& text) {
@@ -309,10 +318,6 @@ Shown shown(ThreadCount count) {
 
 Shown shown(WhenFull value) {
   return shown_name(value, kWhenFullNames);
-}
-
-Shown shown(const std::optional<std::int64_t>& bound) {
-  return bound ? shown(*bound) : "none";
 }
 
 Shown shown(CondaBy by) {
@@ -391,6 +396,11 @@ void show_python_if_given(const Key& key, const RunConfig& config, Rows& rows) {
 template <auto kMember>
 void show_resource_if_given(const Key& key, const RunConfig& config, Rows& rows) {
   add_if_given(key, config.resources.*kMember, rows);
+}
+
+template <auto kMember>
+void show_results_if_given(const Key& key, const RunConfig& config, Rows& rows) {
+  add_if_given(key, config.results.*kMember, rows);
 }
 
 void show_shm_size(const Key& key, const RunConfig& config, Rows& rows) {
@@ -604,6 +614,11 @@ constexpr std::array kKeys{
         show_streams_if_given<&Streams::when_full>},
     Key{"streams.stall_budget", kDuration, read_streams<&Streams::stall_budget, parse_duration>,
         nullptr, show_streams_if_given<&Streams::stall_budget>},
+    Key{"results.live", kTrueFalse, read_results<&Results::live, parse_bool>, nullptr,
+        show_results_if_given<&Results::live>},
+    Key{"results.max_size", "write a size such as 500m or 20g, or none",
+        read_results<&Results::max_size, parse_bound>, nullptr,
+        show_results_if_given<&Results::max_size>},
     Key{"restarts.max_restarts", "write a whole number, 0 or more", read_max_restarts, nullptr,
         nullptr},
     Key{"metrics.patterns",

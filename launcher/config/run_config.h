@@ -168,6 +168,12 @@ struct Streams {
   Setting<Milliseconds> stall_budget{Milliseconds(60'000), {}};  // how long ranks wait, at most
 };
 
+// ./outputs and ./logs on their way into the run directory.
+struct Results {
+  Setting<bool> live{true, {}};                     // while ranks run, else at the end
+  Setting<std::optional<std::int64_t>> max_size{};  // bytes of all of them; nullopt: no limit
+};
+
 // What one local rank gets, word for word; empty fields are chosen as for any other rank.
 struct RankMapEntry {
   Origin origin{};
@@ -218,6 +224,7 @@ struct RunConfig {
   Setting<std::optional<std::string>> source_directory;  // as written; relative to config_directory
   Setting<bool> in_place{false, {}};  // ranks run in source_directory itself, not in a copy
   SourceLimits source;
+  Results results;
   Setting<WhatToRun> run;
   std::vector<Setting<ScriptParam>> script_params;
   std::vector<Setting<std::string>> arguments;  // words of the script, after script_params

@@ -155,6 +155,12 @@ Parsed<std::int64_t> parse_byte_count(std::string_view text) {
   return *number << shift;
 }
 
+Parsed<std::optional<std::int64_t>> parse_bound(std::string_view text) {
+  if (text == "none") return std::optional<std::int64_t>();
+  return parse_byte_count(text).map(
+      [](std::int64_t size) { return std::optional<std::int64_t>(size); });
+}
+
 Parsed<bool> parse_bool(std::string_view text) {
   constexpr std::array<std::pair<std::string_view, bool>, 8> kNames{{{"true", true},
                                                                      {"false", false},
@@ -180,12 +186,6 @@ Parsed<GpuVisibility> parse_gpu_visibility(std::string_view text) {
 
 Parsed<CoreLayout> parse_layout(std::string_view text) {
   return parse_name(text, kLayoutNames);
-}
-
-Parsed<std::optional<std::int64_t>> parse_bound(std::string_view text) {
-  if (text == "none") return std::optional<std::int64_t>();
-  return parse_byte_count(text).map(
-      [](std::int64_t size) { return std::optional<std::int64_t>(size); });
 }
 
 Parsed<WhenFull> parse_when_full(std::string_view text) {

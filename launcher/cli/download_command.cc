@@ -1,0 +1,355 @@
+// `muster download`: files of a run directory to another place.  A copy grows beside its place
+// under a name of its own, is checked against the run's manifest, and then gets its name.
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <fcntl.h>
+#include <filesystem>
+#include <map>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/ignore_rules.h"
+#include "base/text.h"
+#include "collector/outputs/copy_bytes.h"
+#include "collector/outputs/file_facts.h"
+#include "collector/store/file_manifest.h"
+#include "collector/store/safe_path.h"
+#include "collector/store/stream_kind.h"
+#include "launcher/cli/commands.h"
+#include "launcher/cli/find_run.h"
+
+namespace muster::cli {
+namespace fs = std::filesystem;
+namespace {
+
+const outputs::KeepOn kAlways = [] { return Result<>(); };
+
+struct Wanted {
+  std::string path;    // in the run directory
+  std::string target;  // below DEST
+};
+
+struct Request {
+  FoundRun run;
+  std::vector<std::string> paths;
+  std::string destination = ".";
+  bool force = false;
+};
+
+struct Done {
+  std::uint64_t files = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t there = 0;  // already, with the same bytes
+};
+
+// RUN may be left out: the first word is one when there is such a run.
+Result<Request> read_request(const CommandLine& line) {
+  if (line.words.empty()) {
+    return fail(ErrorCode::kUsage, "muster download copies the files that are named, and none is",
+                "`muster download latest outputs/model.pt`; `muster files` lists them");
+  }
+  std::vector<std::string> words = line.words;
+  auto run = find_run(words.front(), line.runs_dir);
+  if (run) {
+    words.erase(words.begin());
+  } else if (auto latest = find_run("latest", line.runs_dir); latest && words.size() < 3) {
+    // A name that is no run's may still be a run that was meant.
+    const bool is_run_id = run.error().message.find("several") != std::string::npos;
+    if (is_run_id) return Failure(std::move(run).error());
+    run = std::move(latest);
+  } else {
+    return Failure(std::move(run).error());
+  }
+  if (words.empty()) {
+    return fail(ErrorCode::kUsage, "which files of run " + run->run_id + "?",
+                "`muster files " + run->run_id + "` lists them");
+  }
+  Request request{std::move(*run), {}};
+  if (words.size() > 1) {
+    request.destination = words.back();
+    words.pop_back();
+  }
+  request.paths = std::move(words);
+  request.force = line.has("force");
+  return request;
+}
+
+bool is_pattern(std::string_view word) {
+  return word.find_first_of("*?[") != std::string_view::npos;
+}
+
+// Every file of the run directory that is a user's to have.
+std::vector<std::string> all_files(const store::RunDirectory& run) {
+  std::vector<std::string> all;
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(run.root(), error), end; !error && at != end;
+       at.increment(error)) {
+    const std::string path = at->path().lexically_relative(run.root()).string();
+    if (at->is_directory(error) && !at->is_symlink(error) &&
+        (path == ".muster" || path == "scratch" || path == ".node")) {
+      at.disable_recursion_pending();
+    } else if (at->is_regular_file(error) && store::kind_of(path)) {
+      all.push_back(path);
+    }
+  }
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+// "outputs" of "outputs/*.pt": what is above the first pattern is not repeated below DEST.
+std::string fixed_folder(const std::string& pattern) {
+  const std::string head = pattern.substr(0, pattern.find_first_of("*?["));
+  const std::size_t slash = head.rfind('/');
+  return slash == std::string::npos ? "" : head.substr(0, slash + 1);
+}
+
+// What one word means: a file, a folder with all that is in it, or whatever a pattern matches.
+std::vector<Wanted> find_wanted(const std::string& word, const std::vector<std::string>& files) {
+  std::vector<Wanted> wanted;
+  std::string name = word;
+  while (name.size() > 1 && name.back() == '/') name.pop_back();
+  for (const std::string& prefix : {std::string(), std::string("outputs/")}) {
+    const std::string path = prefix + name;
+    const std::string above = path.substr(0, path.rfind('/') + 1);
+    for (const std::string& file : files) {
+      if (is_pattern(word)) {
+        // Without a slash it is about names in any folder.
+        if (!IgnorePattern(path.find('/') == std::string::npos ? path : "/" + path).matches(file)) {
+          continue;
+        }
+        std::string base = fixed_folder(path);
+        if (base.empty() && file.starts_with("outputs/")) base = "outputs/";
+        wanted.push_back({file, file.substr(base.size())});
+      } else if (file == path || file.starts_with(path + "/")) {
+        wanted.push_back({file, file.substr(above.size())});
+      }
+    }
+    if (!wanted.empty()) break;
+  }
+  return wanted;
+}
+
+class Download {
+ public:
+  Download(const Request& request, store::SafeRoot source, store::SafeRoot target,
+           store::FileStates states)
+      : request_(request),
+        source_(std::move(source)),
+        target_(std::move(target)),
+        states_(std::move(states)) {}
+
+  Result<> copy(const Wanted& wanted);
+  const Done& done() const { return done_; }
+
+ private:
+  Result<> check_digest(const Wanted& wanted, std::uint64_t size, const std::string& digest) const;
+  Result<bool> is_there(const Wanted& wanted, const Fd& source, std::uint64_t size) const;
+
+  const Request& request_;
+  store::SafeRoot source_;
+  store::SafeRoot target_;
+  store::FileStates states_;
+  Done done_;
+};
+
+// Of a file that still grows the manifest knows an earlier length; then there is nothing to
+// compare.
+Result<> Download::check_digest(const Wanted& wanted, std::uint64_t size,
+                                const std::string& digest) const {
+  const auto known = states_.find(wanted.path);
+  if (known == states_.end() || !known->second.stored) return {};
+  const store::FileEntry& entry = *known->second.stored;
+  if (entry.xxh3.empty() || entry.size != size || entry.xxh3 == digest) return {};
+  // It may have been replaced since the manifest was read.
+  auto again = store::read_manifest(request_.run.directory.files_jsonl());
+  if (again) {
+    const auto now = again->find(wanted.path);
+    if (now != again->end() && now->second.stored &&
+        (now->second.stored->xxh3 == digest || now->second.stored->size != size)) {
+      return {};
+    }
+  }
+  return fail(ErrorCode::kData,
+              wanted.path + " of run " + request_.run.run_id +
+                  " has other bytes than were stored: its digest is " + digest + ", not " +
+                  entry.xxh3,
+              "look at the run with `muster verify " + request_.run.run_id + "`");
+}
+
+// Whether the same bytes are at the target already; other ones are refused without --force.
+Result<bool> Download::is_there(const Wanted& wanted, const Fd& source, std::uint64_t size) const {
+  MUSTER_TRY_ASSIGN(const auto there, target_.look(wanted.target));
+  if (!there) return false;
+  if (S_ISREG(there->st_mode) && static_cast<std::uint64_t>(there->st_size) == size) {
+    MUSTER_TRY_ASSIGN(const Fd old, target_.open_file(wanted.target, O_RDONLY));
+    if (outputs::same_bytes(source, old, 0, size, kAlways)) return true;
+  }
+  if (request_.force && S_ISREG(there->st_mode)) return false;
+  return fail(ErrorCode::kUsage,
+              target_.directory() + "/" + without_controls(wanted.target) +
+                  " is there already, and is something else",
+              S_ISREG(there->st_mode) ? "--force replaces it, or choose another DEST"
+                                      : "choose another DEST");
+}
+
+Result<> Download::copy(const Wanted& wanted) {
+  MUSTER_TRY_ASSIGN(const Fd source, source_.open_file(wanted.path, O_RDONLY));
+  struct stat info {};
+  if (::fstat(source.get(), &info) != 0) {
+    return Failure(system_error(ErrorCode::kData, "looking at " + wanted.path));
+  }
+  const outputs::FileFacts facts = outputs::facts_of(info);
+  MUSTER_TRY_ASSIGN(const bool there, is_there(wanted, source, facts.size));
+  if (there) {
+    ++done_.there;
+    return {};
+  }
+  const std::size_t slash = wanted.target.rfind('/') + 1;  // npos + 1 is 0
+  const std::string part =
+      wanted.target.substr(0, slash) + "." + wanted.target.substr(slash) + ".muster-part";
+  MUSTER_TRY_ASSIGN(Fd target, target_.open_file(part, O_RDWR | O_CREAT, 0600));
+  struct stat begun {};
+  std::uint64_t from = 0;
+  if (::fstat(target.get(), &begun) == 0 && begun.st_size > 0) {
+    // What is there of an earlier attempt is used as far as it is true.
+    from = std::min(static_cast<std::uint64_t>(begun.st_size), facts.size);
+    if (!outputs::same_bytes(source, target, 0, from, kAlways)) from = 0;
+    if (::ftruncate(target.get(), static_cast<off_t>(from)) != 0) from = 0;
+  }
+  store::Digest digest;
+  std::uint64_t size = 0;
+  if (from == 0) {
+    auto copied = outputs::copy_all(source, target, facts.size, digest, kAlways);
+    if (!copied) return Failure(std::move(copied).error().with_context("copying " + wanted.path));
+    size = *copied;
+  } else {
+    MUSTER_TRY(outputs::hash_all(target, from, digest, kAlways));
+    outputs::Extended more = outputs::copy_more(source, target, from, facts.size, digest, kAlways);
+    if (!more.result) {
+      return Failure(std::move(more.result).error().with_context("copying " + wanted.path));
+    }
+    size = more.size;
+  }
+  if (size != facts.size) return fail(ErrorCode::kData, wanted.path + " ended sooner than it said");
+  MUSTER_TRY(check_digest(wanted, size, digest.hex()));
+  const timespec times[2] = {{0, UTIME_OMIT}, info.st_mtim};
+  ::fchmod(target.get(), info.st_mode & 0777);
+  ::futimens(target.get(), times);
+  MUSTER_TRY_ASSIGN(const auto from_place, target_.place(part, false));
+  MUSTER_TRY_ASSIGN(const auto to_place, target_.place(wanted.target, false));
+  const unsigned flags = request_.force ? 0 : RENAME_NOREPLACE;
+  if (::renameat2(from_place.directory.get(), from_place.name.c_str(), to_place.directory.get(),
+                  to_place.name.c_str(), flags) != 0) {
+    return Failure(system_error(ErrorCode::kRunDirectory, "renaming to " + wanted.target));
+  }
+  ++done_.files;
+  done_.bytes += size;
+  return {};
+}
+
+Result<> to_stdout(const Request& request, const std::vector<Wanted>& wanted) {
+  if (wanted.size() != 1) {
+    return fail(ErrorCode::kUsage,
+                std::to_string(wanted.size()) + " files are meant, and - takes one",
+                "name one file, or a folder as DEST");
+  }
+  MUSTER_TRY_ASSIGN(const store::SafeRoot source,
+                    store::SafeRoot::open(request.run.directory.root().string()));
+  MUSTER_TRY_ASSIGN(const Fd file, source.open_file(wanted.front().path, O_RDONLY));
+  std::vector<char> bytes(1 << 18);
+  while (true) {
+    const ssize_t got = ::read(file.get(), bytes.data(), bytes.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return Failure(system_error(ErrorCode::kData, "reading " + wanted.front().path));
+    if (got == 0) return {};
+    for (ssize_t put = 0; put < got;) {
+      const ssize_t now =
+          ::write(STDOUT_FILENO, bytes.data() + put, static_cast<std::size_t>(got - put));
+      if (now < 0 && errno == EINTR) continue;
+      if (now < 0 && errno == EPIPE) return {};  // the reader has seen enough
+      if (now < 0) return Failure(system_error(ErrorCode::kInternal, "writing to stdout"));
+      put += now;
+    }
+  }
+}
+
+Result<std::vector<Wanted>> everything_wanted(const Request& request) {
+  const std::vector<std::string> files = all_files(request.run.directory);
+  std::vector<Wanted> wanted;
+  std::map<std::string, std::string> targets;
+  for (const std::string& word : request.paths) {
+    std::vector<Wanted> found = find_wanted(word, files);
+    if (found.empty()) {
+      return fail(ErrorCode::kUsage,
+                  "run " + request.run.run_id + " has no file `" + without_controls(word) + "`",
+                  "`muster files " + request.run.run_id + "` lists them");
+    }
+    for (Wanted& each : found) {
+      const auto [at, is_new] = targets.try_emplace(each.target, each.path);
+      if (!is_new && at->second != each.path) {
+        return fail(ErrorCode::kUsage,
+                    at->second + " and " + each.path + " would both become " + each.target,
+                    "download them to different folders");
+      }
+      if (is_new) wanted.push_back(std::move(each));
+    }
+  }
+  return wanted;
+}
+
+// The folder that everything goes to; the name of a single file, if DEST says it, goes to it.
+Result<std::string> destination_folder(const Request& request, std::vector<Wanted>& wanted) {
+  const std::string& destination = request.destination;
+  std::error_code error;
+  if (fs::is_directory(destination, error)) return destination;
+  const bool one_file = wanted.size() == 1 && request.paths.size() == 1 &&
+                        !is_pattern(request.paths.front()) && !destination.ends_with('/');
+  if (one_file && wanted.front().target.find('/') == std::string::npos) {
+    const fs::path path(destination);
+    wanted.front().target = path.filename().string();
+    return path.has_parent_path() ? path.parent_path().string() : std::string(".");
+  }
+  fs::create_directories(destination, error);
+  if (error) {
+    return Failure(
+        system_error(ErrorCode::kRunDirectory, "creating " + destination, error.value()));
+  }
+  return destination;
+}
+
+Result<int> download(const CommandLine& line) {
+  MUSTER_TRY_ASSIGN(const Request request, read_request(line));
+  MUSTER_TRY_ASSIGN(std::vector<Wanted> wanted, everything_wanted(request));
+  if (request.destination == "-") {
+    MUSTER_TRY(to_stdout(request, wanted));
+    return 0;
+  }
+  MUSTER_TRY_ASSIGN(const std::string folder, destination_folder(request, wanted));
+  MUSTER_TRY_ASSIGN(store::SafeRoot source,
+                    store::SafeRoot::open(request.run.directory.root().string()));
+  MUSTER_TRY_ASSIGN(store::SafeRoot target, store::SafeRoot::open(folder));
+  MUSTER_TRY_ASSIGN(store::FileStates states,
+                    store::read_manifest(request.run.directory.files_jsonl()));
+  Download work(request, std::move(source), std::move(target), std::move(states));
+  for (const Wanted& each : wanted) MUSTER_TRY(work.copy(each));
+  const Done& done = work.done();
+  std::fprintf(
+      stderr, "muster: %s, %s from run %s in %s%s\n",
+      counted(static_cast<std::int64_t>(done.files), "file").c_str(),
+      format_bytes(done.bytes).c_str(), request.run.run_id.c_str(), folder.c_str(),
+      done.there > 0 ? (", " + std::to_string(done.there) + " were there already").c_str() : "");
+  return 0;
+}
+
+}  // namespace
+
+CommandResult download_command(const CommandLine& line) {
+  auto code = download(line);
+  if (!code) return tl::unexpected<Problems>(Problems{std::move(code).error()});
+  return *code;
+}
+
+}  // namespace muster::cli
