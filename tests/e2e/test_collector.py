@@ -143,7 +143,7 @@ class Delivery(CollectorTest):
             ["run", "-n", "1", "--run-id", "r", "--collector", self.address, "--",
              muster_test.PYTHON, "-c",
              "import time; print('early', flush=True); time.sleep(1.5); print('late')"])
-        wait_until(lambda: "is not there" in running.output()[1], 20, "the warning")
+        wait_until(lambda: b"is not there" in running.output(), 20, "the warning")
         relay, _ = self.start_relay()
         result = running.wait(60)
         self.assert_code(result, 0)
@@ -160,8 +160,10 @@ class Delivery(CollectorTest):
              "import os, time\nwhile not os.path.exists('go'): time.sleep(0.02)\nprint('last')"])
         wait_until(lambda: self.stored(0).exists() and self.stored(0).read_text() == "first\n", 20,
                    "the first line at the receiver")
+        # Whole files appear when they are on the disk.
+        wait_until(lambda: (self.store / "r/run.json").exists(), 20, "run.json at the receiver")
         follower = self.start_muster(["logs", "--follow", str(self.store / "r")])
-        wait_until(lambda: "first" in follower.output()[0], 20, "the first line at the follower")
+        wait_until(lambda: b"first" in follower.output(), 20, "the first line at the follower")
         self.assertIsNone(follower.process.poll())
         (self.work_dir / "go").touch()
         self.assert_code(running.wait(60), 0)
