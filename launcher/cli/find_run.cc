@@ -8,9 +8,14 @@
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/text.h"
+#include "collector/catalogue/catalogue.h"
+#include "launcher/report/read_run.h"
+#include "launcher/report/run_summary.h"
 
 namespace muster::cli {
 namespace fs = std::filesystem;
@@ -19,6 +24,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kMostNamed = 8;  // runs in a message
+constexpr std::size_t kManyRuns = 64;  // fewer are read as fast as a catalogue
 
 // Stops at the first "created_at" of the top level, which is near the beginning: a run.json of
 // many ranks is long, and there may be thousands.
@@ -75,6 +81,28 @@ FoundRun run_at(const fs::path& directory) {
   return {store::RunDirectory(absolute), absolute.filename().string(), directory.string()};
 }
 
+// nullopt: it is no run.
+std::optional<catalogue::FileMark> mark_of(const fs::path& directory) {
+  struct stat info {};
+  if (::stat(store::RunDirectory(directory).run_json().c_str(), &info) != 0) return std::nullopt;
+  return catalogue::FileMark{info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec,
+                             info.st_ino, static_cast<std::uint64_t>(info.st_size)};
+}
+
+// A run that goes on is looked at each time: its launcher may be gone.
+catalogue::Entry entry_of(const store::RunDirectory& directory, const catalogue::FileMark& mark) {
+  const auto view = report::read_run(directory);
+  if (!view || view->is_unfinished()) return {mark, created_at(directory), ""};
+  return {mark, view->created_at ? format_utc(*view->created_at) : created_at(directory),
+          report::run_summary(*view)};
+}
+
+std::vector<std::string> names_of(const catalogue::Entries& entries) {
+  std::vector<std::string> names;
+  for (const auto& [name, entry] : entries) names.push_back(name);
+  return names;
+}
+
 std::string named(const std::vector<FoundRun>& runs) {
   std::vector<std::string> ids;
   for (const FoundRun& run : runs) {
@@ -110,13 +138,32 @@ bool is_latest(const std::string& word) {
 
 std::vector<FoundRun> list_runs(const fs::path& runs_dir) {
   std::vector<std::pair<std::string, FoundRun>> found;
+  std::vector<std::pair<std::string, catalogue::FileMark>> marks;
   std::error_code error;
   for (fs::directory_iterator at(runs_dir, error), end; !error && at != end; at.increment(error)) {
-    if (!is_run(at->path())) continue;
-    FoundRun run = run_at(at->path());
-    std::string created = created_at(run.directory);
-    found.emplace_back(std::move(created), std::move(run));
+    if (auto mark = mark_of(at->path())) marks.emplace_back(at->path().filename(), *mark);
   }
+  std::optional<catalogue::Catalogue> known;
+  if (marks.size() >= kManyRuns) known.emplace(runs_dir);
+  catalogue::Entries entries = known ? known->read() : catalogue::Entries();
+  catalogue::Entries changed;
+  for (const auto& [name, mark] : marks) {
+    FoundRun run = run_at(runs_dir / name);
+    auto entry = entries.find(name);
+    if (entry == entries.end() || entry->second.mark != mark) {
+      // Few runs are listed, and resolved, by when they were made alone.
+      auto made = known ? entry_of(run.directory, mark)
+                        : catalogue::Entry{mark, created_at(run.directory), ""};
+      changed.insert_or_assign(name, made);
+      run.summary = made.summary;
+      found.emplace_back(std::move(made.created_at), std::move(run));
+    } else {
+      run.summary = std::move(entry->second.summary);
+      found.emplace_back(std::move(entry->second.created_at), std::move(run));
+    }
+    if (entry != entries.end()) entries.erase(entry);
+  }
+  if (known) known->update(changed, names_of(entries));
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
     return std::tie(a.first, a.second.run_id) > std::tie(b.first, b.second.run_id);
   });

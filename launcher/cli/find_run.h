@@ -15,9 +15,11 @@ struct FoundRun {
   store::RunDirectory directory;
   std::string run_id;
   std::string shown_directory;  // as the user would type it
+  std::string summary = {};     // of one that has ended (report/run_summary.h); "": not known
 };
 
-// The runs in a runs directory, the newest first; empty when there is no such directory.
+// The runs in a runs directory, the newest first; empty when there is no such directory.  Of many,
+// a catalogue remembers what need not be read again.
 std::vector<FoundRun> list_runs(const std::filesystem::path& runs_dir);
 
 // `word` is a run's directory, its id, the beginning of its id, or `latest`, as is "".  Errors:

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "base/time_text.h"
+#include "launcher/report/clock_offsets.h"
 
 namespace muster::cli {
 namespace {
@@ -22,6 +23,13 @@ constexpr std::array<std::pair<std::string_view, LogKind>, 6> kKinds{
      {"mpirun", LogKind::kMpirun},
      {"launcher", LogKind::kLauncher},
      {"events", LogKind::kEvents}}};
+
+std::string name_of(LogKind kind) {
+  for (const auto& [name, each] : kKinds) {
+    if (each == kind) return std::string(name);
+  }
+  return "";
+}
 
 bool is_of_a_rank(LogKind kind) {
   return kind == LogKind::kStdout || kind == LogKind::kStderr || kind == LogKind::kMetrics;
@@ -58,17 +66,6 @@ Result<std::vector<LogKind>> parse_kinds(const CommandLine& line) {
   return kinds;
 }
 
-// "10m" is ten minutes before now.
-Result<std::optional<WallTime>> parse_moment(const CommandLine& line, const std::string& option,
-                                             WallTime now) {
-  const auto text = line.text(option);
-  if (!text) return std::optional<WallTime>();
-  if (const auto span = parse_span(*text)) return std::optional(now - *span);
-  if (const auto time = parse_time(*text)) return time;
-  return fail(ErrorCode::kUsage, line.as_given(option) + " is neither a time nor a span",
-              "write 2026-11-23T06:15:00Z, or 90s, 10m, 2h30m for so long ago");
-}
-
 Result<std::optional<int>> parse_number(const CommandLine& line, const std::string& option,
                                         int most) {
   const auto text = line.text(option);
@@ -87,6 +84,27 @@ Result<> check_combinations(const CommandLine& line, const LogRequest& request) 
                     line.name_as_given(options.merge ? "merge" : "timestamps") +
                     " exclude each other",
                 "--raw prints the bytes of each stream as they are stored");
+  }
+  if (options.raw && (options.json || options.grep || options.head)) {
+    return fail(ErrorCode::kUsage,
+                line.name_as_given("raw") + " and " +
+                    line.name_as_given(options.json   ? "json"
+                                       : options.grep ? "grep"
+                                                      : "head") +
+                    " exclude each other",
+                "--raw prints the bytes of each stream as they are stored");
+  }
+  if (options.head && options.tail) {
+    return fail(
+        ErrorCode::kUsage,
+        line.name_as_given("head") + " and " + line.name_as_given("tail") + " exclude each other",
+        "leave out one of them");
+  }
+  if (options.json && options.timestamps) {
+    return fail(ErrorCode::kUsage,
+                line.name_as_given("json") + " and " + line.name_as_given("timestamps") +
+                    " exclude each other",
+                "each object has its \"time\" anyway");
   }
   if (request.follow && options.until) {
     return fail(ErrorCode::kUsage,
@@ -142,17 +160,32 @@ std::vector<fs::path> launcher_logs(const store::RunDirectory& run) {
   return files;
 }
 
+// Which node writes what: every node has as many ranks as the next.
+std::string writer_of(const report::LogSource& source, const report::RunView& view) {
+  const int nodes = std::max(static_cast<int>(view.hostnames.size()), 1);
+  int node = 0;
+  if (source.labels.rank) {
+    node = *source.labels.rank / std::max(view.world_size / nodes, 1);
+  } else if (!source.labels.node.empty()) {
+    const auto at = std::find(view.hostnames.begin(), view.hostnames.end(), source.labels.node);
+    if (at != view.hostnames.end()) node = static_cast<int>(at - view.hostnames.begin());
+  }
+  return "node-" + std::to_string(node);
+}
+
 Result<> add_node_sources(LogKind kind, const store::RunDirectory& run, const report::RunView& view,
                           std::vector<report::LogSource>& sources) {
   switch (kind) {
     case LogKind::kLauncher:
       for (const fs::path& file : launcher_logs(run)) {
         const std::string name = file.stem().string();
-        sources.push_back({file, "[" + name + "] ", false, name != "agents"});
+        sources.push_back(
+            {file, "[" + name + "] ", false, name != "agents", {std::nullopt, name, "launcher"}});
       }
       return {};
     case LogKind::kEvents:
-      sources.push_back({run.events_jsonl(), "[events] ", false, true});
+      sources.push_back(
+          {run.events_jsonl(), "[events] ", false, true, {std::nullopt, "", "events"}});
       return {};
     default: break;
   }
@@ -161,11 +194,21 @@ Result<> add_node_sources(LogKind kind, const store::RunDirectory& run, const re
     return fail(ErrorCode::kUsage, "run " + view.run_id + " has no mpirun.log",
                 "it was started without mpirun");
   }
-  sources.push_back({run.mpirun_log(), "[mpirun] ", false, false});
+  sources.push_back({run.mpirun_log(), "[mpirun] ", false, false, {std::nullopt, "", "mpirun"}});
   return {};
 }
 
 }  // namespace
+
+Result<std::optional<WallTime>> parse_moment(const CommandLine& line, const std::string& option,
+                                             WallTime now) {
+  const auto text = line.text(option);
+  if (!text) return std::optional<WallTime>();
+  if (const auto span = parse_span(*text)) return std::optional(now - *span);
+  if (const auto time = parse_time(*text)) return time;
+  return fail(ErrorCode::kUsage, line.as_given(option) + " is neither a time nor a span",
+              "write 2026-11-23T06:15:00Z, or 90s, 10m, 2h30m for so long ago");
+}
 
 Result<std::vector<int>> parse_rank_list(std::string_view text) {
   std::vector<int> ranks;
@@ -197,6 +240,14 @@ Result<LogRequest> read_log_request(const CommandLine& line, WallTime now) {
   MUSTER_TRY_ASSIGN(request.attempt, parse_number(line, "attempt", kMostRanks));
   MUSTER_TRY_ASSIGN(const std::optional<int> tail, parse_number(line, "tail", 1'000'000'000));
   if (tail) request.options.tail = static_cast<std::uint64_t>(*tail);
+  MUSTER_TRY_ASSIGN(const std::optional<int> head, parse_number(line, "head", 1'000'000'000));
+  if (head) request.options.head = static_cast<std::uint64_t>(*head);
+  request.options.json = line.format == Format::kJson;
+  if (const auto pattern = line.text("grep")) {
+    auto filter = report::LineFilter::create(*pattern);
+    if (!filter) return Failure(std::move(filter).error().with_context(line.name_as_given("grep")));
+    request.options.grep = std::move(*filter);
+  }
   if (const auto ranks = line.text("rank"); ranks && *ranks != "all") {
     auto list = parse_rank_list(*ranks);
     if (!list) return Failure(std::move(list).error().with_context(line.name_as_given("rank")));
@@ -215,13 +266,23 @@ Result<std::vector<report::LogSource>> log_sources(const LogRequest& request,
   for (const int rank : ranks) {
     for (const LogKind kind : request.kinds) {
       if (!is_of_a_rank(kind)) continue;
-      const bool to_stderr = kind == LogKind::kStderr && !request.options.merge;
-      sources.push_back({rank_file(run, kind, rank, attempt), "[" + std::to_string(rank) + "] ",
-                         to_stderr, false});
+      const bool to_stderr =
+          kind == LogKind::kStderr && !request.options.merge && !request.options.json;
+      sources.push_back({rank_file(run, kind, rank, attempt),
+                         "[" + std::to_string(rank) + "] ",
+                         to_stderr,
+                         false,
+                         {rank, "", name_of(kind)}});
     }
   }
   for (const LogKind kind : request.kinds) {
     if (!is_of_a_rank(kind)) MUSTER_TRY(add_node_sources(kind, run, view, sources));
+  }
+  const report::ClockOffsets clocks = report::read_clock_offsets(run.clock_jsonl());
+  for (report::LogSource& source : sources) {
+    const auto clock = clocks.find(writer_of(source, view));
+    if (clock != clocks.end()) source.clock_ahead = clock->second;
+    source.path = source.file.lexically_relative(run.root()).generic_string();
   }
   const bool all_alike = std::all_of(sources.begin(), sources.end(), [&](const auto& source) {
     return source.prefix == sources.front().prefix;

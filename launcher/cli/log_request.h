@@ -35,6 +35,10 @@ Result<std::vector<report::LogSource>> log_sources(const LogRequest& request,
                                                    const store::RunDirectory& run,
                                                    const report::RunView& view);
 
+// "10m" is ten minutes before now.  nullopt: the option was not given.
+Result<std::optional<plan::WallTime>> parse_moment(const CommandLine& line,
+                                                   const std::string& option, plan::WallTime now);
+
 // "0,2-3": sorted, each once.
 Result<std::vector<int>> parse_rank_list(std::string_view text);
 

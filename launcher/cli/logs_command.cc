@@ -32,7 +32,9 @@ Result<int> print_logs(const FoundRun& run, const LogRequest& request) {
   MUSTER_TRY_ASSIGN(const report::RunView view, report::read_run(run.directory));
   MUSTER_TRY_ASSIGN(auto sources, log_sources(request, run.directory, view));
   raise_open_files();
-  MUSTER_TRY_ASSIGN(auto printer, report::LogPrinter::create(std::move(sources), request.options,
+  report::LogOptions options = request.options;
+  options.ledger = run.directory.streams_jsonl();
+  MUSTER_TRY_ASSIGN(auto printer, report::LogPrinter::create(std::move(sources), std::move(options),
                                                              STDOUT_FILENO, STDERR_FILENO));
   if (!request.follow) {
     printer.print_stored();

@@ -1,9 +1,12 @@
 #include "launcher/cli/run_followers.h"
 
+#include <algorithm>
+
 #include "base/exit_code.h"
 #include "collector/store/writer.h"
 #include "launcher/cli/collector_client.h"
 #include "launcher/exec/metrics_follower.h"
+#include "launcher/exec/node_metrics_follower.h"
 #include "launcher/exec/replication_follower.h"
 
 namespace muster::cli {
@@ -56,6 +59,31 @@ exec::OutputsRequest outputs_request(const FollowerContext& context) {
   return request;
 }
 
+std::unique_ptr<exec::Follower> follow_node(const FollowerContext& context) {
+  const auto& interval = context.run.config.metrics.node_interval.value;
+  if (!interval) return nullptr;
+  exec::NodeMetricsOptions options;
+  options.node = context.plan.nodes.front().hostname;
+  options.file = context.directory.node_metrics(options.node);
+  options.run_directory = context.directory.root();
+  options.interval = *interval;
+  for (const topology::Gpu& gpu : context.run.inputs.nodes.front().gpus) {
+    // An instance (MIG) has no power or temperature of its own: its GPU's stand for the first.
+    const std::string& uuid = gpu.parent_uuid.empty() ? gpu.uuid : gpu.parent_uuid;
+    if (!uuid.empty()) options.gpus.emplace(uuid, gpu.visible_ordinal);
+  }
+  RunRecorder& recorder = context.recorder;
+  options.ranks = [&recorder] {
+    std::vector<exec::RankProcess> ranks;
+    for (const plan::RankOutcome& rank : recorder.started_ranks()) {
+      ranks.push_back({rank.rank, rank.training_pid});
+    }
+    return ranks;
+  };
+  options.notice = [&recorder](const std::string& text) { recorder.notice(text); };
+  return std::make_unique<exec::NodeMetricsFollower>(std::move(options));
+}
+
 }  // namespace
 
 Result<RunFollowers> RunFollowers::create(const FollowerContext& context) {
@@ -64,6 +92,9 @@ Result<RunFollowers> RunFollowers::create(const FollowerContext& context) {
   auto outputs = std::make_unique<exec::OutputsFollower>(outputs_request(context));
   followers.outputs_ = outputs.get();
   followers.followers_.push_back(std::move(outputs));
+  if (auto node_metrics = follow_node(context)) {
+    followers.followers_.push_back(std::move(node_metrics));
+  }
   followers.followers_.push_back(metrics_of(context));
   MUSTER_TRY(followers.add_delivery(context));
   return followers;
@@ -130,6 +161,11 @@ void RunFollowers::start() {
 
 void RunFollowers::grown() {
   for (const auto& follower : followers_) follower->grown();
+}
+
+bool RunFollowers::owns(pid_t pid) const {
+  return std::any_of(followers_.begin(), followers_.end(),
+                     [pid](const auto& follower) { return follower->owns(pid); });
 }
 
 std::vector<std::string> RunFollowers::finish(exec::Follower::Stage stage,

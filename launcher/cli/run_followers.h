@@ -37,6 +37,7 @@ class RunFollowers {
 
   void start();  // a second time nothing happens
   void grown();
+  bool owns(pid_t pid) const;  // a child of this process
   // Those of that stage, one after the other; their warnings and failures go into the outcome,
   // their words are returned.
   std::vector<std::string> finish(exec::Follower::Stage stage, plan::RunOutcome& outcome,

@@ -29,6 +29,8 @@ class RunRecorder : public exec::RunObserver {
   Result<> write_run_json(bool durable);
   report::RunRecord& record() { return record_; }
 
+  const std::vector<plan::RankOutcome>& started_ranks() const { return known_ranks_; }
+
   // Who else is told of what happens; it outlives the recorder's use of it.
   void tell(exec::RunControl& control) { control_ = &control; }
   // Whether azureml-logs/process_*.json are there from the start, or only at the end.

@@ -337,6 +337,7 @@ Result<plan::RunOutcome> RunSession::execute(const SignalFd& signals) {
   std::optional<MountsCompanion> companion;
   request.flow = followers_->flow();
   if (mounts_) request.companion = &companion.emplace(*mounts_);
+  request.owned_by_follower = [this](pid_t pid) { return followers_->owns(pid); };
   control_->phase(protocol::RunState::STARTING);
   return exec::execute(request, *recorder_);
 }

@@ -7,6 +7,8 @@
 #include "base/text.h"
 #include "launcher/cli/commands.h"
 #include "launcher/cli/find_run.h"
+#include "launcher/cli/log_request.h"
+#include "launcher/report/run_summary.h"
 #include "launcher/report/runs_table.h"
 #include "launcher/report/status_line.h"
 
@@ -27,6 +29,10 @@ Result<std::size_t> limit_of(const CommandLine& line) {
 
 report::RunRow row_of(const FoundRun& run) {
   report::RunRow row{run.run_id, run.directory.root().string(), std::nullopt, ""};
+  if (auto view = report::run_of_summary(run.summary)) {
+    row.state = report::RunState{std::move(*view), report::RunPhase::kEnded};
+    return row;
+  }
   auto state = report::look_at_run(run.directory);
   if (state) {
     row.state = std::move(*state);
@@ -42,15 +48,19 @@ CommandResult runs_command(const CommandLine& line) {
   const auto limit = limit_of(line);
   if (!limit) return tl::unexpected<Problems>(Problems{limit.error()});
   const auto status = line.text("status");
+  const auto now = std::chrono::system_clock::now();
+  const auto since = parse_moment(line, "since", now);
+  if (!since) return tl::unexpected<Problems>(Problems{since.error()});
 
   const std::vector<FoundRun> runs = list_runs(line.runs_dir);
   std::vector<report::RunRow> rows;
   std::size_t looked_at = 0;
   for (; looked_at < runs.size() && rows.size() < *limit; ++looked_at) {
     report::RunRow row = row_of(runs[looked_at]);
+    // The newest come first, so that all that follow are older, too.
+    if (*since && row.state && row.state->view.created_at < **since) break;
     if (!status || report::status_of(row) == *status) rows.push_back(std::move(row));
   }
-  const auto now = std::chrono::system_clock::now();
   if (line.format == Format::kJson) return print(report::runs_json(rows, now));
   if (rows.empty()) {
     std::fprintf(stderr, "muster: no %s%sruns in %s\n", status.value_or("").c_str(),

@@ -57,6 +57,9 @@ class StatusCommand {
     report::StatusContext context;
     context.run_directory = run_.found.shown_directory;
     if (run_.goes_on()) context.lease = lease_text(run_.state.view.run_id);
+    if (run_.state.phase != report::RunPhase::kEnded) {
+      context.nodes = report::read_node_views(run_.found.directory);
+    }
     winsize size{};
     if (is_terminal(STDOUT_FILENO) && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0) {
       context.columns = size.ws_col;

@@ -156,6 +156,11 @@ void read_python_words(const Value& value, Draft& draft) {
 }
 
 template <auto kMember, auto kParse>
+void read_metrics(const Value& value, Draft& draft) {
+  read_into(draft.config.metrics.*kMember, value, draft, kParse);
+}
+
+template <auto kMember, auto kParse>
 void read_python(const Value& value, Draft& draft) {
   read_into(draft.config.python.*kMember, value, draft, kParse);
 }
@@ -403,6 +408,11 @@ void show_results_if_given(const Key& key, const RunConfig& config, Rows& rows) 
   add_if_given(key, config.results.*kMember, rows);
 }
 
+template <auto kMember>
+void show_metrics_if_given(const Key& key, const RunConfig& config, Rows& rows) {
+  add_if_given(key, config.metrics.*kMember, rows);
+}
+
 void show_shm_size(const Key& key, const RunConfig& config, Rows& rows) {
   add_if_given(key, config.resources.shm_size, rows);
 }
@@ -621,6 +631,9 @@ constexpr std::array kKeys{
         show_results_if_given<&Results::max_size>},
     Key{"restarts.max_restarts", "write a whole number, 0 or more", read_max_restarts, nullptr,
         nullptr},
+    Key{"metrics.node_interval", "write a duration such as 10s, or none",
+        read_metrics<&Metrics::node_interval, parse_interval>, nullptr,
+        show_metrics_if_given<&Metrics::node_interval>},
     Key{"metrics.patterns",
         "write a list of patterns, for example [{name: loss, regex: 'loss=([0-9.]+)'}]",
         read_metric_patterns, nullptr, show_metric_patterns},

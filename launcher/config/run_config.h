@@ -220,6 +220,11 @@ struct MetricPattern {
   Origin origin{};
 };
 
+struct Metrics {
+  // Between two looks at how the node fares; nullopt: nobody looks.
+  Setting<std::optional<Milliseconds>> node_interval{Milliseconds(10'000), {}};
+};
+
 struct RunConfig {
   Setting<std::optional<std::string>> source_directory;  // as written; relative to config_directory
   Setting<bool> in_place{false, {}};  // ranks run in source_directory itself, not in a copy
@@ -248,6 +253,7 @@ struct RunConfig {
   Limits limits;
   std::vector<MetricPattern> metric_patterns;
   Streams streams;
+  Metrics metrics;
 
   std::string dialect;  // "Azure ML v1 run configuration (2019 to 2020)"; "" for the native form
   std::string dialect_reason;   // "it has script and framework"; "" for the native form

@@ -11,6 +11,7 @@ namespace muster::config {
 namespace {
 
 constexpr std::chrono::hours kLongestDuration{24 * 365 * 10};
+constexpr Milliseconds kShortestInterval{100};
 
 tl::unexpected<Unfit> unfit(std::string why, std::string hint = {}) {
   return tl::unexpected<Unfit>(Unfit{std::move(why), std::move(hint)});
@@ -113,6 +114,14 @@ Parsed<std::optional<Milliseconds>> parse_budget(std::string_view text) {
   if (text == "none") return std::optional<Milliseconds>();
   return parse_positive_duration(text).map(
       [](Milliseconds budget) { return std::optional<Milliseconds>(budget); });
+}
+
+Parsed<std::optional<Milliseconds>> parse_interval(std::string_view text) {
+  auto interval = parse_budget(text);
+  if (interval && *interval && **interval < kShortestInterval) {
+    return unfit(in_quotes(text) + " is less than 100ms");
+  }
+  return interval;
 }
 
 Parsed<std::optional<std::chrono::seconds>> parse_run_duration(std::string_view text) {

@@ -75,6 +75,8 @@ Parsed<Milliseconds> parse_duration(std::string_view text);  // 500ms, 30s, 2m, 
 Parsed<Milliseconds> parse_positive_duration(std::string_view text);
 Parsed<std::optional<std::chrono::seconds>> parse_run_duration(std::string_view text);  // seconds
 Parsed<std::optional<Milliseconds>> parse_budget(std::string_view text);  // a duration, or none
+Parsed<std::optional<Milliseconds>> parse_interval(
+    std::string_view text);                                    // 100ms or more, or none
 Parsed<std::string> parse_size(std::string_view text);         // 2g, 512m; the text itself
 Parsed<std::int64_t> parse_byte_count(std::string_view text);  // 300m in bytes, at least 1
 Parsed<std::optional<std::int64_t>> parse_bound(std::string_view text);  // a size, or none

@@ -103,7 +103,7 @@ class Execution : public AgentHandler {
   void muster_failed(const std::string& how, const Error& error);
   void check_companion();
   void arm_companion_check();
-  bool owned_by_companion(pid_t pid) const;
+  bool owned_by_others(pid_t pid) const;
 
   // Hands `event` to the supervision and does what it says; if that begins a stop, `why` is told.
   template <typename Event>
@@ -504,7 +504,7 @@ void Execution::check_drained() {
 }
 
 bool Execution::is_stranger(pid_t pid) const {
-  return !starter_->owns(pid) && !inherited_children_.contains(pid) && !owned_by_companion(pid) &&
+  return !starter_->owns(pid) && !inherited_children_.contains(pid) && !owned_by_others(pid) &&
          !gpu_check_.owns(pid);
 }
 
@@ -512,7 +512,7 @@ bool Execution::is_stranger(pid_t pid) const {
 // was there before the run is nobody else's to reap either.
 void Execution::reap_strangers() {
   for (const pid_t pid : children_of_this_process()) {
-    if (starter_->owns(pid) || owned_by_companion(pid) || gpu_check_.owns(pid)) continue;
+    if (starter_->owns(pid) || owned_by_others(pid) || gpu_check_.owns(pid)) continue;
     if (::waitpid(pid, nullptr, WNOHANG) == pid) inherited_children_.erase(pid);
   }
 }
@@ -540,8 +540,9 @@ void Execution::muster_failed(const std::string& how, const Error& error) {
       error.message);
 }
 
-bool Execution::owned_by_companion(pid_t pid) const {
-  return request_.companion != nullptr && request_.companion->owns(pid);
+bool Execution::owned_by_others(pid_t pid) const {
+  return (request_.companion != nullptr && request_.companion->owns(pid)) ||
+         (request_.owned_by_follower && request_.owned_by_follower(pid));
 }
 
 void Execution::check_companion() {

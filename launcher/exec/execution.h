@@ -56,9 +56,10 @@ struct ExecutionRequest {
   std::vector<ResourceLimit> rank_limits;  // as they were before raise_limits()
   int rank0_stdin = -1;                    // a descriptor for rank 0; -1: /dev/null
   int attempt = 0;
-  RunControl* control = nullptr;   // who else may ask the run to end
-  Companion* companion = nullptr;  // what the run cannot do without
-  FlowControl* flow = nullptr;     // who may make ranks wait before they write more
+  RunControl* control = nullptr;                 // who else may ask the run to end
+  Companion* companion = nullptr;                // what the run cannot do without
+  FlowControl* flow = nullptr;                   // who may make ranks wait before they write more
+  std::function<bool(pid_t)> owned_by_follower;  // a child that is neither a stranger nor ours
   // After its start a rank's placement is read back once more; 0: it is not.
   std::chrono::milliseconds check_placement_after{0};
 };

@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <sys/types.h>
 #include <vector>
 
 #include "muster/result.h"
@@ -30,6 +31,8 @@ class Follower {
   virtual void start() = 0;
   // Some stream has more bytes: often, on the main thread.
   virtual void grown() {}
+  // Whether a child of this process is its own: no stranger, and not others' to reap.
+  virtual bool owns(pid_t) const { return false; }
   // When its turn to finish is.
   enum class Stage {
     kResults,   // before the run's end is recorded: what it stores belongs to the record

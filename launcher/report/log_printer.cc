@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <queue>
 
+#include "collector/store/stream_ledger.h"
 #include "launcher/report/growth_watch.h"
 
 // A round takes the sizes of all files and prints up to there.  In order of time, a round holds
@@ -60,15 +62,34 @@ LogPrinter::LogPrinter(std::vector<LogSource> sources, LogOptions options, int s
   }
 }
 
+// Only what the files hold by now is shown then, and the gap before a byte is on record sooner than
+// the byte is stored.
+void LogPrinter::look_at_ledger() {
+  if (options_->ledger.empty() || options_->raw) return;
+  std::error_code missing;
+  const auto size = std::filesystem::file_size(options_->ledger, missing);
+  if (missing || size == ledger_size_) return;
+  const auto records = store::read_ledger(options_->ledger);
+  if (!records) return;
+  ledger_size_ = size;
+  for (const auto& stream : streams_) {
+    const auto found = records->find(stream->source().path);
+    if (found != records->end()) stream->set_gaps(found->second.gaps);
+  }
+}
+
 void LogPrinter::print_stored() {
+  look_at_ledger();
   if (options_->merge) {
     for (const auto& stream : streams_) stream->look(false);
+    look_at_ledger();
     print_by_time(std::nullopt);
     flush_lines();
     return;
   }
   for (const auto& stream : streams_) {
     stream->look(false);
+    look_at_ledger();
     while (working() && print_block(*stream)) {
     }
     stream->flush(output_);
@@ -81,6 +102,7 @@ void LogPrinter::print_stored() {
 RunPhase LogPrinter::follow(const store::RunDirectory& run) {
   GrowthWatch watch(stdout_fd_);
   watch.add_directory(run.root());
+  look_at_ledger();
   RunPhase phase = RunPhase::kRunning;
   std::optional<WallTime> seen;  // the newest time of the round before
   auto state_at = Clock::time_point::min();
@@ -107,6 +129,7 @@ RunPhase LogPrinter::follow(const store::RunDirectory& run) {
       newest = std::max(newest, options_->merge ? stream->newest() : std::nullopt);
     }
     if (grown) watch.note_growth();
+    look_at_ledger();
     bool held_back = false;
     if (!options_->merge) {
       print_in_turn();

@@ -37,6 +37,7 @@ class LogPrinter {
              Deadline never);
 
   bool working() const { return stdout_writer_.working(); }
+  void look_at_ledger();
   void print_in_turn();
   // Up to `horizon`, if there is one.  Whether something was held back because of it.
   bool print_by_time(std::optional<plan::WallTime> horizon);
@@ -50,6 +51,7 @@ class LogPrinter {
   PatientWriter stdout_writer_;
   PatientWriter stderr_writer_;
   std::vector<std::unique_ptr<LogStream>> streams_;
+  std::uint64_t ledger_size_ = 0;
   std::string buffer_;
   std::string output_;  // not written yet, for one side
   bool output_to_stderr_ = false;

@@ -28,7 +28,9 @@ std::optional<store::StreamRecord> record_of(const fs::path& file) {
   return std::nullopt;
 }
 
-std::string why(const fs::path& file, std::uint64_t from) {
+}  // namespace
+
+std::string missing_bytes_reason(const fs::path& file, std::uint64_t from) {
   const auto record = record_of(file);
   if (!record) return "";
   for (const store::Gap& gap : record->gaps) {
@@ -41,12 +43,14 @@ std::string why(const fs::path& file, std::uint64_t from) {
   return "";
 }
 
-}  // namespace
-
 std::string missing_bytes_line(const fs::path& stream_file, std::uint64_t from, std::uint64_t to) {
-  const std::string reason = without_controls(why(stream_file, from));
-  return "… " + format_bytes(to - from) + " are missing here" +
-         (reason.empty() ? "" : " (" + reason + ")") + " …";
+  return missing_bytes_line(from, to, missing_bytes_reason(stream_file, from));
+}
+
+std::string missing_bytes_line(std::uint64_t from, std::optional<std::uint64_t> to,
+                               std::string_view reason) {
+  return "… " + (to ? format_bytes(*to - from) + " are missing here" : "what follows is missing") +
+         (reason.empty() ? "" : " (" + without_controls(reason) + ")") + " …";
 }
 
 }  // namespace muster::report

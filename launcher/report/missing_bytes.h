@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace muster::report {
 
@@ -11,5 +13,11 @@ namespace muster::report {
 // `stream_file` lies in.
 std::string missing_bytes_line(const std::filesystem::path& stream_file, std::uint64_t from,
                                std::uint64_t to);
+
+// The same where why is known; without `to`, "… what follows is missing (launcher_lost) …".
+std::string missing_bytes_line(std::uint64_t from, std::optional<std::uint64_t> to,
+                               std::string_view reason);
+// Why that byte of the stream is missing; "" where nobody says.
+std::string missing_bytes_reason(const std::filesystem::path& stream_file, std::uint64_t from);
 
 }  // namespace muster::report

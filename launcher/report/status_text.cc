@@ -213,6 +213,12 @@ std::string command_lines(const RunView& run, const StatusContext& context) {
   return text;
 }
 
+std::string nodes_text(const StatusContext& context, plan::WallTime now) {
+  std::string text;
+  for (const std::string& line : node_lines(context.nodes, now)) text += line + "\n";
+  return text;
+}
+
 // Each line cut to the terminal's width.
 std::string fitted(const std::string& text, int columns) {
   if (columns <= 0) return text;
@@ -248,6 +254,23 @@ Json text_or_null(const std::string& text) {
   return text.empty() ? Json(nullptr) : Json(text);
 }
 
+Json nodes_json(const std::vector<NodeView>& nodes) {
+  Json all = Json::array();
+  for (const NodeView& node : nodes) {
+    Json json{{"node", node.node}, {"time", format_utc(node.time)}, {"values", node.values}};
+    json["gpus"] = Json::array();
+    for (const auto& [number, values] : node.gpus) {
+      json["gpus"].push_back({{"gpu", number}, {"values", values}});
+    }
+    json["interfaces"] = Json::array();
+    for (const auto& [name, values] : node.interfaces) {
+      json["interfaces"].push_back({{"interface", name}, {"values", values}});
+    }
+    all.push_back(std::move(json));
+  }
+  return all;
+}
+
 Json run_json(const RunView& run, const StatusContext& context) {
   Json json;
   json["run_id"] = run.run_id;
@@ -268,6 +291,7 @@ Json run_json(const RunView& run, const StatusContext& context) {
   json["argv"] = run.argv;
   json["run_directory"] = context.run_directory;
   json["lease"] = text_or_null(context.lease);
+  json["nodes"] = nodes_json(context.nodes);
   json["ranks"] = Json::array();
   return json;
 }
@@ -407,7 +431,9 @@ std::string status_text(const RunView& run, const LiveStatus& live, const Status
   std::string text = head(run, phase_text(live.now.state(), wall_time(live.now.sampled_at()))) +
                      "  since      " + format_utc(wall_time(live.now.state().began_at())) +
                      ", launcher process " + std::to_string(run.launcher.pid) + "\n" +
-                     command_lines(run, context) + collector_line(live.now.state()) + "\n";
+                     command_lines(run, context) + collector_line(live.now.state());
+  const std::string nodes = nodes_text(context, wall_time(live.now.sampled_at()));
+  text += nodes + "\n";
   TextTable table({{"", Align::kLeft},
                    {"rank", Align::kRight},
                    {"state", Align::kLeft},
@@ -421,7 +447,9 @@ std::string status_text(const RunView& run, const LiveStatus& live, const Status
                    {"last line", Align::kLeft}});
   const std::vector<std::string> all_marks = marks(live);
   int most = kShownRanks;
-  if (context.rows > kHeadLines) most = std::min(most, context.rows - kHeadLines);
+  const int head_lines =
+      kHeadLines + static_cast<int>(std::count(nodes.begin(), nodes.end(), '\n'));
+  if (context.rows > head_lines) most = std::min(most, context.rows - head_lines);
   const std::vector<int> shown = shown_ranks(live, all_marks, most);
   for (const int rank : shown) {
     table.add_row(cells(live, rank, all_marks[static_cast<std::size_t>(rank)]));
@@ -471,7 +499,11 @@ std::string status_text(const RunState& state, const StatusContext& context) {
     text += "  started    " + format_utc(*run.created_at) +
             (run.ended_at ? ", ended " + format_utc(*run.ended_at) : "") + "\n";
   }
-  return fitted(text + command_lines(run, context), context.columns);
+  text += command_lines(run, context);
+  if (state.phase != RunPhase::kEnded) {
+    text += nodes_text(context, std::chrono::system_clock::now());
+  }
+  return fitted(text, context.columns);
 }
 
 std::string status_json(const RunState& state, const StatusContext& context, bool one_line) {

@@ -9,6 +9,7 @@
 
 #include "control.pb.h"
 #include "launcher/plan/run_outcome.h"
+#include "launcher/report/node_view.h"
 #include "launcher/report/read_run.h"
 #include "launcher/report/run_state.h"
 
@@ -22,10 +23,11 @@ struct LiveStatus {
 };
 
 struct StatusContext {
-  std::string run_directory;  // as shown
-  std::string lease = {};     // what the run has of its node: "CPUs 0-3"; "" nothing
-  int columns = 0;            // of the terminal; 0: none, lines may be long
-  int rows = 0;               // of the terminal; 0: as many as there are
+  std::string run_directory;         // as shown
+  std::string lease = {};            // what the run has of its node: "CPUs 0-3"; "" nothing
+  std::vector<NodeView> nodes = {};  // how they fare
+  int columns = 0;                   // of the terminal; 0: none, lines may be long
+  int rows = 0;                      // of the terminal; 0: as many as there are
 };
 
 // "running 4/4 for 12 min 03 s", "stopping (rank 1 exited with 7) for 1.2 s"

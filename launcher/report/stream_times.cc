@@ -170,7 +170,44 @@ class LineTimes : public StreamTimes {
   std::uint64_t at_ = 0;
 };
 
+class ShiftedTimes : public StreamTimes {
+ public:
+  ShiftedTimes(std::unique_ptr<StreamTimes> times, WallTime::duration ahead)
+      : times_(std::move(times)), ahead_(ahead) {}
+
+  void look() override { times_->look(); }
+  std::optional<WallTime> time_of(std::uint64_t offset) const override {
+    return shifted(times_->time_of(offset));
+  }
+  WallTime order_of(std::uint64_t offset) const override {
+    return times_->order_of(offset) - ahead_;
+  }
+  std::uint64_t change_after(std::uint64_t offset) const override {
+    return times_->change_after(offset);
+  }
+  std::optional<std::uint64_t> first_at(WallTime time) const override {
+    return times_->first_at(time + ahead_);
+  }
+  std::optional<WallTime> newest() const override { return shifted(times_->newest()); }
+
+ private:
+  std::optional<WallTime> shifted(std::optional<WallTime> time) const {
+    if (time) *time -= ahead_;
+    return time;
+  }
+
+  std::unique_ptr<StreamTimes> times_;
+  WallTime::duration ahead_;
+};
+
 }  // namespace
+
+std::unique_ptr<StreamTimes> by_another_clock(std::unique_ptr<StreamTimes> times,
+                                              std::chrono::nanoseconds ahead) {
+  if (ahead == std::chrono::nanoseconds(0)) return times;
+  return std::make_unique<ShiftedTimes>(std::move(times),
+                                        std::chrono::duration_cast<WallTime::duration>(ahead));
+}
 
 std::unique_ptr<StreamTimes> times_of_stream(const fs::path& stream_file) {
   return std::make_unique<IndexedTimes>(stream_file);

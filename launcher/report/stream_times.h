@@ -41,4 +41,8 @@ std::unique_ptr<StreamTimes> times_of_stream(const std::filesystem::path& stream
 // without a time has that of the line before.
 std::unique_ptr<StreamTimes> times_of_lines(const std::filesystem::path& file);
 
+// The same times by a clock that is behind theirs by `ahead`.
+std::unique_ptr<StreamTimes> by_another_clock(std::unique_ptr<StreamTimes> times,
+                                              std::chrono::nanoseconds ahead);
+
 }  // namespace muster::report

@@ -2,20 +2,14 @@
 
 #include <array>
 #include <cerrno>
-#include <csignal>
-#include <cstring>
-#include <dirent.h>
-#include <exception>
-#include <fcntl.h>
 #include <poll.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <utility>
-#include <vector>
 
 #include "base/exit_status.h"
 #include "base/process.h"
+#include "launcher/topology/forked_child.h"
 
 namespace muster::topology {
 namespace {
@@ -24,51 +18,15 @@ using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kMostBytes = 4U << 20;
-constexpr int kThrew = 70;
-
-// All but the standard ones and `kept`: a child that hangs in the driver must not hold a rank's
-// pipe open.
-void close_all_but(int kept) {
-  if (kept > 3) ::syscall(SYS_close_range, 3U, static_cast<unsigned>(kept - 1), 0U);
-  if (::syscall(SYS_close_range, static_cast<unsigned>(kept + 1), ~0U, 0U) == 0) return;
-  DIR* directory = ::opendir("/proc/self/fd");
-  if (directory == nullptr) return;
-  std::vector<int> open;
-  while (const dirent* entry = ::readdir(directory)) open.push_back(std::atoi(entry->d_name));
-  ::closedir(directory);
-  for (const int fd : open) {
-    if (fd > 2 && fd != kept) ::close(fd);
-  }
-}
-
-[[noreturn]] void answer_and_end(const std::function<std::string()>& question, Fd pipe,
-                                 pid_t parent) {
-  if (!set_parent_death_signal(SIGKILL, parent)) ::_exit(kThrew);
-  std::signal(SIGPIPE, SIG_IGN);
-  close_all_but(pipe.get());
-  const int nothing = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-  for (const int fd : {0, 1, 2}) {
-    if (nothing >= 0) ::dup2(nothing, fd);
-  }
-  try {
-    const auto written = write_all(pipe, question());
-    ::_exit(written ? 0 : kThrew);
-  } catch (...) {
-    ::_exit(kThrew);  // no destructor of the parent's objects may run here
-  }
-}
 
 }  // namespace
 
 Result<ForkedAnswer> ForkedAnswer::ask(const std::function<std::string()>& question,
                                        std::chrono::milliseconds patience) {
-  MUSTER_TRY_ASSIGN(Pipe pipe, make_pipe());
-  MUSTER_TRY(set_nonblocking(pipe.read_end, true));
-  const pid_t parent = ::getpid();
-  const pid_t pid = ::fork();
-  if (pid < 0) return Failure(system_error(ErrorCode::kResources, "starting a process"));
-  if (pid == 0) answer_and_end(question, std::move(pipe.write_end), parent);
-  return ForkedAnswer(pid, std::move(pipe.read_end), Clock::now() + patience);
+  MUSTER_TRY_ASSIGN(ForkedChild child, fork_child([&question](const Fd& pipe) {
+                      return write_all(pipe, question()).has_value();
+                    }));
+  return ForkedAnswer(child.pid, std::move(child.output), Clock::now() + patience);
 }
 
 ForkedAnswer::ForkedAnswer(pid_t pid, Fd answer, Clock::time_point deadline)
@@ -96,13 +54,8 @@ ForkedAnswer::~ForkedAnswer() {
   end_child();
 }
 
-// Killed and reaped when it is there to be reaped within a moment; one that hangs in the kernel is
-// left to whoever reaps this process's children, or to init.
 void ForkedAnswer::end_child() {
-  if (pid_ <= 0) return;
-  ::kill(pid_, SIGKILL);
-  const auto moment = Clock::now() + 100ms;
-  while (::waitpid(pid_, nullptr, WNOHANG) == 0 && Clock::now() < moment) detail::pause_briefly();
+  if (pid_ > 0) end_forked_child(pid_);
   pid_ = 0;
 }
 

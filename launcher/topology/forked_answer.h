@@ -1,8 +1,7 @@
 // A question that is answered in a process of its own, because the answer may never come.
 //
-// A library of a sick driver can block for minutes, or for ever in the kernel where no signal
-// reaches it; it also changes the process that it is loaded into.  So a child asks, writes what it
-// found to a pipe, and ends; who does not answer in time is killed, and is not waited for.
+// A child asks (forked_child.h), writes what it found to a pipe, and ends; who does not answer in
+// time is killed, and is not waited for.
 #pragma once
 
 #include <chrono>

@@ -43,6 +43,16 @@ Functions functions_of(void* library) {
   find(library, all.link_remote_pci,
        {"nvmlDeviceGetNvLinkRemotePciInfo_v2", "nvmlDeviceGetNvLinkRemotePciInfo"});
   find(library, all.link_remote_type, {"nvmlDeviceGetNvLinkRemoteDeviceType"});
+  find(library, all.link_errors, {"nvmlDeviceGetNvLinkErrorCounter"});
+  find(library, all.utilization, {"nvmlDeviceGetUtilizationRates"});
+  find(library, all.power, {"nvmlDeviceGetPowerUsage"});
+  find(library, all.power_limit, {"nvmlDeviceGetEnforcedPowerLimit"});
+  find(library, all.temperature, {"nvmlDeviceGetTemperature"});
+  find(library, all.clock, {"nvmlDeviceGetClockInfo"});
+  find(library, all.ecc_errors, {"nvmlDeviceGetTotalEccErrors"});
+  find(library, all.throttle_reasons,
+       {"nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"});
+  find(library, all.pcie_replays, {"nvmlDeviceGetPcieReplayCounter"});
   find(library, all.processes_v2,
        {"nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2"});
   find(library, all.processes_v1, {"nvmlDeviceGetComputeRunningProcesses"});

@@ -43,6 +43,11 @@ struct Memory {
   unsigned long long used;
 };
 
+struct Utilization {  // percent of the time of the last sampling period
+  unsigned gpu;
+  unsigned memory;  // its controller
+};
+
 struct ProcessV1 {
   unsigned pid;
   unsigned long long memory;  // all ones: not told
@@ -56,6 +61,12 @@ struct ProcessV2 {  // of the calls _v2 and _v3
 };
 
 enum AffinityScope : unsigned { kAffinityOfNode = 0, kAffinityOfSocket = 1 };
+
+enum ClockType : int { kClockSm = 1, kClockMemory = 2 };
+enum EccError : int { kEccCorrected = 0, kEccUncorrected = 1 };
+enum EccCounter : int { kEccSinceDriverStart = 0 };
+constexpr int kTemperatureOfGpu = 0;
+constexpr int kLinkErrorKinds = 4;  // replays, recoveries, CRC errors of headers and of data
 
 enum LinkEnd : int { kLinkToGpu = 0, kLinkToSwitch = 2 };
 
@@ -84,6 +95,16 @@ struct Functions {
   int (*link_state)(Device, unsigned link, int* active) = nullptr;
   int (*link_remote_pci)(Device, unsigned link, PciInfo*) = nullptr;
   int (*link_remote_type)(Device, unsigned link, int* type) = nullptr;
+  int (*link_errors)(Device, unsigned link, int kind, unsigned long long*) = nullptr;
+  // How it fares.
+  int (*utilization)(Device, Utilization*) = nullptr;
+  int (*power)(Device, unsigned* milliwatts) = nullptr;
+  int (*power_limit)(Device, unsigned* milliwatts) = nullptr;
+  int (*temperature)(Device, int sensor, unsigned* celsius) = nullptr;
+  int (*clock)(Device, int type, unsigned* megahertz) = nullptr;
+  int (*ecc_errors)(Device, int error, int counter, unsigned long long*) = nullptr;
+  int (*throttle_reasons)(Device, unsigned long long*) = nullptr;
+  int (*pcie_replays)(Device, unsigned*) = nullptr;
   int (*processes_v2)(Device, unsigned* count, ProcessV2*) = nullptr;
   int (*processes_v1)(Device, unsigned* count, ProcessV1*) = nullptr;
 };

@@ -339,5 +339,76 @@ class Runs(LogsTest):
         return [row["status"] for row in json.loads(result.stdout)]
 
 
+class Picked(LogsTest):
+    """--grep, --head, --json, and gaps."""
+
+    LINES = "for i in range(300): print(('epoch' if i % 100 == 0 else 'step'), i)"
+
+    def lines_of(self, *args, code=0):
+        result = self.run_muster(["logs", *args])
+        self.assert_code(result, code)
+        return result.stdout.splitlines()
+
+    def test_lines_that_match(self):
+        self.assert_code(self.run_ranks(2, PYTHON, "-c", self.LINES), 0)
+        self.assertEqual(self.lines_of("--grep", "^epoch", "--rank", "1"),
+                         ["epoch 0", "epoch 100", "epoch 200"])
+        self.assertEqual(self.lines_of("--grep", "(?i)EPOCH", "--tail", "1"),
+                         ["[0] epoch 200", "[1] epoch 200"])
+        self.assertEqual(sorted(self.lines_of("--grep", "00$", "--head", "1", "--merge")),
+                         ["[0] epoch 100", "[1] epoch 100"])
+        self.assertEqual(self.lines_of("--head", "2", "--rank", "0"), ["epoch 0", "step 1"])
+
+    def test_as_json(self):
+        self.assert_code(self.run_ranks(2, PYTHON, "-c", SAYS, "ff410a42".upper()), 0)
+        objects = [json.loads(line) for line in self.lines_of("--json")]
+        self.assertEqual({(each["rank"], each["stream"]) for each in objects},
+                         {(rank, name) for rank in (0, 1) for name in ("stdout", "stderr")})
+        first = objects[0]
+        self.assertEqual((first["rank"], first["offset"], first["base64"]), (0, 0, "/0E="))
+        self.assertLess(abs(seconds_of(first["time"]) - time.time()), 3600)
+        self.assertEqual(objects[1]["text"], "B")
+        self.assertFalse(objects[1]["newline"])
+        events = [json.loads(line) for line in self.lines_of("--json", "--stream", "events")]
+        self.assertEqual(events[0]["stream"], "events")
+        self.assertTrue(json.loads(events[0]["text"])["time"])
+
+    def test_followed(self):
+        flag = self.directory / "flag"
+        script = f"echo epoch 1; echo step; {UNTIL}; echo epoch 2"
+        running = self.start_ranks(1, "sh", "-c", script, flag)
+        with subprocess.Popen([*muster_test.SANDBOX, MUSTER, "logs", "--follow", "--grep",
+                               "epoch"], cwd=self.directory, env=self.environment(),
+                              stdout=subprocess.PIPE, text=True) as follower:
+            self.assertEqual(follower.stdout.readline(), "epoch 1\n")
+            flag.touch()
+            self.assertEqual(follower.stdout.read(), "epoch 2\n")
+            self.assertEqual(follower.wait(60), 0)
+        self.assert_code(running.wait(), 0)
+
+    def test_what_cannot_be(self):
+        self.assert_code(self.run_ranks(1, "true"), 0)
+        for args, text in ((["--grep", "a**"], "at character 2"),
+                           (["--head", "1", "--tail", "1"], "exclude each other"),
+                           (["--raw", "--json"], "exclude each other"),
+                           (["--raw", "--grep", "a"], "exclude each other"),
+                           (["--json", "--timestamps"], "exclude each other")):
+            result = self.run_muster(["logs", *args])
+            self.assert_code(result, 64)
+            self.assertIn(text, result.stderr)
+
+    def test_gaps_are_told(self):
+        result = self.run_ranks(1, "sh", "-c", "printf 'one\\ntwo\\n'")
+        self.assert_code(result, 0)
+        ledger = result.run_directory / ".muster" / "streams.jsonl"
+        with open(ledger, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"stream": "ranks/00000/attempt-0/stdout.log",
+                                   "gap": {"from": 8, "to": 1008, "reason": "overflow"}}) + "\n")
+        self.assertEqual(self.lines_of("--rank", "0"),
+                         ["one", "two", "… 1000 B are missing here (overflow) …"])
+        self.assertEqual(json.loads(self.lines_of("--json")[-1])["gap"],
+                         {"bytes": 1000, "reason": "overflow"})
+
+
 if __name__ == "__main__":
     muster_test.main()

@@ -13,6 +13,10 @@
 //   near_node 0 NODE                    of GPU 0 nvmlDeviceGetMemoryAffinity says; may be repeated
 //   near_cpu 0 CPU                      the same of nvmlDeviceGetCpuAffinity
 //   process 0 PID MEMORY                of GPU 0; of an instance by its UUID in place of 0
+//   use 0 PERCENT MEMORY_USED WATTS CELSIUS  how GPU 0 fares; its power limit is 400 W
+//   throttle 0 REASONS                  bits of why its clocks are low
+//   ecc 0 CORRECTED UNCORRECTED         its errors since the driver's start
+//   sick 0 SECONDS                      a question how it fares takes so long
 //   log FILE                            "init" and "shutdown" are appended to it
 //
 // Built with FAKE_NVML_OLD it lacks all that NVML learnt after 2012.
@@ -54,6 +58,14 @@ struct FakeDevice {
   int error = kSuccess;
   int handle_error = kSuccess;
   bool hangs = false;
+  bool tells_use = false;
+  unsigned percent = 0;
+  unsigned watts = 0;
+  unsigned celsius = 0;
+  unsigned long long memory_used = 0;
+  unsigned long long throttle = 0;
+  unsigned long long ecc[2] = {};
+  unsigned slow_seconds = 0;
   bool mig = false;
   bool is_instance = false;
   unsigned gpu_instance = 0;
@@ -147,6 +159,17 @@ void read_line(const std::string& line) {
       words >> number;
       FakeDevice& gpu = *device_named(device);
       (what == "near_node" ? gpu.near_nodes : gpu.near_cpus).push_back(number);
+    } else if (what == "use") {
+      FakeDevice& gpu = *device_named(device);
+      gpu.tells_use = true;
+      words >> gpu.percent >> gpu.memory_used >> gpu.watts >> gpu.celsius;
+    } else if (what == "throttle") {
+      words >> device_named(device)->throttle;
+    } else if (what == "ecc") {
+      FakeDevice& gpu = *device_named(device);
+      words >> gpu.ecc[0] >> gpu.ecc[1];
+    } else if (what == "sick") {
+      words >> device_named(device)->slow_seconds;
     } else if (what == "process") {
       Process process{};
       words >> process.pid >> process.memory;
@@ -304,8 +327,8 @@ int nvmlDeviceGetName(void* device, char* text, unsigned length) {
 
 int nvmlDeviceGetMemoryInfo(void* device, Memory* memory) {
   memory->total = fake(device)->memory;
-  memory->free = memory->total;
-  memory->used = 0;
+  memory->used = fake(device)->memory_used;
+  memory->free = memory->total - memory->used;
   return kSuccess;
 }
 
@@ -397,6 +420,51 @@ int nvmlDeviceGetNvLinkRemoteDeviceType(void* device, unsigned link, int* type) 
 
 int nvmlDeviceGetComputeRunningProcesses_v3(void* device, unsigned* count, ProcessV2* entries) {
   return put_processes(device, count, entries);
+}
+
+struct Utilization {
+  unsigned gpu, memory;
+};
+
+int nvmlDeviceGetUtilizationRates(void* device, Utilization* use) {
+  const FakeDevice* const found = fake(device);
+  if (found->slow_seconds > 0) ::sleep(found->slow_seconds);
+  if (!found->tells_use) return kNotSupported;
+  *use = {found->percent, found->percent / 2};
+  return kSuccess;
+}
+
+int nvmlDeviceGetPowerUsage(void* device, unsigned* milliwatts) {
+  *milliwatts = fake(device)->watts * 1000;
+  return fake(device)->tells_use ? kSuccess : kNotSupported;
+}
+
+int nvmlDeviceGetEnforcedPowerLimit(void* device, unsigned* milliwatts) {
+  *milliwatts = 400'000;
+  return fake(device)->tells_use ? kSuccess : kNotSupported;
+}
+
+int nvmlDeviceGetTemperature(void* device, int sensor, unsigned* celsius) {
+  if (sensor != 0) return kInvalidArgument;
+  *celsius = fake(device)->celsius;
+  return fake(device)->tells_use ? kSuccess : kNotSupported;
+}
+
+int nvmlDeviceGetClockInfo(void* device, int type, unsigned* megahertz) {
+  if (type != 1 && type != 2) return kInvalidArgument;
+  *megahertz = type == 1 ? 1410 : 1215;
+  return fake(device)->tells_use ? kSuccess : kNotSupported;
+}
+
+int nvmlDeviceGetTotalEccErrors(void* device, int error, int counter, unsigned long long* count) {
+  if (error < 0 || error > 1 || counter != 0) return kInvalidArgument;
+  *count = fake(device)->ecc[error];
+  return fake(device)->tells_use ? kSuccess : kNotSupported;
+}
+
+int nvmlDeviceGetCurrentClocksThrottleReasons(void* device, unsigned long long* reasons) {
+  *reasons = fake(device)->throttle;
+  return fake(device)->tells_use ? kSuccess : kNotSupported;
 }
 
 #endif

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "launcher/report/run_summary.h"
+
 namespace muster::report {
 namespace {
 
@@ -76,6 +78,28 @@ TEST(RunsTable, JsonHasTheFacts) {
   EXPECT_EQ(json[2]["exit_code"], 7);
   EXPECT_EQ(json[3]["status"], "unreadable");
   EXPECT_EQ(json[3]["problem"], "it is not JSON");
+}
+
+// What the catalogue keeps of a run is all that a list of runs shows.
+TEST(RunSummary, IsListedAsTheRunIs) {
+  for (RunRow row : rows()) {
+    if (!row.state) continue;
+    row.state->view.created_at = kStart - 1s;
+    row.state->view.command_line = {"muster", "run", "\x01"};
+    row.state->view.launcher.hostname = "node-a";
+    const auto kept = run_of_summary(run_summary(row.state->view));
+    if (row.state->view.is_unfinished()) {
+      EXPECT_FALSE(kept) << "it may end, or be lost";
+      continue;
+    }
+    ASSERT_TRUE(kept);
+    RunRow again{row.run_id, row.run_directory, RunState{*kept, RunPhase::kEnded}, ""};
+    EXPECT_EQ(runs_json({again}, kStart), runs_json({row}, kStart));
+    EXPECT_EQ(runs_table({again}, kStart, 100), runs_table({row}, kStart, 100));
+  }
+  EXPECT_FALSE(run_of_summary(""));
+  EXPECT_FALSE(run_of_summary("{\"ended_at\": 7}"));
+  EXPECT_FALSE(run_of_summary("nonsense"));
 }
 
 }  // namespace
