@@ -1,8 +1,8 @@
 """Faults on the way to a collector, `muster relay`: F5, F8 to F12, F14, F15 and F23 of the fault matrix.
 
 send_flood is Muster's own client with streams of which every byte is known; the network between is
-tests/programs/chaos_proxy.  Afterwards the collector's store has every byte, once, and `muster verify`
-says so.
+tests/programs/chaos_proxy.  Afterwards the collector's store has every byte, once: payload_check compares
+them.  (`muster verify` wants a run.json, which send_flood does not send.)
 """
 
 import shutil
@@ -73,7 +73,6 @@ class Killed(SenderTest):
             done = subprocess.run([program("payload_check"), published, "--rank", "0", "--length",
                                    str(size)], capture_output=True, check=False)
             self.assertEqual(done.returncode, 0, done)
-            self.verify(relay.store / delivery.run_id)
             self.assertLessEqual(told["sent"] - size, kills * 8 * MIB, told)
 
         self.each_seed(one_seed)

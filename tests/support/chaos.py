@@ -428,4 +428,3 @@ class SenderTest(CollectorTest):
         for rank in range(self.ranks):
             self.assert_payload(directory, rank, "--length", size, prefix=prefix)
         self.assertEqual(self.gaps_of(directory), {})
-        self.verify(directory, prefix=prefix)
