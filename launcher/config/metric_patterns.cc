@@ -82,6 +82,7 @@ void read_entry(const Value& list, const Node& item, const std::string& path, Dr
   MetricPattern pattern{"", "", "", list.origin};
   const std::vector<std::string> known{"name", "regex"};
   std::vector<std::string> given;
+  bool misspelt = false;
   for (const Entry& field : item.entries) {
     if (std::find(known.begin(), known.end(), field.key) == known.end()) {
       std::string hint = did_you_mean_hint(field.key, known);
@@ -89,6 +90,7 @@ void read_entry(const Value& list, const Node& item, const std::string& path, Dr
       draft.problems.push_back({ErrorCode::kConfig,
                                 "unknown key " + in_quotes(field.key) + " in " + path,
                                 std::move(hint), draft.source->origin(field.key_place).location});
+      misspelt = true;
       continue;
     }
     const Value value = value_of(field, list.key, path + "." + field.key, draft);
@@ -104,6 +106,7 @@ void read_entry(const Value& list, const Node& item, const std::string& path, Dr
       check_regex(value, pattern.regex, draft);
     }
   }
+  if (misspelt) return;  // what is missing has been said
   for (const std::string& name : known) {
     if (std::find(given.begin(), given.end(), name) == given.end()) {
       draft.refuse(list, "entry " + path.substr(path.rfind('[')) + " has no " + name,
