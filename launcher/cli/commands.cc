@@ -221,7 +221,7 @@ constexpr CommandRow kCommands[] = {
     {.name = "relay",
      .summary = "a collector alone: store what runs send, until SIGTERM",
      .function = relay_command,
-     .usage = "--listen ADDR --store DIR [--token-file FILE] [--insecure]",
+     .usage = "--listen ADDR --store DIR [options]",
      .details = "ADDR is unix:PATH, tcp:HOST:PORT or tls:HOST:PORT; port 0 is a free one. Runs are "
                 "stored as DIR/RUN_ID/. Says where it listens when it does.",
      .hidden = true},
