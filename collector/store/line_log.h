@@ -17,12 +17,13 @@ class LineLog {
 
   // Writes `line` (without its end) as soon as the disk takes it.
   void add(std::string line);
+  void add_later(std::string line);  // with the next flush()
   Result<> flush();
   bool has_pending() const { return !pending_.empty(); }
   Result<> sync();
 
  private:
-  Result<> write(const std::string& line);
+  Result<> write(const std::string& lines);
 
   std::filesystem::path path_;
   Fd fd_;  // opened with the first record: most runs have few

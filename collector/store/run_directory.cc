@@ -1,10 +1,12 @@
 #include "collector/store/run_directory.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -53,11 +55,24 @@ Result<> RunDirectory::hold_reserve() const {
     return Failure(
         system_error(ErrorCode::kRunDirectory, "setting space aside in " + root_.string(), error));
   }
+  // A comfort: nothing fails for want of it, and a small disk is not filled by it.
+  struct statvfs space {};
+  if (::fstatvfs(fd->get(), &space) == 0) {
+    const auto free = static_cast<std::uint64_t>(space.f_bavail) * space.f_frsize;
+    const auto urgent = static_cast<off_t>(std::min<std::uint64_t>(1 << 20, free / 16));
+    const Fd kept(::open(urgent_reserve().c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+    if (kept && urgent > 0) static_cast<void>(::fallocate(kept.get(), 0, 0, urgent));
+  }
   return {};
+}
+
+void RunDirectory::release_urgent_reserve() const {
+  ::unlink(urgent_reserve().c_str());
 }
 
 void RunDirectory::release_reserve() const {
   ::unlink(reserve().c_str());
+  release_urgent_reserve();
 }
 
 Fd RunDirectory::lock() const {

@@ -18,6 +18,8 @@ class RunDirectory {
   // Sets some space aside, so that a run that fills the disk can still record its end.
   Result<> hold_reserve() const;
   void release_reserve() const;
+  // Of it, what is for metrics, events and stderr when stdout has filled the disk.
+  void release_urgent_reserve() const;
 
   // Held by the launcher for as long as it lives, so that everybody on this machine, in whatever
   // container, can tell whether it does.  No descriptor where the file system has no locks.
@@ -57,6 +59,7 @@ class RunDirectory {
   std::filesystem::path state() const { return root_ / ".muster"; }
   std::filesystem::path streams_jsonl() const { return state() / "streams.jsonl"; }
   std::filesystem::path files_jsonl() const { return state() / "files.jsonl"; }
+  std::filesystem::path urgent_reserve() const { return state() / "reserve"; }
   std::filesystem::path durable_json() const { return state() / "durable.json"; }
   std::filesystem::path writer_json() const { return state() / "writer.json"; }
   std::filesystem::path receiver_json() const { return state() / "receiver.json"; }

@@ -129,7 +129,7 @@ void StreamLedger::gap(std::string_view stream, const Gap& gap) {
 void StreamLedger::end(std::string_view stream, const LedgerEnd& end) {
   Json json = about(stream);
   json["end"] = {{"length", end.length}, {"stored", end.stored}, {"xxh3", end.xxh3}};
-  log_.add(line_of(std::move(json)));
+  log_.add_later(line_of(std::move(json)));
 }
 
 void StreamLedger::freed(std::string_view stream, const FreedRange& range) {

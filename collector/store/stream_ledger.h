@@ -76,6 +76,7 @@ class StreamLedger {
 
   // A gap is recorded when it begins (its end unknown), and again with its end.
   void gap(std::string_view stream, const Gap& gap);
+  // Written with the next flush(): a run's streams end together.
   void end(std::string_view stream, const LedgerEnd& end);
   void freed(std::string_view stream, const FreedRange& range);
   // At a receiver: this writer's it is, from its first byte on.

@@ -121,6 +121,19 @@ constexpr CommandRow kCommands[] = {
                 "shows all. The exit code is 0 whenever the state could be told.",
      .examples = "muster status\n"
                  "muster status --watch 20261123-0651"},
+    {.name = "verify",
+     .summary = "check that everything a run wrote is stored, and as it was written",
+     .function = verify_command,
+     .words = Words::kRun,
+     .usage = "[options] [RUN]",
+     .details = "RUN is a run's id, the beginning of one, its directory, or latest, which holds "
+                "when there is none. Of every stream, stored and missing bytes make up its length "
+                "and its checksum fits; of every file of the output folders the record fits. "
+                "While the run goes on, what grows has no end to compare with; of a run whose "
+                "launcher was killed nobody knows the ends. The exit code is 0 when all holds, "
+                "missing bytes that are recorded included, and 70 when something does not.",
+     .examples = "muster verify\n"
+                 "muster verify --json 20261123-06 | jq -r '.problems[]'"},
     {.name = "cancel",
      .summary = "end a run orderly, as SIGTERM to its launcher does",
      .function = cancel_command,

@@ -57,6 +57,7 @@ CommandResult sync_command(const CommandLine& line);
 CommandResult cache_command(const CommandLine& line);
 CommandResult relay_command(const CommandLine& line);
 CommandResult token_command(const CommandLine& line);
+CommandResult verify_command(const CommandLine& line);
 CommandResult transfer_command(const CommandLine& line);
 CommandResult help_command(const CommandLine& line);
 CommandResult completion_command(const CommandLine& line);

@@ -501,7 +501,7 @@ constexpr OptionRow kOptions[] = {
      .help = "replace files that exist",
      .has_variable = false},
     {.name = "json",
-     .commands = "plan validate topo runs metrics status logs cache datastores files",
+     .commands = "plan validate topo runs metrics status logs verify cache datastores files",
      .heading = "output",
      .help = "print JSON"},
 

@@ -136,6 +136,24 @@ void RunRecorder::stopping(const std::string& why, std::chrono::milliseconds gra
   show_status();
 }
 
+void RunRecorder::disk_full(const std::string& stream, const std::string& why) {
+  event("disk_full", {{"stream", stream}, {"why", why}});
+  log("the disk is full: " + why);
+  notice(why + "; the ranks go on, and what there is no room for will be missing");
+}
+
+void RunRecorder::disk_has_room() {
+  event("disk_has_room");
+  notice("the disk has room again: what the ranks write is stored");
+}
+
+void RunRecorder::stream_gap(const std::string& stream, const store::Gap& gap) {
+  event("stream_gap", {{"stream", stream},
+                       {"from", static_cast<std::int64_t>(gap.from)},
+                       {"to", static_cast<std::int64_t>(gap.to.value_or(gap.from))},
+                       {"reason", gap.reason}});
+}
+
 void RunRecorder::suspending() {
   log("suspended by Ctrl-Z");
   event("suspended");

@@ -49,6 +49,9 @@ class RunRecorder : public exec::RunObserver {
                 bool from_outside) override;
   void killing(std::size_t rank_count) override;
   void draining() override;
+  void disk_full(const std::string& stream, const std::string& why) override;
+  void disk_has_room() override;
+  void stream_gap(const std::string& stream, const store::Gap& gap) override;
   void streams_grown() override {
     console_->grown();
     if (grown_) grown_();

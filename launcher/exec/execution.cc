@@ -21,6 +21,8 @@
 #include "base/process.h"
 #include "base/sandbox.h"
 #include "base/text.h"
+#include "collector/store/disk_room.h"
+#include "collector/store/stream_ledger.h"
 #include "launcher/exec/agent_server.h"
 #include "launcher/exec/failure_evidence.h"
 #include "launcher/exec/gpu_check.h"
@@ -61,10 +63,21 @@ class Execution : public AgentHandler {
         observer_(observer),
         supervision_(request.plan.world_size, request.plan.limits, Clock::now(),
                      request.plan.mpirun ? kMpirunPatienceAfterSuccess : kAgentsPatience,
-                     plan::servers(request.plan)) {
+                     plan::servers(request.plan)),
+        ledger_(request.run_directory.streams_jsonl()),
+        room_(request.run_directory.root()) {
     callbacks_.grown = [this] { observer_.streams_grown(); };
     callbacks_.ended = [this] { check_drained(); };
-    callbacks_.write_failed = [this](const Error& error) { run_directory_failed(error); };
+    callbacks_.policy = request.stream_policy;
+    callbacks_.trouble = [this](const std::string& stream, const std::string& why) {
+      disk_full(stream, why);
+    };
+    callbacks_.recovered = [this](const std::string& stream) { disk_has_room(stream); };
+    callbacks_.gap = [this](const std::string& stream, const store::Gap& gap) {
+      ledger_.gap(stream, gap);
+      if (gap.to) observer_.stream_gap(stream, gap);
+    };
+    callbacks_.has_room = [this] { return room_.has_room(); };
   }
 
   Result<plan::RunOutcome> run();
@@ -99,7 +112,9 @@ class Execution : public AgentHandler {
   void reap_strangers();
   void sweep_strangers();
   bool is_stranger(pid_t pid) const;
-  void run_directory_failed(const Error& error);
+  void disk_full(const std::string& stream, const std::string& why);
+  void disk_has_room(const std::string& stream);
+  void record_streams(plan::RunOutcome& outcome);
   void muster_failed(const std::string& how, const Error& error);
   void check_companion();
   void arm_companion_check();
@@ -126,6 +141,9 @@ class Execution : public AgentHandler {
   EventLoop loop_;
   Supervision supervision_;
   StreamCallbacks callbacks_;
+  store::StreamLedger ledger_;
+  store::DiskRoom room_;
+  std::set<std::string> full_streams_;  // whose files take no more for now
   std::set<pid_t> inherited_children_;  // of whoever exec'd us, or PID 1's: not ours to kill
   Fd nothing_;                          // /dev/null, for ranks without a stdin
   Fd log_;
@@ -171,10 +189,7 @@ Result<plan::RunOutcome> Execution::run() {
 
   sweep_strangers();
   plan::RunOutcome outcome = supervision_.outcome();
-  for (const auto& streams : streams_) {
-    streams->finish_metrics();
-    for (plan::StreamGap& gap : streams->gaps()) outcome.gaps.push_back(std::move(gap));
-  }
+  record_streams(outcome);
   explain_failures(request_.run_directory, request_.attempt, evidence_, outcome);
   outcome.warnings = find_separate_worlds(request_.plan, outcome.ranks);
   end_driver_logs(outcome);
@@ -524,8 +539,44 @@ void Execution::sweep_strangers() {
     observer_.notice("ended " + counted(killed, "process") + " that ranks left behind");
 }
 
-void Execution::run_directory_failed(const Error& error) {
-  muster_failed("run_directory", {ErrorCode::kRunDirectory, error.message});
+// The ranks go on: what does not fit is a gap, and told at the end.
+void Execution::disk_full(const std::string& stream, const std::string& why) {
+  const bool is_first = full_streams_.empty();
+  full_streams_.insert(stream);
+  if (!is_first) return;
+  request_.run_directory.release_urgent_reserve();
+  observer_.disk_full(stream, why);
+}
+
+void Execution::disk_has_room(const std::string& stream) {
+  full_streams_.erase(stream);
+  if (!full_streams_.empty()) return;
+  static_cast<void>(ledger_.flush());
+  observer_.disk_has_room();
+}
+
+// What every stream has in the end.  Missing bytes make a run that succeeded a failed one.
+void Execution::record_streams(plan::RunOutcome& outcome) {
+  std::string problem;
+  for (const auto& streams : streams_) {
+    streams->finish_metrics();
+    streams->record_ends(ledger_);
+    for (plan::StreamGap& gap : streams->gaps()) outcome.gaps.push_back(std::move(gap));
+    if (problem.empty()) problem = streams->problem();
+  }
+  if (!ledger_.flush()) {
+    // On a full disk the record of the end and this share what was set aside.
+    request_.run_directory.release_reserve();
+    static_cast<void>(ledger_.flush());
+  }
+  if (problem.empty() || outcome.exit_code != 0) return;
+  outcome.status = plan::RunStatus::kFailed;
+  outcome.exit_code = to_int(ExitCode::kRunDirectory);
+  plan::FirstFailure failure;
+  failure.origin = plan::FailureOrigin::kMuster;
+  failure.how = "run_directory";
+  failure.description = problem;
+  outcome.first_failure = std::move(failure);
 }
 
 void Execution::muster_failed(const std::string& how, const Error& error) {

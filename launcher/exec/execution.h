@@ -8,6 +8,7 @@
 #include "base/process.h"
 #include "base/signals.h"
 #include "collector/store/run_directory.h"
+#include "collector/store/stream_file.h"
 #include "launcher/exec/companion.h"
 #include "launcher/exec/flow_control.h"
 #include "launcher/exec/run_control.h"
@@ -34,6 +35,10 @@ class RunObserver {
   // Every rank has ended; what their pipes still hold is read.
   virtual void draining() = 0;
   virtual void streams_grown() = 0;
+  // The disk takes no more of the first stream, and why; that all of them go on; what is missing.
+  virtual void disk_full(const std::string& /*stream*/, const std::string& /*why*/) {}
+  virtual void disk_has_room() {}
+  virtual void stream_gap(const std::string& /*stream*/, const store::Gap& /*gap*/) {}
   // Ctrl-Z: the ranks stand still, and this process is about to; and that it goes on.
   virtual void suspending() = 0;
   virtual void resumed() = 0;
@@ -62,6 +67,7 @@ struct ExecutionRequest {
   std::function<bool(pid_t)> owned_by_follower;  // a child that is neither a stranger nor ours
   // After its start a rank's placement is read back once more; 0: it is not.
   std::chrono::milliseconds check_placement_after{0};
+  store::StreamPolicy stream_policy = {};  // what is done while the disk is full
 };
 
 // The signals that execute() reads from request.signals; the caller blocks them before it starts

@@ -9,6 +9,7 @@ namespace muster::exec {
 namespace {
 
 constexpr std::size_t kReadSize = 1 << 20;
+constexpr auto kRetryInterval = std::chrono::milliseconds(200);  // of a file that takes no more
 constexpr int kReadsPerTurn = 4;  // then the other streams have theirs
 
 // One buffer for all pumps: they run on one thread, and a byte leaves it in the turn it came in.
@@ -27,7 +28,10 @@ StreamPump::StreamPump(EventLoop& loop, Fd source, Source kind, store::StreamFil
       file_(std::move(file)),
       name_(std::move(name)),
       callbacks_(callbacks),
-      watch_(loop.on_readable(source_.get(), [this] { read_some(); })) {}
+      is_urgent_(!name_.ends_with("/stdout.log")),
+      watch_(loop.on_readable(source_.get(), [this] { read_some(); })) {
+  file_.on_gap = [this](const store::Gap& gap) { callbacks_.gap(name_, gap); };
+}
 
 void StreamPump::read_some() {
   bool any = false;
@@ -38,15 +42,17 @@ void StreamPump::read_some() {
 // False: nothing is there now, or the end was reached.
 bool StreamPump::read_once() {
   std::string& buffer = read_buffer();
-  const ssize_t got = ::read(source_.get(), buffer.data(), buffer.size());
+  const std::size_t most = most_to_read();
+  if (most == 0) {
+    pause();
+    return false;
+  }
+  const ssize_t got = ::read(source_.get(), buffer.data(), most);
   if (got > 0) {
     const std::string_view bytes(buffer.data(), static_cast<std::size_t>(got));
-    const auto appended = file_.append(bytes);
+    file_.append(bytes);
     if (driver_log_ != nullptr) driver_log_->append(driver_stream_, bytes);
-    if (!appended) {
-      write_error_ = appended.error().message;
-      callbacks_.write_failed(appended.error());
-    }
+    if (file_.in_trouble() && !retry_) file_in_trouble();
     return true;
   }
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
@@ -56,15 +62,62 @@ bool StreamPump::read_once() {
 
 void StreamPump::hold(bool held) {
   if (!source_) return;
+  held_ = held;
   if (held) {
     watch_ = EventLoop::Watch();
-  } else if (!watch_) {
+  } else if (!watch_ && !paused_at_) {
     watch_ = loop_.on_readable(source_.get(), [this] { read_some(); });
   }
 }
 
+std::size_t StreamPump::most_to_read() const {
+  const bool blocks =
+      callbacks_.policy.when_full == store::StreamPolicy::WhenFull::kBlock && waits_;
+  return file_.in_trouble() && blocks ? file_.room() : kReadSize;
+}
+
+// The ranks go on: their pipe is read, and what there is no room for is counted.
+void StreamPump::file_in_trouble() {
+  callbacks_.trouble(name_, file_.problem());
+  if (is_urgent_) file_.retry();  // the reserve is free now
+  if (file_.in_trouble()) arm_retry();
+}
+
+void StreamPump::arm_retry() {
+  retry_ = loop_.at(Clock::now() + kRetryInterval, [this] { try_again(); });
+}
+
+void StreamPump::try_again() {
+  if (is_urgent_ || callbacks_.has_room()) file_.retry();
+  const bool is_over = !file_.in_trouble();
+  if (paused_at_ && Clock::now() - *paused_at_ > callbacks_.policy.stall_budget) waits_ = false;
+  if (is_over) {
+    waits_ = true;
+    retry_ = EventLoop::Watch();
+    callbacks_.recovered(name_);
+    callbacks_.grown();
+  } else {
+    arm_retry();
+  }
+  if (most_to_read() > 0) resume();
+}
+
+// The rank waits in its write(), as it would for any slow reader.
+void StreamPump::pause() {
+  if (!paused_at_) paused_at_ = Clock::now();
+  watch_ = EventLoop::Watch();
+}
+
+void StreamPump::resume() {
+  if (!paused_at_ || !source_) return;
+  paused_at_.reset();
+  if (held_) return;
+  watch_ = loop_.on_readable(source_.get(), [this] { read_some(); });
+}
+
 void StreamPump::finish(const std::string& reason) {
   if (!source_) return;
+  waits_ = false;
   // More than a pipe can hold, but bounded: whoever still writes must not keep us here.
   for (int turn = 0; turn < kReadsPerTurn && source_ && read_once(); ++turn) {
   }
@@ -76,21 +129,33 @@ void StreamPump::finish(const std::string& reason) {
 void StreamPump::end() {
   watch_ = EventLoop::Watch();
   source_.reset();
+  if (file_.in_trouble() && (is_urgent_ || callbacks_.has_room())) file_.retry();
   if (kind_ == Source::kPipe) callbacks_.ended();
 }
 
-std::vector<plan::StreamGap> StreamPump::gaps() const {
-  plan::StreamGap gap;
-  gap.stream = name_;
-  gap.offset = file_.size();
+void StreamPump::record_end(store::StreamLedger& ledger) {
+  retry_ = EventLoop::Watch();
+  if (file_.in_trouble() && callbacks_.has_room()) file_.retry();
+  file_.finish();
+  const store::LedgerEnd end = file_.end();
   if (!cut_reason_.empty()) {
-    gap.reason = cut_reason_;
-    return {gap};
+    ledger.gap(name_, {end.length, std::nullopt, store::gap_reason::kCut});
   }
-  if (file_.lost_bytes() == 0) return {};
-  gap.length = file_.lost_bytes();
-  gap.reason = write_error_;
-  return {gap};
+  ledger.end(name_, end);
+}
+
+std::vector<plan::StreamGap> StreamPump::gaps() const {
+  std::vector<plan::StreamGap> gaps;
+  for (const store::Gap& gap : file_.gaps()) {
+    plan::StreamGap missing;
+    missing.stream = name_;
+    missing.offset = gap.from;
+    if (gap.to) missing.length = *gap.to - gap.from;
+    missing.reason = gap.reason;
+    gaps.push_back(std::move(missing));
+  }
+  if (!cut_reason_.empty()) gaps.push_back({name_, file_.length(), std::nullopt, cut_reason_});
+  return gaps;
 }
 
 Result<std::unique_ptr<RankStreams>> RankStreams::create(EventLoop& loop,
@@ -150,6 +215,17 @@ void RankStreams::hold(bool held) {
 void RankStreams::cut(const std::string& reason) {
   stdout_->finish(reason);
   stderr_->finish(reason);
+}
+
+void RankStreams::record_ends(store::StreamLedger& ledger) {
+  for (auto* pump : {stdout_.get(), stderr_.get(), metrics_.get()}) pump->record_end(ledger);
+}
+
+std::string RankStreams::problem() const {
+  for (const auto* pump : {stdout_.get(), stderr_.get(), metrics_.get()}) {
+    if (!pump->gaps().empty() && !pump->problem().empty()) return pump->problem();
+  }
+  return "";
 }
 
 std::vector<plan::StreamGap> RankStreams::gaps() const {

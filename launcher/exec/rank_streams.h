@@ -13,6 +13,7 @@
 #include "collector/store/driver_log.h"
 #include "collector/store/run_directory.h"
 #include "collector/store/stream_file.h"
+#include "collector/store/stream_ledger.h"
 #include "launcher/plan/run_outcome.h"
 #include "muster/result.h"
 
@@ -20,9 +21,14 @@ namespace muster::exec {
 
 // Called by the streams on the loop's thread.
 struct StreamCallbacks {
-  std::function<void()> grown;                     // some file has more bytes
-  std::function<void()> ended;                     // one more stream is at its end
-  std::function<void(const Error&)> write_failed;  // the run directory took a byte no more
+  std::function<void()> grown;  // some file has more bytes
+  std::function<void()> ended;  // one more stream is at its end
+  // Its file takes no more for now, and why; and that it does again.
+  std::function<void(const std::string& stream, const std::string& why)> trouble;
+  std::function<void(const std::string& stream)> recovered;
+  std::function<void(const std::string& stream, const store::Gap&)> gap;  // bytes are missing
+  std::function<bool()> has_room;  // whether it is worth while to try again
+  store::StreamPolicy policy = {};
 };
 
 // From one descriptor to one file, until end of file.
@@ -45,13 +51,23 @@ class StreamPump {
   // Reads what is there now without waiting, then ends; `reason` records a gap of unknown length if
   // somebody still holds the other end ("" for a FIFO, whose end this is).
   void finish(const std::string& reason);
-  // The one gap of this stream, if bytes are missing.
+  // Nothing comes any more: what still waits for room is a gap.  Writes the end down.
+  void record_end(store::StreamLedger& ledger);
   std::vector<plan::StreamGap> gaps() const;
+  const std::string& problem() const { return file_.problem(); }
 
  private:
+  using Clock = EventLoop::Clock;
+
   void read_some();
   bool read_once();
   void end();
+  std::size_t most_to_read() const;
+  void file_in_trouble();
+  void arm_retry();
+  void try_again();
+  void pause();
+  void resume();
 
   EventLoop& loop_;
   Fd source_;
@@ -62,8 +78,12 @@ class StreamPump {
   store::DriverLog* driver_log_ = nullptr;
   store::DriverLog::Stream driver_stream_ = store::DriverLog::Stream::kStdout;
   std::string cut_reason_;
-  std::string write_error_;
+  bool is_urgent_ = false;                      // there is a reserve for it
+  bool waits_ = true;                           // with kBlock, until the stall budget is over
+  std::optional<Clock::time_point> paused_at_;  // its pipe is not read
   EventLoop::Watch watch_;
+  bool held_ = false;  // by somebody else
+  EventLoop::Watch retry_;
 };
 
 // stdout, stderr and metrics of one rank.
@@ -90,7 +110,9 @@ class RankStreams {
   void cut(const std::string& reason);
   // stdout and stderr; metrics are few, and have a reserve.
   void hold(bool held);
+  void record_ends(store::StreamLedger& ledger);
   std::vector<plan::StreamGap> gaps() const;
+  std::string problem() const;  // why bytes are missing; ""
 
  private:
   Fd stdout_write_end_;

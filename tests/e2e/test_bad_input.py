@@ -1,6 +1,7 @@
 """Each thing that can be wrong before or below a run: a clear message with a hint, the right exit
 code, and nothing left behind."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -253,16 +254,25 @@ class FullDisks(BadInputTest):
                 self.assertEqual((run["status"], run["exit_code"], run["origin"]),
                                  ("failed", RUN_DIRECTORY, "muster"))
                 self.assertEqual(run["first_failure"]["how"], "run_directory")
+                # The disk is no reason to end the ranks.
+                self.assertEqual([rank["exit_code"] for rank in run["attempts"][-1]["ranks"]],
+                                 [0, 0])
                 gaps = {gap["stream"]: gap for gap in run["gaps"]}
                 self.assertGreater(len(gaps), 0)
                 for rank in range(2):
                     name = f"ranks/{rank:05}/attempt-0/stdout.log"
                     size = result.rank_file(rank).stat().st_size
                     self.assertIsNone(flood_difference(result.rank_file(rank), rank, size))
-                    if name in gaps:
-                        self.assertEqual(gaps[name]["offset"], size)
-                        self.assertGreater(gaps[name]["length"], 0)
-                        self.assertIn("No space left", gaps[name]["reason"])
+                    self.assertEqual(gaps[name]["offset"], size)
+                    self.assertEqual(size + gaps[name]["length"], 400 << 20)
+                    self.assertEqual(gaps[name]["reason"], "disk_full")
+                self.assertIn('"disk_full"', (result.run_directory / "events.jsonl").read_text())
+                verified = self.run_muster(["verify", "--json", str(result.run_directory)])
+                self.assert_code(verified, 0)
+                checked = {row["path"]: row for row in json.loads(verified.stdout)["streams"]}
+                for name, gap in gaps.items():
+                    self.assertEqual(checked[name]["missing"], gap["length"])
+                    self.assertEqual(checked[name]["length"], 400 << 20)
                 self.assert_nothing_left()
                 self.assert_runtime_empty()
                 shutil.rmtree(self.runs_dir)

@@ -46,7 +46,15 @@ class RankStreamsTest : public test::ScratchTest {
     callbacks_.ended = [this] {
       if (streams_->ended()) loop_.stop();
     };
-    callbacks_.write_failed = [this](const Error& error) { failures_.push_back(error.message); };
+    callbacks_.trouble = [this](const std::string& stream, const std::string& why) {
+      failures_.push_back(stream + ": " + why);
+    };
+    callbacks_.recovered = [this](const std::string&) { ++recovered_; };
+    callbacks_.gap = [this](const std::string& stream, const store::Gap& gap) {
+      ledger_->gap(stream, gap);
+    };
+    callbacks_.has_room = [this] { return has_room_; };
+    ledger_.emplace(run_->streams_jsonl());
     auto made = RankStreams::create(loop_, *run_, 0, 0, fifo(), true, callbacks_);
     ASSERT_TRUE(made) << made.error().message;
     streams_ = std::move(*made);
@@ -70,7 +78,10 @@ class RankStreamsTest : public test::ScratchTest {
   StreamCallbacks callbacks_;
   EventLoop loop_;
   std::unique_ptr<RankStreams> streams_;
+  std::optional<store::StreamLedger> ledger_;
   std::vector<std::string> failures_;
+  bool has_room_ = false;
+  int recovered_ = 0;
   int grown_ = 0;
 };
 
@@ -154,12 +165,61 @@ TEST_F(RankStreamsTest, AFullDiskIsToldOnceDrainedOnAndCounted) {
     writer.join();
   }
   EXPECT_EQ(failures_.size(), 1U);
+  streams_->record_ends(*ledger_);
   const auto gaps = streams_->gaps();
   ASSERT_EQ(gaps.size(), 1U);
   EXPECT_EQ(gaps[0].offset, kFits);
   EXPECT_EQ(gaps[0].length, kGiven - kFits);
-  EXPECT_EQ(gaps[0].reason, failures_.front());
+  EXPECT_EQ(gaps[0].reason, "disk_full");
+  EXPECT_EQ(streams_->problem(),
+            "writing " + run_->rank_stdout(0, 0).string() + ": File too large");
   EXPECT_EQ(fs::file_size(run_->rank_stdout(0, 0)), kFits);
+  ASSERT_TRUE(ledger_->flush());
+  const auto records = store::read_ledger(run_->streams_jsonl());
+  const store::StreamRecord& record = records->at("ranks/00000/attempt-0/stdout.log");
+  EXPECT_EQ(record.gaps, (std::vector<store::Gap>{{kFits, kGiven, "disk_full"}}));
+  EXPECT_EQ(record.end->length, kGiven);
+  EXPECT_EQ(record.end->stored, kFits);
+}
+
+// With `block` the rank waits for room, and nothing is missing; when the budget is over it does not.
+TEST_F(RankStreamsTest, ARankMayWaitForRoom) {
+  constexpr std::size_t kGiven = 1'000'000;
+  for (const bool there_will_be_room : {true, false}) {
+    SCOPED_TRACE(there_will_be_room);
+    streams_.reset();
+    ASSERT_TRUE(remove_tree(run_->streams() / "00000"));
+    ASSERT_TRUE(make_directories(run_->streams() / "00000/attempt-0"));
+    ::unlink(fifo().c_str());
+    callbacks_.policy.when_full = store::StreamPolicy::WhenFull::kBlock;
+    callbacks_.policy.stall_budget = there_will_be_room ? 60s : 300ms;
+    has_room_ = false;
+    auto made = RankStreams::create(loop_, *run_, 0, 0, fifo(), 0, callbacks_);
+    ASSERT_TRUE(made) << made.error().message;
+    streams_ = std::move(*made);
+    auto limited = std::make_optional<SmallFiles>(100'000);
+    Fd out = another(streams_->stdout_write_end());
+    streams_->close_write_ends();
+    std::thread writer([&] {
+      for (std::size_t i = 0; i < kGiven; i += 1000) {
+        static_cast<void>(write_all(out, std::string(1000, 'x')));
+      }
+      out.reset();
+    });
+    EventLoop::Watch room;
+    if (there_will_be_room) {
+      room = loop_.at(EventLoop::Clock::now() + 500ms, [&] {
+        EXPECT_FALSE(streams_->ended()) << "it waits";
+        limited.reset();
+        has_room_ = true;
+      });
+    }
+    run_until_ended();
+    writer.join();
+    streams_->record_ends(*ledger_);
+    EXPECT_EQ(streams_->gaps().empty(), there_will_be_room);
+    if (there_will_be_room) EXPECT_EQ(stored_stdout(), std::string(kGiven, 'x'));
+  }
 }
 
 TEST_F(RankStreamsTest, AnAttemptIsStoredOnce) {

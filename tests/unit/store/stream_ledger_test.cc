@@ -25,8 +25,8 @@ TEST_F(StreamLedgerTest, SaysWhatWasRecorded) {
   ledger.freed("a", {10, "tcp:host:1"});
   ledger.freed("a", {5, "tcp:other:1"});
   ledger.gap("b", {0, std::nullopt, gap_reason::kCut});
-  EXPECT_FALSE(ledger.has_pending());
   ASSERT_TRUE(ledger.sync());
+  EXPECT_FALSE(ledger.has_pending());
 
   const StreamRecords read = records();
   ASSERT_EQ(read.size(), 2U);

@@ -1,0 +1,270 @@
+#include "collector/store/verify.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
+#include <filesystem>
+#include <set>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "collector/store/digest.h"
+#include "collector/store/file_manifest.h"
+#include "collector/store/safe_path.h"
+#include "collector/store/stream_kind.h"
+#include "collector/store/stream_ledger.h"
+
+namespace muster::store {
+namespace fs = std::filesystem;
+namespace {
+
+// What lies in a run directory and is no part of the store.
+bool is_passed_over(const std::string& name) {
+  static const std::set<std::string> kNames = {".muster",   "scratch",      ".node",   "tb",
+                                               "user_logs", "azureml-logs", ".reserve"};
+  return kNames.contains(name) || name.starts_with("metrics.db");
+}
+
+struct Part {
+  std::uint64_t from = 0;
+  std::uint64_t to = 0;
+};
+
+// What is stored of [0, size): everything between the gaps.
+std::vector<Part> stored_parts(const std::vector<Gap>& gaps, std::uint64_t size) {
+  std::vector<Part> parts;
+  std::uint64_t at = 0;
+  for (const Gap& gap : gaps) {
+    if (gap.from > at) parts.push_back({at, std::min(gap.from, size)});
+    at = std::max(at, gap.to.value_or(gap.from));
+    if (at >= size) break;
+  }
+  if (at < size) parts.push_back({at, size});
+  return parts;
+}
+
+class Verifier {
+ public:
+  Verifier(SafeRoot root, StreamRecords records, FileStates files, const RunDirectory& run,
+           StoreCheck& check)
+      : root_(std::move(root)),
+        records_(std::move(records)),
+        files_(std::move(files)),
+        run_(run),
+        check_(check),
+        buffer_(1 << 20) {}
+
+  void look() {
+    for (const std::string& path : stored_paths()) {
+      const auto kind = kind_of(path);
+      if (records_.contains(path)) continue;
+      if (kind == StreamKind::kFile) {
+        if (!files_.contains(path)) unrecorded_file(path);
+      } else if (kind && is_append_only(*kind) && *kind != StreamKind::kIndex) {
+        check_stream(path, StreamRecord());
+      }
+    }
+    for (const auto& [path, record] : records_) {
+      const auto kind = kind_of(path);
+      if (kind && is_append_only(*kind)) check_stream(path, record);
+    }
+    for (const auto& [path, state] : files_) check_file(path, state);
+    const auto by_path = [](const auto& one, const auto& other) { return one.path < other.path; };
+    std::sort(check_.streams.begin(), check_.streams.end(), by_path);
+    std::sort(check_.files.begin(), check_.files.end(), by_path);
+  }
+
+ private:
+  std::vector<std::string> stored_paths() const {
+    std::vector<std::string> paths;
+    std::error_code error;
+    fs::recursive_directory_iterator at(run_.root(), error);
+    for (; !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
+      if (at.depth() == 0 && is_passed_over(at->path().filename().string())) {
+        at.disable_recursion_pending();
+        continue;
+      }
+      std::error_code ignored;
+      if (fs::is_directory(at->symlink_status(ignored))) continue;
+      paths.push_back(at->path().lexically_relative(run_.root()).string());
+    }
+    return paths;
+  }
+
+  // "" and the digest of those parts of a file, or why they cannot be read.
+  std::string digest_parts(const Fd& fd, const std::vector<Part>& parts, std::string& digest) {
+    Digest sum;
+    for (const Part& part : parts) {
+      for (std::uint64_t at = part.from; at < part.to;) {
+        const auto wanted = std::min<std::uint64_t>(part.to - at, buffer_.size());
+        const ssize_t got = ::pread(fd.get(), buffer_.data(), wanted, static_cast<off_t>(at));
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return system_error(ErrorCode::kData, "it cannot be read").message;
+        if (got == 0) return "it ends at " + std::to_string(at);
+        sum.update({buffer_.data(), static_cast<std::size_t>(got)});
+        at += static_cast<std::uint64_t>(got);
+        check_.bytes_read += static_cast<std::uint64_t>(got);
+      }
+    }
+    digest = sum.hex();
+    return "";
+  }
+
+  void check_stream(const std::string& path, const StreamRecord& record) {
+    StreamCheck check;
+    check.path = path;
+    check.freed = record.freed ? record.freed->to : 0;
+    check.problem = stream_problem(path, record, check);
+    if (!check.problem.empty()) check.state = CheckState::kWrong;
+    check_.streams.push_back(std::move(check));
+  }
+
+  std::string stream_problem(const std::string& path, const StreamRecord& record,
+                             StreamCheck& check) {
+    const auto facts = root_.look(path);
+    if (!facts) return facts.error().message;
+    if (!*facts && record.end && record.end->length > 0) return "its file is gone";
+    if (*facts && !S_ISREG((*facts)->st_mode)) return "it is no regular file";
+    const auto size = *facts ? static_cast<std::uint64_t>((*facts)->st_size) : 0;
+    check.length = record.end ? record.end->length : size;
+    check.missing = record.missing(check.length);
+    check.stored = check.length - check.missing;
+    for (std::size_t at = 0; at < record.gaps.size(); ++at) {
+      const Gap& gap = record.gaps[at];
+      if (!gap.to) check.missing_more = true;
+      if (at > 0 && record.gaps[at - 1].to.value_or(0) > gap.from) {
+        return "two gaps overlap at " + std::to_string(gap.from);
+      }
+      if (record.end && gap.to.value_or(gap.from) > check.length) {
+        return "a gap goes beyond its end, to " + std::to_string(gap.to.value_or(gap.from));
+      }
+      if (!gap.to && gap.from < check.length && record.end) {
+        return "bytes follow a gap of unknown length at " + std::to_string(gap.from);
+      }
+    }
+    if (!record.end) {
+      const bool is_rank_stream = path.starts_with("ranks/") || !record.writer.empty();
+      check.state = check_.is_growing ? CheckState::kGrowing
+                    : is_rank_stream  ? CheckState::kEndsUnknown
+                                      : CheckState::kUnrecorded;
+      return "";
+    }
+    const LedgerEnd& end = *record.end;
+    // A gap at the end needs no hole.
+    const bool ends_with_gap = !record.gaps.empty() && record.gaps.back().to == end.length &&
+                               record.gaps.back().from <= size;
+    if (size != end.length && !ends_with_gap) {
+      return "its file has " + std::to_string(size) + " bytes, and its end is at " +
+             std::to_string(end.length);
+    }
+    if (end.stored + check.missing != end.length) {
+      return std::to_string(end.stored) + " stored and " + std::to_string(check.missing) +
+             " missing bytes are not its length, " + std::to_string(end.length);
+    }
+    // What was freed can only be read at the collector.
+    if (end.xxh3.empty() || check.freed > 0 || size == 0) return "";
+    const auto fd = root_.open_file(path, O_RDONLY);
+    if (!fd) return fd.error().message;
+    std::string digest;
+    std::string problem = digest_parts(*fd, stored_parts(record.gaps, size), digest);
+    if (problem.empty() && digest != end.xxh3)
+      problem = "its bytes are not those that were written";
+    return problem;
+  }
+
+  void unrecorded_file(const std::string& path) {
+    const auto facts = root_.look(path);
+    const auto size = facts && *facts ? static_cast<std::uint64_t>((*facts)->st_size) : 0;
+    check_.files.push_back({path, CheckState::kUnrecorded, size, ""});
+  }
+
+  void check_file(const std::string& path, const FileState& state) {
+    if (!state.stored) {
+      const std::string& why = state.refused.empty() ? state.waiting : state.refused;
+      if (!why.empty()) check_.files.push_back({path, CheckState::kUnrecorded, 0, why});
+      return;
+    }
+    FileCheck check{path, CheckState::kOk, state.stored->size, ""};
+    check.problem = file_problem(*state.stored);
+    if (!check.problem.empty()) {
+      // It may have been replaced since its record was read.
+      const auto now = read_manifest(run_.files_jsonl());
+      const auto found = now ? now->find(path) : FileStates::const_iterator();
+      const bool changed = now && (found == now->end() || found->second.stored != state.stored);
+      const bool grows = check_.is_growing || changed;
+      check.state = grows ? CheckState::kGrowing : CheckState::kWrong;
+      if (grows) check.problem.clear();
+    }
+    check_.files.push_back(std::move(check));
+  }
+
+  std::string file_problem(const FileEntry& entry) {
+    const auto facts = root_.look(entry.path);
+    if (!facts) return facts.error().message;
+    if (entry.form == FileForm::kSymlink) {
+      // One that leads out is recorded and not made.
+      return !*facts || S_ISLNK((*facts)->st_mode) ? "" : "it is no link any more";
+    }
+    if (!*facts) return "its file is gone";
+    if (!S_ISREG((*facts)->st_mode)) return "it is no regular file";
+    const auto size = static_cast<std::uint64_t>((*facts)->st_size);
+    // One that grows is recorded now and then.
+    if (entry.form == FileForm::kAppend && size > entry.size) return "";
+    if (size != entry.size) {
+      return "it has " + std::to_string(size) + " bytes, and had " + std::to_string(entry.size);
+    }
+    if (entry.xxh3.empty()) return "";
+    const auto fd = root_.open_file(entry.path, O_RDONLY);
+    if (!fd) return fd.error().message;
+    std::string digest;
+    std::string problem = digest_parts(*fd, {{0, size}}, digest);
+    if (problem.empty() && digest != entry.xxh3) problem = "its bytes are not those that it had";
+    return problem;
+  }
+
+  SafeRoot root_;
+  StreamRecords records_;
+  FileStates files_;
+  const RunDirectory& run_;
+  StoreCheck& check_;
+  std::vector<char> buffer_;
+};
+
+}  // namespace
+
+const char* to_text(CheckState state) {
+  switch (state) {
+    case CheckState::kOk: return "ok";
+    case CheckState::kGrowing: return "growing";
+    case CheckState::kEndsUnknown: return "ends_unknown";
+    case CheckState::kUnrecorded: return "unrecorded";
+    case CheckState::kWrong: return "wrong";
+  }
+  return "wrong";
+}
+
+std::vector<std::string> StoreCheck::problems() const {
+  std::vector<std::string> all;
+  for (const StreamCheck& stream : streams) {
+    if (stream.state == CheckState::kWrong) all.push_back(stream.path + ": " + stream.problem);
+  }
+  for (const FileCheck& file : files) {
+    if (file.state == CheckState::kWrong) all.push_back(file.path + ": " + file.problem);
+  }
+  return all;
+}
+
+Result<StoreCheck> verify(const RunDirectory& run) {
+  StoreCheck check;
+  check.is_growing = run.is_locked();
+  auto root = SafeRoot::open(run.root().string());
+  if (!root) return fail(ErrorCode::kData, root.error().message);
+  // The records before the files: what has its end by now does not change any more.
+  MUSTER_TRY_ASSIGN(StreamRecords records, read_ledger(run.streams_jsonl()));
+  MUSTER_TRY_ASSIGN(FileStates files, read_manifest(run.files_jsonl()));
+  Verifier(std::move(*root), std::move(records), std::move(files), run, check).look();
+  return check;
+}
+
+}  // namespace muster::store

@@ -1,0 +1,107 @@
+// `muster verify`: whether what a run stored is all there, and as it was written.
+
+#include <cstdio>
+
+#include <nlohmann/json.hpp>
+
+#include "base/exit_code.h"
+#include "base/text.h"
+#include "base/text_table.h"
+#include "collector/store/verify.h"
+#include "launcher/cli/commands.h"
+#include "launcher/cli/find_run.h"
+
+namespace muster::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using store::CheckState;
+
+std::string json_of(const FoundRun& run, const store::StoreCheck& check) {
+  Json json = {{"run_id", run.run_id},        {"ok", check.problems().empty()},
+               {"growing", check.is_growing}, {"bytes_read", check.bytes_read},
+               {"streams", Json::array()},    {"files", Json::array()},
+               {"problems", check.problems()}};
+  for (const store::StreamCheck& stream : check.streams) {
+    Json row = {{"path", stream.path},       {"state", to_text(stream.state)},
+                {"length", stream.length},   {"stored", stream.stored},
+                {"missing", stream.missing}, {"missing_more", stream.missing_more},
+                {"freed", stream.freed}};
+    if (!stream.problem.empty()) row["problem"] = stream.problem;
+    json["streams"].push_back(std::move(row));
+  }
+  for (const store::FileCheck& file : check.files) {
+    Json row = {{"path", file.path}, {"state", to_text(file.state)}, {"size", file.size}};
+    if (!file.problem.empty()) row["problem"] = file.problem;
+    json["files"].push_back(std::move(row));
+  }
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::string words_of(CheckState state) {
+  return state == CheckState::kEndsUnknown ? "ends unknown" : to_text(state);
+}
+
+std::string missing_of(const store::StreamCheck& stream) {
+  if (stream.missing == 0 && !stream.missing_more) return "";
+  return std::to_string(stream.missing) + (stream.missing_more ? " and more" : "");
+}
+
+std::string text_of(const FoundRun& run, const store::StoreCheck& check) {
+  TextTable streams({{"STREAM"},
+                     {"LENGTH", TextTable::Align::kRight},
+                     {"STORED", TextTable::Align::kRight},
+                     {"MISSING", TextTable::Align::kRight},
+                     {"FREED", TextTable::Align::kRight},
+                     {"STATE"}});
+  std::size_t empty = 0;
+  std::uint64_t missing = 0;
+  for (const store::StreamCheck& stream : check.streams) {
+    missing += stream.missing;
+    const bool is_dull = stream.length == 0 && !stream.missing_more &&
+                         (stream.state == CheckState::kOk || stream.state == CheckState::kGrowing);
+    if (is_dull) ++empty;
+    if (is_dull) continue;
+    streams.add_row({without_controls(stream.path), std::to_string(stream.length),
+                     std::to_string(stream.stored), missing_of(stream),
+                     stream.freed > 0 ? std::to_string(stream.freed) : "", words_of(stream.state)});
+  }
+  std::string text = streams.without_empty_columns().to_string();
+  // Files that are as they should be are thousands.
+  TextTable files({{"FILE"}, {"SIZE", TextTable::Align::kRight}, {"STATE"}, {"WHY"}});
+  bool any_file = false;
+  for (const store::FileCheck& file : check.files) {
+    if (file.state == CheckState::kOk) continue;
+    any_file = true;
+    files.add_row({without_controls(file.path), std::to_string(file.size), words_of(file.state),
+                   without_controls(file.problem)});
+  }
+  if (any_file) text += "\n" + files.without_empty_columns().to_string();
+  text += "\nrun " + run.run_id + ": " +
+          counted(static_cast<std::int64_t>(check.streams.size()), "stream") +
+          (empty > 0 ? " (" + std::to_string(empty) + " empty)" : "") + ", " +
+          counted(static_cast<std::int64_t>(check.files.size()), "file") + ", " +
+          format_bytes(check.bytes_read) + " read, " +
+          counted(static_cast<std::int64_t>(missing), "byte") + " missing\n";
+  if (check.is_growing) text += "the run is being written: what grows has no end to compare with\n";
+  for (const std::string& problem : check.problems()) {
+    text += "wrong: " + without_controls(problem) + "\n";
+  }
+  if (check.problems().empty()) text += "everything is as its records say\n";
+  return text;
+}
+
+}  // namespace
+
+CommandResult verify_command(const CommandLine& line) {
+  const auto run = find_run(line);
+  if (!run) return tl::unexpected<Problems>(Problems{run.error()});
+  const auto check = store::verify(run->directory);
+  if (!check) return tl::unexpected<Problems>(Problems{check.error()});
+  auto printed =
+      print(line.format == Format::kJson ? json_of(*run, *check) : text_of(*run, *check));
+  if (!printed || check->problems().empty()) return printed;
+  return to_int(ExitCode::kInternal);
+}
+
+}  // namespace muster::cli
