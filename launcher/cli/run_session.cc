@@ -328,6 +328,10 @@ Result<plan::RunOutcome> RunSession::execute(const SignalFd& signals) {
       plan_.mpirun ? plan::mpirun_environment(plan_, run_.inputs) : run_.inputs.caller_environment;
   request.agent_executable = run_.inputs.agent_executable;
   request.check_placement_after = check_placement_after_;
+  if (plan_.streams.when_full.value == config::WhenFull::kBlock) {
+    request.stream_policy = {store::StreamPolicy::WhenFull::kBlock,
+                             plan_.streams.stall_budget.value};
+  }
   std::optional<exec::TerminalInput> input;
   if (line_.stdin_to_rank0) {
     MUSTER_TRY_ASSIGN(auto opened, exec::TerminalInput::open());
