@@ -235,21 +235,26 @@ struct SenderClient::Impl final : ConnectionOwner {
 
 SenderClient::SenderClient(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-Result<std::unique_ptr<SenderClient>> SenderClient::start(ClientSettings settings,
-                                                          StreamSource& source,
-                                                          std::function<void(Sender&)> after_turn) {
-  const Transport transport = settings.collector.transport;
-  const std::string shown = settings.collector.to_string();
-  if (settings.keys == nullptr && transport == Transport::kTls) {
+Result<> check_settings(const Address& collector, const std::shared_ptr<const TokenKeys>& keys,
+                        bool insecure) {
+  const std::string shown = collector.to_string();
+  if (keys == nullptr && collector.transport == Transport::kTls) {
     return fail(ErrorCode::kUsage, "the collector " + shown + " takes a run token",
                 "--token-file FILE names the one that the collector has");
   }
-  if (settings.keys == nullptr && transport == Transport::kTcp && !settings.insecure) {
+  if (keys == nullptr && collector.transport == Transport::kTcp && !insecure) {
     return fail(ErrorCode::kUsage, "without a run token nobody knows who listens on " + shown,
                 "--token-file FILE, or --insecure where the network is trusted");
   }
+  return {};
+}
+
+Result<std::unique_ptr<SenderClient>> SenderClient::start(ClientSettings settings,
+                                                          StreamSource& source,
+                                                          std::function<void(Sender&)> after_turn) {
+  MUSTER_TRY(check_settings(settings.collector, settings.keys, settings.insecure));
   std::optional<TlsContext> tls;
-  if (transport == Transport::kTls) {
+  if (settings.collector.transport == Transport::kTls) {
     MUSTER_TRY_ASSIGN(tls, TlsContext::create(TlsSide::kClient, settings.keys->tls));
   }
   auto impl = std::make_unique<Impl>(std::move(settings), source, std::move(after_turn));

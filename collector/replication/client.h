@@ -25,6 +25,10 @@ struct ClientSettings {
   store::Writer writer;
 };
 
+// Errors: kUsage: that address asks for a token and there is none.
+Result<> check_settings(const Address& collector, const std::shared_ptr<const TokenKeys>& keys,
+                        bool insecure);
+
 struct ClientState {
   bool connected = false;  // the live link
   std::chrono::steady_clock::time_point since;

@@ -234,9 +234,11 @@ constexpr CommandRow kCommands[] = {
     {.name = "relay",
      .summary = "a collector alone: store what runs send, until SIGTERM",
      .function = relay_command,
-     .usage = "--listen ADDR --store DIR [options]",
-     .details = "ADDR is unix:PATH, tcp:HOST:PORT or tls:HOST:PORT; port 0 is a free one. Runs are "
-                "stored as DIR/RUN_ID/. Says where it listens when it does.",
+     .usage = "--listen ADDR --store DIR [--upstream ADDR] [options]",
+     .details =
+         "ADDR is unix:PATH, tcp:HOST:PORT or tls:HOST:PORT; port 0 is a free one. Runs are "
+         "stored as DIR/RUN_ID/, and go on to --upstream, with the same token. Says where it "
+         "listens when it does.",
      .hidden = true},
     {.name = "help",
      .summary = "print the help of a command",

@@ -3,13 +3,16 @@
 #include <csignal>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <sys/resource.h>
+#include <utility>
 
 #include "base/event_loop.h"
 #include "base/signals.h"
 #include "collector/replication/run_replica.h"
 #include "collector/replication/run_token.h"
 #include "collector/replication/server.h"
+#include "collector/replication/upstream_relay.h"
 #include "launcher/cli/commands.h"
 
 namespace muster::cli {
@@ -54,6 +57,19 @@ CommandResult relay_command(const CommandLine& line) {
   }
   auto settings = settings_of(line);
   if (!settings) return problem(std::move(settings).error());
+  std::optional<replication::ClientSettings> above;  // where it goes on to, with the same token
+  if (const auto address = line.text("upstream")) {
+    auto parsed = replication::parse_address(*address);
+    if (!parsed) return problem(std::move(parsed).error());
+    if (auto usable = replication::check_settings(*parsed, settings->keys, settings->insecure);
+        !usable) {
+      return problem(std::move(usable).error());
+    }
+    above = {.collector = std::move(*parsed),
+             .keys = settings->keys,
+             .insecure = settings->insecure,
+             .writer = {}};
+  }
   const auto signals = SignalFd::block(signal_set({SIGTERM, SIGINT, SIGHUP}));
   if (!signals) return problem(signals.error());
   raise_descriptor_limit();
@@ -65,6 +81,8 @@ CommandResult relay_command(const CommandLine& line) {
   auto server = replication::CollectorServer::listen(loop, replica, std::move(*settings));
   if (!server) return problem(std::move(server).error());
 
+  std::optional<replication::UpstreamRelay> upstream;
+  if (above) upstream.emplace(loop, *directory, std::move(*above), say);
   const auto synced = loop.on_readable(replica.finished_fd(), [&] {
     replica.run_finished();
     (*server)->store_changed();

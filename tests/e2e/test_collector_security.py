@@ -128,6 +128,24 @@ class Relay(CollectorTest):
         time.sleep(3)
         self.assertLessEqual(switches() - before, 4)
 
+    def test_it_passes_on_what_it_stores(self):
+        above = self.start_muster(["relay", "--listen", "tls:127.0.0.1:0", "--store",
+                                   self.directory / "above", "--token-file", self.token])
+        address = wait_until(lambda: re.search(r"listens on (\S+),", above.output().decode()), 30,
+                             "the collector above")[1]
+        relay = self.start_relay("tcp:127.0.0.1:0", args=["--upstream", address])
+        result = self.run_muster(
+            ["run", "--run-id", "two-hops", "--collector", relay.address, "--token-file", self.token,
+             "--", "sh", "-c", "mkdir outputs; head -c 300000 /dev/urandom | tee outputs/x | base64"])
+        self.assert_code(result, 0)
+        top = self.directory / "above/two-hops"
+        wait_until(lambda: (top / "run.json").exists() and
+                   (top / "run.json").read_bytes() == (result.run_directory / "run.json").read_bytes(),
+                   60, "the run above")
+        self.assertEqual((top / "ranks/00000/attempt-0/stdout.log").read_bytes(),
+                         result.rank_bytes(0))
+        wait_until(lambda: b"has been passed on" in relay.output(), 30, "the word of the relay")
+
     def test_two_do_not_share_a_store(self):
         self.start_relay("tcp:127.0.0.1:0")
         second = self.run_muster(["relay", "--listen", "tcp:127.0.0.1:0", "--store", self.store,
@@ -351,7 +369,42 @@ class Secrets(CollectorTest):
         self.assertNotIn(canary.encode(), said)
 
 
+    def test_a_run_keeps_it_from_its_ranks_and_its_record(self):
+        canary = self.token.read_text(encoding="ascii").strip()
+        relay = self.start_relay("tls:127.0.0.1:0")
+        result = self.run_muster(
+            ["run", "--run-id", "with-token", "--collector", relay.address, "--", "sh", "-c",
+             "env; echo here=$(env | grep -c MUSTER_TOKEN_FILE); "
+             "cat /proc/$PPID/cmdline /proc/$PPID/environ | tr '\\0' '\\n'"],
+            env={"MUSTER_TOKEN_FILE": self.token})
+        self.assert_code(result, 0)
+        wait_until(lambda: (self.store / "with-token/run.json").exists(), 30, "the delivered run")
+        seen = result.rank_bytes(0)
+        self.assertGreater(len(seen), 500)
+        self.assertNotIn(canary.encode(), seen)
+        self.assertIn(b"here=0", seen)
+        for path in self.directory.rglob("*"):
+            if path.is_file() and path != self.token:
+                self.assertNotIn(canary.encode(), path.read_bytes(), path)
+
+
 class TerminalText(CollectorTest):
+    def test_what_ranks_print_is_harmless_at_the_collector_too(self):
+        relay = self.start_relay(f"unix:{self.directory}/s", token=False)
+        evil = "\\033]0;evil\\007\\033[2J\\033]52;c;ZXZpbA==\\007\\033P1$r\\033\\\\\\302\\233 2J end\\n"
+        result = self.run_muster(["run", "--run-id", "evil", "--collector", relay.address, "--",
+                                  "printf", evil])
+        self.assert_code(result, 0)
+        wait_until(lambda: (self.store / "evil/run.json").exists(), 30, "the delivered run")
+        stored = self.store / "evil/ranks/00000/attempt-0/stdout.log"
+        self.assertEqual(stored.read_bytes(), result.rank_bytes(0))
+        self.assertIn(b"\x1b]0;evil", stored.read_bytes())
+        shown = self.run_muster(["logs", self.store / "evil"])
+        self.assert_code(shown, 0)
+        self.assertIn("end", shown.stdout)
+        for bad in (b"\x1b", b"\x07", b"\xc2\x9b"):
+            self.assertNotIn(bad, shown.stdout_bytes)
+
     def test_what_a_sender_calls_itself_is_harmless(self):
         relay = self.start_relay("tcp:127.0.0.1:0", token=False, args=["--insecure"])
         peer = self.connect(relay)
