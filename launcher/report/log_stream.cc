@@ -189,9 +189,7 @@ void LogStream::tell(const store::Gap& gap, std::string& output) {
     return;
   }
   if (options_.timestamps) time_ = times_->time_of(gap.from);
-  const std::string what =
-      gap.to ? format_bytes(*gap.to - gap.from) + " are missing here" : "what follows is missing";
-  output += prefix() + "--- " + what + " (" + without_controls(gap.reason) + ") ---\n";
+  output += prefix() + missing_bytes_line(gap.from, gap.to, gap.reason) + "\n";
 }
 
 }  // namespace muster::report

@@ -332,7 +332,7 @@ class Words(MusterTest):
         logs = self.run_muster(["logs", "r"])
         self.assert_code(logs, 0)
         self.assertEqual(logs.stdout, "hello\n" * 682 + "abc\n" +
-                         "… 1020 KiB are missing here (overflow) …\nend\n")
+                         "… 1020.0 KiB are missing here (overflow) …\nend\n")
         raw = self.run_muster(["logs", "--raw", "r"])
         self.assertEqual(len(raw.stdout_bytes), (1 << 20) + 4)
 

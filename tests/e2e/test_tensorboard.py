@@ -92,8 +92,8 @@ class TensorboardTest(MusterTest):
         self.assertEqual((ended["count"], ended["last_step"]), (steps, steps - 1))
         self.assertEqual(ended["source"], "logs")
         # The same from the export, which is another folder below the same directory.
-        exported = self.run_muster(["metrics", "--export", "tensorboard", "--output",
-                                    result.run_directory / "all"])
+        exported = self.run_muster(["metrics", "--export", "tensorboard", "--name",
+                                    "train/*", "--output", result.run_directory / "all"])
         self.assertIn(f"{steps} new values", exported.stdout)
         wait_until(lambda: len(self.scalars(address, "all/logs", "train/loss")) == min(steps, 1000),
                    60, "the export in TensorBoard")
