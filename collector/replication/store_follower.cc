@@ -141,10 +141,7 @@ void StoreFollower::add_streams(bool thorough) {
     const auto known = records_.find(found.path);
     if (known == records_.end()) continue;
     for (const store::Gap& gap : known->second.gaps) tell_gap(streams_.back(), gap);
-    if (known->second.freed) {
-      streams_.back().kept_from = std::max(streams_.back().kept_from, known->second.freed->to);
-      sink_.freed(streams_.back().number, known->second.freed->to);
-    }
+    if (known->second.freed) tell_freed(streams_.back(), known->second.freed->to);
     if (known->second.end) ending_.push_back(streams_.size() - 1);
   }
 }
@@ -193,10 +190,7 @@ bool StoreFollower::read_records() {
     if (news.freed) record.freed = news.freed;
     if (news.end) record.end = std::move(news.end);
     if (stream == nullptr) continue;
-    if (record.freed && record.freed->to > stream->kept_from) {
-      stream->kept_from = record.freed->to;
-      sink_.freed(stream->number, record.freed->to);
-    }
+    if (record.freed) tell_freed(*stream, record.freed->to);
     if (record.end && !stream->ended) ending_.push_back(found->second);
   }
   return true;
@@ -214,6 +208,14 @@ void StoreFollower::tell_gap(FollowedStream& stream, const store::Gap& gap) {
   if (gap.reason == store::gap_reason::kOverflow) {
     stream.kept_from = std::max(stream.kept_from, *gap.to);
   }
+}
+
+// Beside gaps: what was given up behind it says nothing of what the collector has.
+void StoreFollower::tell_freed(FollowedStream& stream, std::uint64_t to) {
+  if (to <= stream.freed_to) return;
+  stream.freed_to = to;
+  stream.kept_from = std::max(stream.kept_from, to);
+  sink_.freed(stream.number, to);
 }
 
 void StoreFollower::end_stream(FollowedStream& stream) {
@@ -396,6 +398,7 @@ void StoreFollower::free(std::size_t stream, std::uint64_t to, const std::string
   if (to <= followed.kept_from) return;
   // On record before the bytes go: else a reader would take the hole for zeros.
   ledger_.freed(followed.path, {to, collector});
+  followed.freed_to = to;
   sink_.freed(followed.number, to);
   const std::uint64_t from = followed.kept_from;
   followed.kept_from = to;

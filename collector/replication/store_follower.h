@@ -42,6 +42,7 @@ struct FollowedStream {
   StreamNumber number = 0;
   std::uint64_t size = 0;
   std::uint64_t kept_from = 0;  // below it bytes were freed, or dropped for want of room
+  std::uint64_t freed_to = 0;   // of what the collector has, told to the sink
   bool ended = false;
 };
 
@@ -104,6 +105,7 @@ class StoreFollower : public StreamSource {
   bool read_manifest();
   void tell_file(const store::FileEntry& entry);
   void tell_gap(FollowedStream& stream, const store::Gap& gap);
+  void tell_freed(FollowedStream& stream, std::uint64_t to);
   void end_stream(FollowedStream& stream);
   void end_file(FollowedFile& file, const std::string& digest, bool commit);
   bool look_at_control(ControlFile& file, bool closing);

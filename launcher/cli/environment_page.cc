@@ -18,9 +18,10 @@ constexpr const char* kBeginning =
 Every option of `muster` has a variable: `MUSTER_` and its long name in capitals, `--runs-dir` is
 `MUSTER_RUNS_DIR`. A variable counts for every command that knows the option. Without one are `--module` and
 `--no-python`, which say what the words of this one line are, `convert --output`, `token --output`, `token --print`,
-`metrics --export` (with `--output`) and `topo --export` (with `--anonymous`), which are about the file of one time, `cancel --now` and `cache --max-size`, which left behind in a
-shell would take their grace from all runs and their downloads from all caches, `--insecure`, which would take the
-token from all connections, and `--help`.
+`metrics --export` (with `--output`) and `topo --export` (with `--anonymous`), which are about the file of one
+time, `cancel --now`, `cache --max-size` and `download --force`, which left behind in a shell would take their grace
+from all runs, their downloads from all caches and people's files from all folders, `--insecure`, which would take
+the token from all connections, and `--help`.
 
 A flag wins over a variable, a variable over the run config, the config over the default. A flag also wins over
 a variable that it excludes: `MUSTER_JSON=1 muster plan --format argv` prints the argv. `muster validate` shows

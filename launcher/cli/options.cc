@@ -234,7 +234,7 @@ constexpr OptionRow kOptions[] = {
     // Where runs lie: also for the commands that look at them.
     {.name = "runs-dir",
      .argument = "DIR",
-     .commands = "run runs logs metrics status cancel attach sync files download",
+     .commands = "run runs logs metrics status verify cancel attach sync files download",
      .heading = "run",
      .help = "where run directories are",
      .default_text = "./runs",

@@ -80,7 +80,7 @@ void ReplicationFollower::told(const SendProgress& progress) {
     said_absent_ = false;
   }
   // Told once for each time that it is away; the run does not wait for it.
-  if (away && !std::exchange(said_absent_, true)) {
+  if (away && !progress.superseded && !std::exchange(said_absent_, true)) {
     listener_.say("muster: warning: the collector " + settings_.collector + " is not there (" +
                   why(progress) + "); the run goes on, and it is tried again");
   }

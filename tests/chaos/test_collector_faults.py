@@ -10,16 +10,14 @@ import shutil
 import signal
 import subprocess
 import time
-import unittest
 
 import muster_test
-from chaos import (CHUNK, LONG, MIB, PIPE, RATE, CollectorTest, Proxy, Relay, knows)
+from chaos import (CHUNK, LONG, MIB, PIPE, RATE, CollectorTest, Proxy, Relay)
 from muster_test import program, wait_until
 
 SIZE = 16 * MIB  # of each rank's flood: two seconds
 
 
-@unittest.skipUnless(knows("sync"), "this muster has no sync")
 class Killed(CollectorTest):
     def test_f04_a_collector_that_is_killed_and_comes_back(self):
         waits = (0.1, 5, 60) if LONG else (0.1, 0.5, 1.5)
@@ -71,7 +69,6 @@ class Killed(CollectorTest):
                    "the end of all processes of the run")
 
 
-@unittest.skipUnless(knows("sync"), "this muster has no sync")
 class Stopped(CollectorTest):
     def test_f06_a_collector_that_is_stopped(self):
         pause = 60 if LONG else 1.5
@@ -93,7 +90,6 @@ class Stopped(CollectorTest):
         self.each_seed(one_seed)
 
 
-@unittest.skipUnless(knows("sync"), "this muster has no sync")
 class Slow(CollectorTest):
     """F7: a collector that takes much less than the ranks write."""
 
@@ -144,7 +140,6 @@ class Slow(CollectorTest):
         return sum(path.stat().st_blocks * 512 for path in directory.glob("ranks/*/*/*.log"))
 
 
-@unittest.skipUnless(knows("sync"), "this muster has no sync")
 class Twins(CollectorTest):
     """F12: two stores of one writer."""
 
@@ -163,7 +158,7 @@ class Twins(CollectorTest):
             self.assert_code(done, 0)
             result = running.wait(120)
             self.assert_code(result, 76)  # the ranks succeeded, and not all of it was delivered
-            self.assertIn("superseded", result.stderr + json.dumps(result.run_json))
+            self.assertIn("a newer writer of this run", result.stderr + json.dumps(result.run_json))
             self.verify(result.run_directory)
             there = relay.run_directory(result.run_directory)
             for rank in range(self.ranks):
@@ -175,7 +170,6 @@ class Twins(CollectorTest):
         self.each_seed(one_seed)
 
 
-@unittest.skipUnless(knows("sync"), "this muster has no sync")
 class Uploads(CollectorTest):
     """F23: sender or collector killed at random points of one large file."""
 

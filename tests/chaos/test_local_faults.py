@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 import muster_test
-from chaos import CHUNK, LONG, MIB, PIPE, RATE, ChaosTest, SmallDisk, events_of, knows
+from chaos import CHUNK, LONG, MIB, PIPE, RATE, ChaosTest, SmallDisk, events_of
 from muster_test import MUSTER, PROGRAMS_DIR, PYTHON, program, wait_until
 
 NO_GRACE = ("--set", "limits.failure_grace_period=0s")
@@ -159,7 +159,6 @@ def remove(directory):
     return True
 
 
-@unittest.skipUnless(knows("verify"), "this muster has no verify")
 @muster_test.needs_root
 class OwnDisk(ChaosTest):
     """F13, F15: the disk of the run directory is full for a while, or calls on it fail."""

@@ -43,8 +43,8 @@ TEST_F(CatalogueTest, TwoMayHaveItAtOnce) {
 }
 
 TEST_F(CatalogueTest, ADamagedOneIsMadeAnew) {
-  for (const std::string text : {std::string("no database at all, but long enough to look at"),
-                                 std::string(8192, '\0'), std::string()}) {
+  for (const std::string& text : {std::string("no database at all, but long enough to look at"),
+                                  std::string(8192, '\0'), std::string()}) {
     write(file().filename().string(), text);
     Catalogue catalogue(scratch());
     EXPECT_TRUE(catalogue.read().empty());

@@ -218,7 +218,9 @@ TEST_F(RankStreamsTest, ARankMayWaitForRoom) {
     writer.join();
     streams_->record_ends(*ledger_);
     EXPECT_EQ(streams_->gaps().empty(), there_will_be_room);
-    if (there_will_be_room) EXPECT_EQ(stored_stdout(), std::string(kGiven, 'x'));
+    if (there_will_be_room) {
+      EXPECT_EQ(stored_stdout(), std::string(kGiven, 'x'));
+    }
   }
 }
 

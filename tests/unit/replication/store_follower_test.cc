@@ -148,6 +148,7 @@ TEST_F(StoreFollowerTest, GapsAndEndsAreTheLedgers) {
   EXPECT_THAT(told_.of(kStdout).gaps, IsEmpty());  // its end is not known yet
   ledger_.gap(kStdout, {50, 100, "disk_full"});
   ledger_.end(kStdout, {150, 100, "aa"});
+  ASSERT_TRUE(ledger_.flush());
   follower_->look();
   ASSERT_EQ(told_.of(kStdout).gaps.size(), 1U);
   EXPECT_EQ(told_.of(kStdout).gaps[0].to, 100U);
@@ -159,6 +160,7 @@ TEST_F(StoreFollowerTest, GapsAndEndsAreTheLedgers) {
 TEST_F(StoreFollowerTest, TheEndOfAStreamIsToldWithAllOfItsBytes) {
   append(kStdout, "one\n");
   ledger_.end(kStdout, {4, 4, "aa"});
+  ASSERT_TRUE(ledger_.flush());
   follower_->look();
   EXPECT_EQ(told_.of(kStdout).size, 4U);
   ASSERT_EQ(told_.of(kStdout).ends.size(), 1U);

@@ -106,6 +106,7 @@ TEST_F(StoreSenderTest, ARunIsThereWhenItIsOver) {
   append(kStdout, "two\n");
   append("events.jsonl", "{}\n");
   ledger_.end(kStdout, {8, 8, ""});
+  ASSERT_TRUE(ledger_.flush());
   put_run_json("succeeded");
   sender->close();
   ASSERT_TRUE(is_complete(*sender));
@@ -199,6 +200,7 @@ TEST_F(StoreSenderTest, StreamsOfAKilledLauncherEndUnknown) {
   append(kStdout, "one\n");
   append("ranks/00000/attempt-0/stderr.log", "");
   ledger_.end("ranks/00000/attempt-0/stderr.log", {0, 0, ""});
+  ASSERT_TRUE(ledger_.flush());
   EXPECT_EQ(store::end_lost_streams(run_).value(), 1);
   EXPECT_EQ(store::end_lost_streams(run_).value(), 0);
   const Collector collector(scratch() / "theirs", address_);
