@@ -41,6 +41,9 @@ FileTracker::Tracked& FileTracker::look(const FoundFile& file, Time now) {
     tracked.append = grows_by_name(file.path) && !file.facts.is_link();
     tracked.appeared = now;
   }
+  const bool same_times = !is_new && tracked.facts.inode == file.facts.inode &&
+                          tracked.facts.mtime_ns == file.facts.mtime_ns;
+  tracked.untimed = same_times && (tracked.untimed || tracked.facts.size != file.facts.size);
   if (is_new || !(tracked.facts == file.facts)) {
     tracked.since = now;
     tracked.was_refused = false;
@@ -60,7 +63,9 @@ std::optional<Work> FileTracker::decide(const FoundFile& file, Tracked& tracked,
   if (tracked.was_refused || now < tracked.retry_at) return std::nullopt;
 
   const bool fresh = file.facts.mtime_ns > wall_ns - kFreshNs && file.facts.mtime_ns <= wall_ns;
-  const bool settled = (tracked.closed_ns >= file.facts.mtime_ns && !fresh) ||
+  // A file that is being cut short has its new size for a moment before its new time.
+  const bool told_by_times = !tracked.untimed && file.facts.size > 0;
+  const bool settled = (tracked.closed_ns >= file.facts.mtime_ns && !fresh && told_by_times) ||
                        now - tracked.since >= options_.settle || file.facts.is_link();
   const bool grew = tracked.stored && tracked.append && tracked.stored->inode == file.facts.inode &&
                     tracked.stored->device == file.facts.device &&

@@ -75,6 +75,7 @@ class FileTracker {
     Time since{};                        // when it was first seen as it is now
     Time appeared{};                     // or was last stored
     std::int64_t closed_ns = INT64_MIN;  // what was written until then was closed
+    bool untimed = false;                // its size changed, and its time did not
     bool seen = false;                   // in this look
     int missed = 0;
     bool append = false;

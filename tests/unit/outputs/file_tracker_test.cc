@@ -100,6 +100,24 @@ TEST_F(FileTrackerTest, WhatIsWrittenAgainAfterItWasClosedWaits) {
   EXPECT_EQ(wait().size(), 1U);
 }
 
+// The kernel cuts a file short before it stamps it: seen in between, its old end was closed.
+TEST_F(FileTrackerTest, AFileThatIsBeingCutShortWaits) {
+  write("outputs/model.bin", 100);
+  tracker_.closed("outputs/model.bin", wall());
+  auto work = look();
+  ASSERT_EQ(work.size(), 1U);
+  done(work[0]);
+  for (const std::uint64_t size : {50U, 0U}) {
+    file("outputs/model.bin").size = size;
+    EXPECT_TRUE(look(10ms).empty()) << size;
+  }
+  write("outputs/model.bin", 70);
+  tracker_.closed("outputs/model.bin", wall());
+  work = look();
+  ASSERT_EQ(work.size(), 1U);
+  EXPECT_EQ(work[0].file.facts.size, 70U);
+}
+
 TEST_F(FileTrackerTest, WhatGrowsByItsNameIsStoredWhileItGrows) {
   for (const char* path : {"logs/events.out.tfevents.1.host", "logs/a.log", "logs/b.txt",
                            "outputs/c.jsonl", "outputs/d.csv"}) {
