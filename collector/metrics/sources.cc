@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/directory_entries.h"
 #include "base/text.h"
 
 namespace muster::metrics {
@@ -10,16 +11,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kDeepest = 32;
-
-std::vector<fs::path> entries_of(const fs::path& directory) {
-  std::vector<fs::path> entries;
-  std::error_code error;
-  for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
-    entries.push_back(at->path());
-  }
-  std::sort(entries.begin(), entries.end());
-  return entries;
-}
 
 bool is_regular(const fs::path& file) {
   std::error_code error;

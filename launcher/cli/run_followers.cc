@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "base/exit_code.h"
 #include "collector/store/writer.h"
 #include "launcher/cli/collector_client.h"
+#include "launcher/cli/muster_failure.h"
 #include "launcher/exec/metrics_follower.h"
 #include "launcher/exec/node_metrics_follower.h"
 #include "launcher/exec/replication_follower.h"
@@ -15,14 +15,8 @@ namespace {
 // What could not be stored or delivered makes a run that succeeded a failed one.
 void record_failure(plan::RunOutcome& outcome, const Error& error) {
   outcome.warnings.push_back(error.message);
-  if (outcome.exit_code != 0) return;
-  outcome.status = plan::RunStatus::kFailed;
-  outcome.exit_code = to_int(exit_code_for(error.code));
-  plan::FirstFailure failure;
-  failure.origin = plan::FailureOrigin::kMuster;
-  failure.how = error.code == ErrorCode::kRunDirectory ? "run_directory" : "run_store";
-  failure.description = error.message;
-  outcome.first_failure = std::move(failure);
+  const bool of_directory = error.code == ErrorCode::kRunDirectory;
+  fail_if_successful(outcome, error, of_directory ? "run_directory" : "run_store");
 }
 
 std::unique_ptr<exec::Follower> metrics_of(const FollowerContext& context) {

@@ -13,7 +13,6 @@
 
 #include "base/credentials.h"
 #include "base/error_text.h"
-#include "base/exit_code.h"
 #include "base/files.h"
 #include "base/signals.h"
 #include "base/text.h"
@@ -21,6 +20,7 @@
 #include "collector/store/azureml_names.h"
 #include "collector/store/writer.h"
 #include "launcher/cli/console_setup.h"
+#include "launcher/cli/muster_failure.h"
 #include "launcher/cli/python_facts.h"
 #include "launcher/cli/run_data.h"
 #include "launcher/cli/run_lease.h"
@@ -120,19 +120,6 @@ std::chrono::milliseconds patience_until(
   return std::clamp<std::chrono::milliseconds>(left, kShortestPatience, kConsolePatience);
 }
 
-plan::RunOutcome failure_of_muster(const Error& error, const std::string& how) {
-  plan::RunOutcome outcome;
-  outcome.status = plan::RunStatus::kFailed;
-  outcome.exit_code = to_int(exit_code_for(error.code));
-  plan::FirstFailure failure;
-  failure.origin = plan::FailureOrigin::kMuster;
-  failure.how = how;
-  failure.description = error.message;
-  outcome.first_failure = failure;
-  outcome.started_at = outcome.ended_at = std::chrono::system_clock::now();
-  return outcome;
-}
-
 plan::RunOutcome cancelled_before_start(const StopAsked& asked, int world_size,
                                         std::chrono::system_clock::time_point created_at) {
   plan::RunOutcome outcome;
@@ -149,16 +136,6 @@ plan::RunOutcome cancelled_before_start(const StopAsked& asked, int world_size,
   outcome.started_at = created_at;
   outcome.ended_at = std::chrono::system_clock::now();
   return outcome;
-}
-
-// A run whose results or record could not be stored has not succeeded, whatever its ranks did.
-void fail_if_successful(plan::RunOutcome& outcome, const Error& error,
-                        const std::string& how = "run_directory") {
-  if (outcome.exit_code != 0) return;
-  const plan::RunOutcome failed = failure_of_muster(error, how);
-  outcome.status = failed.status;
-  outcome.exit_code = failed.exit_code;
-  outcome.first_failure = failed.first_failure;
 }
 
 }  // namespace

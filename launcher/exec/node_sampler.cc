@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <sys/statvfs.h>
 
+#include "base/directory_entries.h"
 #include "base/files.h"
 #include "base/text.h"
 #include "launcher/exec/process_sample.h"
@@ -76,16 +77,6 @@ std::optional<MemoryGroup> tightest(const std::vector<fs::path>& directories,
     }
   }
   return found;
-}
-
-std::vector<fs::path> entries_of(const fs::path& directory) {
-  std::vector<fs::path> entries;
-  std::error_code error;
-  for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
-    entries.push_back(at->path());
-  }
-  std::sort(entries.begin(), entries.end());
-  return entries;
 }
 
 }  // namespace
