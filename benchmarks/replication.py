@@ -173,7 +173,8 @@ ruleset(name="store") {{
   action(type="omfile" file="{file}" template="raw" ioBufferSize="256k" flushOnTXEnd="on"
          asyncWriting="off")
 }}
-input(type="imtcp" address="127.0.0.1" port="{port}" ruleset="store")
+input(type="imtcp" address="127.0.0.1" port="{port}" ruleset="store"
+      supportOctetCountedFraming="off")
 """
 
 
