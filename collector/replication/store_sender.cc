@@ -22,7 +22,7 @@ using namespace std::chrono_literals;
 
 // Between two looks: a line is at the collector soon, and looking at a run of thousands of ranks
 // takes a small part of a core.
-constexpr std::chrono::milliseconds kShortestPause = 20ms;
+constexpr std::chrono::milliseconds kShortestPause = 4ms;
 constexpr int kPausePerLook = 20;
 // Records of the run change without any stream that grows.
 constexpr std::chrono::milliseconds kLongestPause = 1000ms;
