@@ -62,6 +62,8 @@ struct Link {
   Liveness liveness{Time{}};
   Time ask_clock_at{};
   std::optional<ClockOffset> clock;
+  // Streams that were refused while they were open: closed, and told why when they come again.
+  std::unordered_map<StreamNumber, std::string> refusals;
 };
 
 std::string run_and_name(const store::Writer& writer) {
@@ -217,7 +219,7 @@ struct Receiver::State {
         stall(id, stream, opened.error().message);
         return;
       }
-      refuse(id, stream, opened.error().message);
+      refuse(id, stream, std::move(opened).error().message);
       return;
     }
     if (is_planted(PlantedBug::kOffByOneOnResume) && opened->next > 0) --opened->next;
@@ -250,17 +252,29 @@ struct Receiver::State {
     }
   }
 
-  void refuse(const StreamId& id, Stream& stream, const std::string& why) {
+  // The others of the link go on.
+  void refuse(const StreamId& id, Stream& stream, std::string why) {
     Link& link = links.at(id.first);
     if (stream.told) {
-      // Said as Opened can say it only at the start: it must open the stream again to hear it.
-      bye(id.first, wire::ByeCode::kFailed, why, kTryAgain);
-      return;
+      // Only the answer to an Open can say it: the sender opens a stream again that is closed here.
+      wire::add_close(link.output, id.second);
+      if (link.refusals.size() >= limits.streams) link.refusals.erase(link.refusals.begin());
+      link.refusals[id.second] = std::move(why);
+    } else {
+      say_refused(link, id.second, std::move(why));
     }
-    wire::Opened message;
-    message.refused = why.empty() ? "it is not taken" : why;
-    wire::add(link.output, id.second, message);
     erase(id.first, id.second);
+  }
+
+  static void say_refused(Link& link, StreamNumber number, std::string why) {
+    wire::Opened message;
+    message.refused = why.empty() ? "it is not taken" : std::move(why);
+    wire::add(link.output, number, message);
+  }
+
+  void failed(const StreamId& id, Stream& stream, const Error& error) {
+    if (error.code == ErrorCode::kPermission) return refuse(id, stream, error.message);
+    stall(id, stream, error.message);
   }
 
   // ---- acknowledgements ----
@@ -354,6 +368,7 @@ struct Receiver::State {
     const StreamId id = it->second;
     Link& link = links.at(id.first);
     Stream& stream = link.streams.at(id.second);
+    if (!mark.refused.empty()) return refuse(id, stream, mark.refused);
     stream.durable = std::max(stream.durable, std::min(mark.offset, stream.next));
     ack_by(link, now);
     if (mark.complete && stream.finished) {
@@ -396,9 +411,19 @@ struct Receiver::State {
   }
 
   Result<> take_open(LinkNumber number, Link& link, const FrameView& frame) {
-    MUSTER_TRY_ASSIGN(StreamDescription description, wire::read_open(frame.payload));
+    auto read = wire::read_open(frame.payload);
+    if (!read && read.error().code != ErrorCode::kPermission) return Failure(read.error());
     // Our CLOSE and its own crossed: the later OPEN counts.
     erase(number, frame.stream);
+    if (!read) {
+      say_refused(link, frame.stream, read.error().message);
+      return {};
+    }
+    if (auto refusal = link.refusals.extract(frame.stream)) {
+      say_refused(link, frame.stream, std::move(refusal.mapped()));
+      return {};
+    }
+    StreamDescription& description = *read;
     if (link.streams.size() >= limits.streams) {
       return wire::broken("more than " + std::to_string(limits.streams) + " streams are open");
     }
@@ -473,10 +498,7 @@ struct Receiver::State {
                               ? store.append_zeros(stream.handle, stream.next, fresh)
                               : store.append(stream.handle, stream.next,
                                              frame.payload.substr(static_cast<std::size_t>(here)));
-    if (!done) {
-      stall(id, stream, done.error().message);
-      return;
-    }
+    if (!done) return failed(id, stream, done.error());
     stored(link, frame.stream, stream, fresh, zeros ? frame.payload.size() : fresh);
   }
 
@@ -500,7 +522,7 @@ struct Receiver::State {
     gap.from = stream->next;
     const Result<> done = store.add_gap(stream->handle, gap);
     if (!done) {
-      stall(id, *stream, done.error().message);
+      failed(id, *stream, done.error());
       return {};
     }
     stored(link, frame.stream, *stream, gap.to ? *gap.to - gap.from : 0, 0);
@@ -524,7 +546,7 @@ struct Receiver::State {
       return {};
     }
     if (!done) {
-      stall(id, *stream, done.error().message);
+      failed(id, *stream, done.error());
       return {};
     }
     if (!end.commit) {
@@ -542,19 +564,19 @@ struct Receiver::State {
   }
 
   Result<> take_deleted(LinkNumber number, Link& link, const FrameView& frame) {
-    MUSTER_TRY_ASSIGN(const std::string path, wire::read_deleted(frame.payload));
+    const auto path = wire::read_deleted(frame.payload);
+    if (!path && path.error().code != ErrorCode::kPermission) return Failure(path.error());
     if (deleted.size() + deleted_syncing.size() >= limits.streams * 4ULL) {
       return wire::broken("too many files are deleted at once");
     }
-    const Result<> done = store.tombstone(link.writer, path);
+    const Result<> done =
+        path ? store.tombstone(link.writer, *path) : Result<>(Failure(path.error()));
     if (!done && done.error().code == ErrorCode::kRunDirectory) {
       bye(number, wire::ByeCode::kFailed, done.error().message, kTryAgain);
       return {};
     }
     if (!done) {
-      wire::Opened message;
-      message.refused = done.error().message.empty() ? "it is not taken" : done.error().message;
-      wire::add(link.output, frame.stream, message);
+      say_refused(link, frame.stream, done.error().message);
       return {};
     }
     deleted.emplace_back(number, frame.stream);

@@ -502,6 +502,14 @@ void ReplicaRun::drop(ReplicaStream& stream) {
   streams_.erase(key);
 }
 
+void ReplicaRun::refuse(ReplicaStream& stream, const std::string& why) {
+  refused_.insert(key_of(stream.writer, stream.description));
+  const auto holder = files_.find(stream.description.path);
+  const bool is_anothers = holder != files_.end() && holder->second.stored;
+  if (!is_anothers) manifest_.refused(stream.description.path, why);
+  drop(stream);
+}
+
 void ReplicaRun::forget(const ReplicaStream& stream) {
   const auto found = streams_.find(key_of(stream.writer, stream.description));
   if (found != streams_.end() && found->second.get() == &stream) streams_.erase(found);
@@ -565,9 +573,7 @@ Result<> ReplicaRun::finish(ReplicaStream& stream, const StreamEnd& end) {
     // A folder, a link: somebody else's file is in the way.
     const auto facts = root_.look(stream.description.path);
     if (!facts || (*facts && S_ISDIR((*facts)->st_mode))) {
-      refused_.insert(key_of(stream.writer, stream.description));
-      manifest_.refused(stream.description.path, "its name is taken by a folder");
-      drop(stream);
+      refuse(stream, "its name is taken by a folder");
       return refused(stream.description.path, "its name is taken by a folder");
     }
     stream.commit = true;
@@ -625,6 +631,10 @@ Result<> ReplicaRun::give_name(ReplicaStream& stream) {
     return {};
   }
   MUSTER_TRY_ASSIGN(const std::string name, claim_name(stream.writer, description));
+  MUSTER_TRY_ASSIGN(const auto in_the_way, root_.look(name));
+  if (in_the_way && S_ISDIR(in_the_way->st_mode)) {
+    return refused(name, "its name is taken by a folder");
+  }
   if (!description.link_target.empty()) {
     MUSTER_TRY(root_.remove(stream.stored_at));
     if (stays_inside(name, description.link_target)) {

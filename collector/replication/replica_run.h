@@ -80,7 +80,9 @@ class ReplicaRun {
   Result<> give_name(ReplicaStream& stream);
   // What was stored from `size` on counts no more.
   Result<> go_back(ReplicaStream& stream, std::uint64_t size);
-  void drop(ReplicaStream& stream);          // a generation that was given up
+  void drop(ReplicaStream& stream);  // a generation that was given up
+  // It cannot have its name: that is written down, and it is not taken again.
+  void refuse(ReplicaStream& stream, const std::string& why);
   void forget(const ReplicaStream& stream);  // what is known of it: the disk says it again
 
   const std::map<std::string, std::shared_ptr<ReplicaStream>>& streams() const { return streams_; }

@@ -47,6 +47,8 @@ struct DurableMark {
   Handle handle = 0;
   std::uint64_t offset = 0;
   bool complete = false;  // its end as well
+  // It cannot have its name after all: nothing of it is kept, and its writer is told why.
+  std::string refused = {};
 };
 
 // How far a writer's clock is ahead of ours.
@@ -72,7 +74,8 @@ class ReplicaStore {
   virtual Result<OpenedStream> open(const store::Writer& writer,
                                     const StreamDescription& stream) = 0;
   // At `offset` == next of the stream.  After an Error the stream is opened again and goes on where
-  // it then says; while `is_full()` only once that ends.
+  // it then says; while `is_full()` only once that ends.  kPermission, here and below: it is
+  // refused for good, as by open().
   virtual Result<> append(Handle stream, std::uint64_t offset, std::string_view bytes) = 0;
   virtual Result<> append_zeros(Handle stream, std::uint64_t offset, std::uint64_t count) = 0;
   virtual Result<> add_gap(Handle stream, const StreamGap& gap) = 0;

@@ -54,7 +54,8 @@ struct SyncItem {
   std::uint32_t restarts = 0;
   bool ended = false;
   bool commit = false;
-  Fd fd;  // a duplicate; the stream's own may be given up meanwhile
+  std::string refused;  // it cannot have its name
+  Fd fd;                // a duplicate; the stream's own may be given up meanwhile
 };
 
 struct SyncRun {
@@ -379,7 +380,14 @@ void RunReplica::State::give_names(SyncJob& job) {
     if (item.restarts != stream.restarts) continue;
     folders[item.run];
     if (item.commit) {
-      if (auto named = run.give_name(stream); !named) {
+      auto named = run.give_name(stream);
+      // One file's name is no reason to send the others again.
+      if (!named && named.error().code == ErrorCode::kPermission) {
+        item.refused = named.error().message;
+        run.refuse(stream, item.refused);
+        continue;
+      }
+      if (!named) {
         job.result = std::move(named);
         return;
       }
@@ -443,6 +451,9 @@ Result<std::vector<DurableMark>> RunReplica::State::end_sync(SyncJob& job) {
   std::vector<DurableMark> marks;
   for (SyncItem& item : job.items) {
     ReplicaStream& stream = *item.stream;
+    if (!item.refused.empty() && stream.handle != 0) {
+      marks.push_back({stream.handle, 0, false, std::move(item.refused)});
+    }
     if (item.restarts != stream.restarts) continue;
     stream.durable = std::max(stream.durable, item.size);
     stream.end_durable = stream.end_durable || item.ended;
@@ -452,7 +463,7 @@ Result<std::vector<DurableMark>> RunReplica::State::end_sync(SyncJob& job) {
     }
     stream.said_durable = stream.durable;
     stream.said_complete = stream.end_durable;
-    marks.push_back({stream.handle, stream.durable, stream.end_durable});
+    marks.push_back({stream.handle, stream.durable, stream.end_durable, {}});
   }
   return marks;
 }

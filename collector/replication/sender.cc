@@ -565,6 +565,14 @@ struct Sender::State {
     events.push_back({SenderEvent::Kind::kRefused, number, why});
   }
 
+  // Told here: a receiver would only take it for a broken sender.
+  void refuse_what_cannot_travel(StreamNumber number) {
+    const StreamDescription& stream = entries[number].out.description();
+    auto why = wire::why_no_name(stream.path);
+    if (!why && stream.link_target.size() > wire::kMaxName) why = "it leads to a name too long";
+    if (why) refuse(number, wire::shown_name(stream.path) + " is not sent: " + *why);
+  }
+
   Result<> acknowledged(LinkRole role, const FrameView& frame) {
     MUSTER_TRY_ASSIGN(const std::vector<wire::Mark> marks, wire::read_marks(frame.payload));
     for (const wire::Mark& mark : marks) {
@@ -618,6 +626,7 @@ Sender::~Sender() = default;
 
 StreamNumber Sender::add(StreamDescription stream) {
   const StreamNumber number = state_->add(std::move(stream), false);
+  state_->refuse_what_cannot_travel(number);
   state_->schedule(number);
   return number;
 }
@@ -661,7 +670,9 @@ void Sender::deleted(const std::string& path) {
   StreamDescription stream;
   stream.path = path;
   stream.kind = StreamKind::kFile;
-  state_->schedule(state_->add(std::move(stream), true));
+  const StreamNumber number = state_->add(std::move(stream), true);
+  state_->refuse_what_cannot_travel(number);
+  state_->schedule(number);
 }
 
 Watermarks Sender::watermarks(StreamNumber stream) const {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -39,6 +40,11 @@ bool is_final(const std::string& text) {
   const auto status = json.find("status");
   if (status == json.end() || !status->is_string()) return false;
   return *status != "running" && *status != "stopping";
+}
+
+// What the launcher tells of the run.
+bool is_record(const FollowedStream& stream) {
+  return stream.kind == StreamKind::kEvents || stream.path.starts_with("launcher/");
 }
 
 }  // namespace
@@ -90,16 +96,32 @@ bool StoreFollower::look() {
   return news;
 }
 
-void StoreFollower::finish() {
-  if (finished_) return;
-  finished_ = true;
+void StoreFollower::tell_rest() {
   add_streams(true);
   while (read_records()) {
   }
   while (read_manifest()) {
   }
   measure_streams();
+}
+
+void StoreFollower::finish_streams() {
+  if (std::exchange(streams_finished_, true)) return;
+  tell_rest();
   tell_unlisted_files();
+  for (FollowedStream& stream : streams_) {
+    if (!is_record(stream)) end_stream(stream);
+  }
+  for (auto& [path, file] : files_) {
+    if (!file.ended) end_file(file, "", true);
+  }
+}
+
+void StoreFollower::finish() {
+  if (finished_) return;
+  finish_streams();
+  finished_ = true;
+  tell_rest();
   for (FollowedStream& stream : streams_) end_stream(stream);
   for (auto& [path, file] : files_) {
     if (!file.ended) end_file(file, "", true);

@@ -52,6 +52,9 @@ class StoreFollower : public StreamSource {
 
   // Tells what is new.  True: something was.
   bool look();
+  // The ranks write no more: tells the rest of what is theirs, and its ends.  The launcher's own
+  // record goes on: it still has to say how this ended.
+  void finish_streams();
   // Nobody writes the run any more: tells the rest, and every end.  The record of the run's end
   // travels last.
   void finish();
@@ -99,6 +102,7 @@ class StoreFollower : public StreamSource {
   StreamNumber announce(StreamDescription description, Readable readable);
   void tell_grown(StreamNumber number, std::uint64_t size);
   void add_streams(bool thorough);
+  void tell_rest();
   bool measure_streams();
   bool read_records();
   void end_those_that_ended();
@@ -129,6 +133,7 @@ class StoreFollower : public StreamSource {
   std::optional<std::string> final_record_;  // run.json, held until the end
   std::string cannot_free_;
   bool over_ = false;
+  bool streams_finished_ = false;
   bool finished_ = false;
 
   std::mutex mutex_;  // guards what follows: read() comes from the sender's thread

@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <mutex>
 #include <thread>
+#include <unordered_set>
 #include <utility>
 
 #include "base/signals.h"
@@ -45,6 +46,8 @@ class Nobody final : public StreamSink {
   StreamNumber next_ = 0;
 };
 
+enum class Closing : std::uint8_t { kNothing, kStreams, kAll };
+
 class SenderSink final : public StreamSink {
  public:
   Sender* sender = nullptr;  // set before the follower looks for the first time
@@ -72,10 +75,13 @@ struct StoreSender::Impl {
 
   // ---- on the client's thread ----
 
-  void look(bool closing) {
-    if (closing && !ended) {
+  void look(Closing closing) {
+    if (closing == Closing::kAll && !ended) {
       follower.finish();
-      ended = true;
+      streams_ended = ended = true;
+    } else if (closing == Closing::kStreams && !streams_ended) {
+      follower.finish_streams();
+      streams_ended = true;
     } else {
       follower.look();
     }
@@ -102,7 +108,8 @@ struct StoreSender::Impl {
   }
 
   void refuse(const std::string& text) {
-    ++refused_count;
+    // Every generation of a file is refused anew.
+    if (!refusals.insert(text).second) return;
     if (refused.size() < kRefusalsListed) refused.push_back(text);
   }
 
@@ -140,11 +147,14 @@ struct StoreSender::Impl {
     const auto now = Clock::now();
     const std::lock_guard lock(mutex);
     shown.unsent = sink.sender == nullptr ? 0 : sink.sender->unsent_bytes();
+    const bool all_there = sink.sender != nullptr && sink.sender->all_complete();
+    shown.streams_closed = streams_ended;
+    shown.streams_complete = streams_ended && all_there;
     shown.closed = ended;
-    shown.complete = ended && sink.sender != nullptr && sink.sender->all_complete();
+    shown.complete = ended && all_there;
     shown.superseded = superseded_by.has_value();
     shown.refused = refused;
-    shown.refused_count = refused_count;
+    shown.refused_count = refusals.size();
     shown.dropped = dropped;
     shown.waits = stalled.is_waiting();
     shown.cannot_free = follower.cannot_free();
@@ -156,13 +166,13 @@ struct StoreSender::Impl {
   void tell() {
     SendProgress now = progress();
     const auto at = Clock::now();
-    const bool changed = now.link.connected != last_told.link.connected ||
-                         now.link.refused != last_told.link.refused ||
-                         now.link.trouble.has_value() != last_told.link.trouble.has_value() ||
-                         now.superseded != last_told.superseded || now.waits != last_told.waits ||
-                         (now.dropped > 0) != (last_told.dropped > 0) ||
-                         now.cannot_free != last_told.cannot_free ||
-                         now.complete != last_told.complete;
+    const bool changed =
+        now.link.connected != last_told.link.connected ||
+        now.link.refused != last_told.link.refused ||
+        now.link.trouble.has_value() != last_told.link.trouble.has_value() ||
+        now.superseded != last_told.superseded || now.waits != last_told.waits ||
+        (now.dropped > 0) != (last_told.dropped > 0) || now.cannot_free != last_told.cannot_free ||
+        now.streams_complete != last_told.streams_complete || now.complete != last_told.complete;
     if (!changed && (at < told_at + kTellPause || now.unsent == last_told.unsent)) return;
     told_at = at;
     settings.told(now);
@@ -204,11 +214,11 @@ struct StoreSender::Impl {
 
   void run_looks() {
     while (true) {
-      bool closing = false;
+      Closing closing = Closing::kNothing;
       {
         const std::lock_guard lock(mutex);
         if (stopping) return;
-        closing = close_asked;
+        closing = asked;
         growth_told = false;
       }
       const auto began = Clock::now();
@@ -218,17 +228,25 @@ struct StoreSender::Impl {
     }
   }
 
-  void pause(bool closing, Clock::duration looked) {
+  void pause(Closing closing, Clock::duration looked) {
     const auto shortest = std::max<Clock::duration>(kShortestPause, looked * kPausePerLook);
     Clock::duration longest = kLongestPause;
     if (settings.polls) longest = std::max<Clock::duration>(kPollPause, shortest);
     std::unique_lock lock(mutex);
     if (shown.waits) longest = kStallPause;
     // What has ended changes no more: only the collector's words are waited for.
-    const auto woken = [&] { return stopping || (close_asked && !closing); };
+    const auto woken = [&] { return stopping || asked != closing; };
     wake.wait_for(lock, std::min(shortest, longest), woken);
     wake.wait_for(lock, longest - std::min(shortest, longest),
-                  [&] { return woken() || (growth_told && !closing); });
+                  [&] { return woken() || (growth_told && closing == Closing::kNothing); });
+  }
+
+  void ask(Closing closing) {
+    {
+      const std::lock_guard lock(mutex);
+      asked = std::max(asked, closing);
+    }
+    wake.notify_all();
   }
 
   // Written when something about it has changed, not with every byte.
@@ -238,7 +256,7 @@ struct StoreSender::Impl {
     {
       const std::lock_guard lock(mutex);
       now.complete = shown.complete && shown.refused_count == 0;
-      if (shown.closed) now.unsent = shown.unsent;
+      if (shown.streams_closed) now.unsent = shown.unsent;
     }
     if (written && *written == now) return;
     if (write_upstream(run, now)) written = now;
@@ -252,11 +270,12 @@ struct StoreSender::Impl {
   StoreFollower follower;
   store::StallClock stalled;
   std::vector<std::string> refused;
-  std::uint64_t refused_count = 0;
+  std::unordered_set<std::string> refusals;
   std::uint64_t dropped = 0;
   std::optional<std::string> superseded_by;
   SendProgress last_told;
   Clock::time_point told_at{};
+  bool streams_ended = false;
   bool ended = false;
   bool bulk_opened = false;
   std::optional<Upstream> written;
@@ -266,7 +285,7 @@ struct StoreSender::Impl {
   SendProgress shown;
   Clock::time_point level_at = Clock::now();
   bool growth_told = false;
-  bool close_asked = false;
+  Closing asked = Closing::kNothing;
   bool stopping = false;
 
   std::atomic<bool> started{false};      // the client can be asked
@@ -311,12 +330,12 @@ void StoreSender::grown() {
   impl_->wake.notify_one();
 }
 
+void StoreSender::close_streams() {
+  impl_->ask(Closing::kStreams);
+}
+
 void StoreSender::close() {
-  {
-    const std::lock_guard lock(impl_->mutex);
-    impl_->close_asked = true;
-  }
-  impl_->wake.notify_all();
+  impl_->ask(Closing::kAll);
 }
 
 SendProgress StoreSender::progress() const {

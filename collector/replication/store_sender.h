@@ -23,9 +23,12 @@ namespace muster::replication {
 struct SendProgress {
   ClientState link;          // without a collector: never connected
   std::uint64_t unsent = 0;  // bytes that are not on the collector's disk
-  bool closed = false;       // close() was called, and every end is told
-  bool complete = false;     // and everything is there
-  bool superseded = false;   // another sender of this run is newer: nothing goes any more
+  // The same of close_streams(): the launcher's own record is left.
+  bool streams_closed = false;
+  bool streams_complete = false;
+  bool closed = false;      // close() was called, and every end is told
+  bool complete = false;    // and everything is there
+  bool superseded = false;  // another sender of this run is newer: nothing goes any more
   std::chrono::milliseconds behind{0};  // how old the oldest unsent byte is, at most
   std::vector<std::string> refused;     // streams and files that it does not take, and why
   std::uint64_t refused_count = 0;      // of these, also those that are not listed
@@ -61,6 +64,8 @@ class StoreSender {
   ~StoreSender();
 
   void grown();  // something was written: cheap, from any thread
+  // Ranks and followers write no more; what the launcher tells of the run still comes.
+  void close_streams();
   void close();  // nothing will be written any more
   SendProgress progress() const;
   // The streams with the most unsent bytes first, at most so many.

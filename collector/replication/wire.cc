@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "base/text.h"
 #include "replication.pb.h"
 
 namespace muster::replication::wire {
@@ -12,6 +13,8 @@ using protocol::FrameType;
 
 // Above every offset that is taken from outside: sums of two of them do not overflow.
 constexpr std::uint64_t kMaxOffset = 1ULL << 62;
+constexpr std::size_t kMaxReason = 64;
+constexpr std::size_t kMaxDigest = 64;
 
 template <typename Message>
 void add_message(std::string& out, FrameType type, StreamNumber stream, const Message& message) {
@@ -36,10 +39,26 @@ std::string text_of(const std::string& text) {
   return text.substr(0, kMaxText);
 }
 
+Failure not_taken(const std::string& path, const std::string& why) {
+  return fail(ErrorCode::kPermission, shown_name(path) + " is not taken: " + why);
+}
+
 }  // namespace
 
 Failure broken(std::string what) {
   return fail(ErrorCode::kInternal, "the other side does not keep to the protocol: " + what);
+}
+
+std::string shown_name(const std::string& path) {
+  constexpr std::size_t kMost = 80;
+  return "`" + without_controls(path.substr(0, kMost)) + (path.size() > kMost ? "…`" : "`");
+}
+
+std::optional<std::string> why_no_name(const std::string& path) {
+  if (path.empty()) return "it has no name";
+  if (path.size() <= kMaxName) return std::nullopt;
+  return "its name has " + std::to_string(path.size()) + " bytes, more than " +
+         std::to_string(kMaxName);
 }
 
 void add(std::string& out, const Welcome& message) {
@@ -78,14 +97,16 @@ void add(std::string& out, StreamNumber stream, const StreamGap& message) {
   protocol::Gap proto;
   proto.set_from(message.from);
   if (message.to) proto.set_to(*message.to);
-  proto.set_reason(message.reason);
+  // Of a ledger that somebody wrote by hand; a cut might leave no UTF-8.
+  proto.set_reason(message.reason.size() <= kMaxReason ? message.reason : "other");
   add_message(out, FrameType::kGap, stream, proto);
 }
 
 void add(std::string& out, StreamNumber stream, const StreamEnd& message) {
   protocol::End proto;
   proto.set_length(message.length);
-  proto.set_digest(message.digest);
+  // One that is none cannot be compared with.
+  if (message.digest.size() <= kMaxDigest) proto.set_digest(message.digest);
   proto.set_commit(message.commit);
   add_message(out, FrameType::kEnd, stream, proto);
 }
@@ -168,13 +189,15 @@ Result<Welcome> read_welcome(std::string_view payload) {
 Result<StreamDescription> read_open(std::string_view payload) {
   MUSTER_TRY_ASSIGN(const auto proto, parse<protocol::Open>(payload, "an Open"));
   const std::uint32_t kind = proto.kind();
+  if (const auto why = why_no_name(proto.path())) return not_taken(proto.path(), *why);
+  if (proto.link_target().size() > kMaxName) {
+    return not_taken(proto.path(), "it is a link to a name of " +
+                                       std::to_string(proto.link_target().size()) + " bytes");
+  }
+  // Of a newer version, perhaps.
   if (kind < static_cast<std::uint32_t>(store::StreamKind::kControl) ||
       kind > static_cast<std::uint32_t>(store::StreamKind::kFile)) {
-    return broken("an Open of an unknown kind, " + std::to_string(kind));
-  }
-  if (proto.path().empty() || proto.path().size() > kMaxName ||
-      proto.link_target().size() > kMaxName) {
-    return broken("an Open with a name of " + std::to_string(proto.path().size()) + " bytes");
+    return not_taken(proto.path(), "its kind, " + std::to_string(kind) + ", is unknown here");
   }
   StreamDescription stream;
   stream.path = proto.path();
@@ -200,7 +223,7 @@ Result<Opened> read_opened(std::string_view payload) {
 
 Result<StreamGap> read_gap(std::string_view payload) {
   MUSTER_TRY_ASSIGN(const auto proto, parse<protocol::Gap>(payload, "a Gap"));
-  if (proto.from() > kMaxOffset || proto.reason().size() > 64 ||
+  if (proto.from() > kMaxOffset || proto.reason().size() > kMaxReason ||
       (proto.has_to() && (proto.to() > kMaxOffset || proto.to() <= proto.from()))) {
     return broken("a Gap with impossible offsets");
   }
@@ -213,7 +236,7 @@ Result<StreamGap> read_gap(std::string_view payload) {
 
 Result<StreamEnd> read_end(std::string_view payload) {
   MUSTER_TRY_ASSIGN(const auto proto, parse<protocol::End>(payload, "an End"));
-  if (proto.length() > kMaxOffset || proto.digest().size() > 64) {
+  if (proto.length() > kMaxOffset || proto.digest().size() > kMaxDigest) {
     return broken("an End with an impossible length");
   }
   return StreamEnd{proto.length(), proto.digest(), proto.commit()};
@@ -269,9 +292,7 @@ Result<std::uint64_t> read_credit(std::string_view payload) {
 
 Result<std::string> read_deleted(std::string_view payload) {
   MUSTER_TRY_ASSIGN(const auto proto, parse<protocol::Deleted>(payload, "a Deleted"));
-  if (proto.path().empty() || proto.path().size() > kMaxName) {
-    return broken("a Deleted with a name of " + std::to_string(proto.path().size()) + " bytes");
-  }
+  if (const auto why = why_no_name(proto.path())) return not_taken(proto.path(), *why);
   return proto.path();
 }
 

@@ -77,8 +77,14 @@ void add_close(std::string& out, StreamNumber stream);
 void add_deleted(std::string& out, StreamNumber stream, const std::string& path);
 void add_ping(std::string& out, std::int64_t sent_ns);
 
+// Why a stream or file of that name cannot travel at all; nullopt when it can.
+std::optional<std::string> why_no_name(const std::string& path);
+// A name from anywhere, for a message: its beginning.
+std::string shown_name(const std::string& path);
+
 // Each reads the payload of a frame of its type; an Error: it is none, or breaks a limit.
 Result<Welcome> read_welcome(std::string_view payload);
+// kPermission: that stream cannot be taken; nothing is wrong with the connection.
 Result<StreamDescription> read_open(std::string_view payload);
 Result<Opened> read_opened(std::string_view payload);
 Result<StreamGap> read_gap(std::string_view payload);
@@ -88,6 +94,7 @@ Result<std::vector<Mark>> read_marks(std::string_view payload);
 Result<Pong> read_pong(std::string_view payload);
 Result<Bye> read_bye(std::string_view payload);
 Result<std::uint64_t> read_credit(std::string_view payload);
+// kPermission: as of read_open().
 Result<std::string> read_deleted(std::string_view payload);
 Result<std::int64_t> read_ping(std::string_view payload);
 // The payload of a kData with kZeros.

@@ -129,6 +129,7 @@ Result<> RunFollowers::add_delivery(const FollowerContext& context) {
     recorder.notice(line);
     console.print(line);
   };
+  listener.show = [&console = context.console](const std::string& line) { console.print(line); };
   listener.progress = [&control = context.control,
                        address = settings.collector](const replication::SendProgress& progress) {
     if (address.empty()) return;
@@ -174,6 +175,13 @@ std::vector<std::string> RunFollowers::finish(exec::Follower::Stage stage,
     if (end.failure) record_failure(outcome, *end.failure);
   }
   return said;
+}
+
+void RunFollowers::finish_record(plan::RunOutcome& outcome, const exec::FinishLimits& limits) {
+  for (const auto& follower : followers_) {
+    const exec::FollowerEnd end = follower->finish_record(limits);
+    if (end.failure) record_failure(outcome, *end.failure);
+  }
 }
 
 }  // namespace muster::cli

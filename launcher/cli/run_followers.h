@@ -42,6 +42,8 @@ class RunFollowers {
   // their words are returned.
   std::vector<std::string> finish(exec::Follower::Stage stage, plan::RunOutcome& outcome,
                                   const exec::FinishLimits& limits);
+  // Nothing of the run's record is written any more: what is left of it is delivered.
+  void finish_record(plan::RunOutcome& outcome, const exec::FinishLimits& limits);
   const exec::OutputsFollower& outputs() const { return *outputs_; }
 
  private:

@@ -394,20 +394,29 @@ Result<int> RunSession::conclude(plan::RunOutcome outcome, StopWatch& stops) {
   return outcome.exit_code;
 }
 
-// What is sent is the record as it is; that it did not get there belongs to ours alone.
+// Everything but the record, then the record, which says what became of that.  Only that the record
+// itself did not get there is told here alone, until it is synced.
 std::string RunSession::deliver(std::string text, plan::RunOutcome& outcome,
                                 report::ReportContext& context, StopWatch& stops) {
-  const int exit_code = outcome.exit_code;
-  const std::size_t warnings = outcome.warnings.size();
+  std::size_t warnings = outcome.warnings.size();
   const auto said =
       followers_->finish(exec::Follower::Stage::kDelivery, outcome, limits_of(outcome, stops));
-  const bool failed = outcome.exit_code != exit_code || outcome.warnings.size() != warnings;
+  const bool failed = outcome.warnings.size() != warnings;
   if (said.empty() && !failed) return text;
-  for (const std::string& each : said) context.uploads.push_back(each);
-  text = report::report_text(outcome, plan_, context);
-  if (!failed) return text;
+  const std::vector<std::string> uploads = context.uploads;
+  context.uploads.insert(context.uploads.end(), said.begin(), said.end());
+  const auto store = [&] {
+    text = report::report_text(outcome, plan_, context);
+    store_report(text);
+  };
+  if (failed) static_cast<void>(record_outcome(outcome, false));
+  store();
+  warnings = outcome.warnings.size();
+  followers_->finish_record(outcome, limits_of(outcome, stops));
+  if (outcome.warnings.size() == warnings) return text;
+  context.uploads = uploads;  // it was not delivered after all
   static_cast<void>(record_outcome(outcome, false));
-  store_report(text);
+  store();
   return text;
 }
 

@@ -42,6 +42,9 @@ class Follower {
   // Every rank has ended and every stream is complete: does what is left.  Called once, also when
   // start() never was; the caller looks after signals through `limits`.
   virtual FollowerEnd finish(const FinishLimits& limits) = 0;
+  // Of kDelivery, after finish(): the record says how the run ended, delivery and all, and nothing
+  // of it is written any more, unless this fails.
+  virtual FollowerEnd finish_record(const FinishLimits& /*limits*/) { return {}; }
 };
 
 }  // namespace muster::exec

@@ -62,6 +62,7 @@ void ReplicationFollower::grown() {
 void ReplicationFollower::told(const SendProgress& progress) {
   const std::lock_guard lock(mutex_);
   listener_.progress(progress);
+  if (record_is_closed_) return;
   if (progress.link.connected && !std::exchange(connected_, true)) {
     listener_.event("collector_connected", settings_.collector, progress.unsent);
     if (said_absent_) listener_.say("muster: the collector " + settings_.collector + " is there");
@@ -114,34 +115,61 @@ FollowerEnd ReplicationFollower::finish(const FinishLimits& limits) {
     sender_.reset();
     return end;
   }
-  const SendProgress progress = deliver(limits);
+  until_ = Clock::now() + settings_.drain_timeout;
+  sender_->close_streams();
+  const SendProgress progress = wait_until(
+      [](const SendProgress& now) { return now.streams_closed && now.streams_complete; }, limits);
   FollowerEnd end = end_of(progress);
+  listener_.progress(progress);
+  if (!progress.streams_complete) sender_.reset();
+  return end;
+}
+
+// What happens from here on is told by the run's own record alone, which is replaced as a whole:
+// lines behind the end of a stream could never be delivered.
+FollowerEnd ReplicationFollower::finish_record(const FinishLimits& limits) {
+  if (!sender_) return {};
+  {
+    const std::lock_guard lock(mutex_);
+    record_is_closed_ = true;
+  }
+  sender_->close();
+  const SendProgress progress =
+      wait_until([](const SendProgress& now) { return now.closed && now.complete; }, limits);
+  FollowerEnd end;
+  if (!progress.complete) {
+    end.failure = Error{ErrorCode::kDelivery, where_it_is(progress), "", std::nullopt};
+  } else if (progress.refused_count > refused_count_) {
+    end.failure = Error{ErrorCode::kDelivery, not_taken(progress), "", std::nullopt};
+  }
   listener_.progress(progress);
   sender_.reset();
   return end;
 }
 
-SendProgress ReplicationFollower::deliver(const FinishLimits& limits) {
-  sender_->close();
-  const auto began = Clock::now();
-  auto until = began + settings_.drain_timeout;
+void ReplicationFollower::say(const std::string& line) {
+  const std::lock_guard lock(mutex_);
+  record_is_closed_ ? listener_.show(line) : listener_.say(line);
+}
+
+SendProgress ReplicationFollower::wait_until(const std::function<bool(const SendProgress&)>& done,
+                                             const FinishLimits& limits) {
+  auto until = until_;
   if (limits.until) until = std::min(until, *limits.until);
-  auto next_word = began + kFirstWord;
+  auto next_word = Clock::now() + kFirstWord;
   while (true) {
     SendProgress progress = sender_->progress();
-    if (progress.closed && (progress.complete || progress.superseded || progress.link.refused)) {
-      return progress;
-    }
+    const bool is_over = progress.superseded || progress.link.refused;
+    if (done(progress) || (is_over && progress.streams_closed)) return progress;
     if (limits.hurry()) {
-      listener_.say("muster: the collector is not waited for any longer");
+      say("muster: the collector is not waited for any longer");
       return progress;
     }
     const auto now = Clock::now();
     if (now >= until) return progress;
     if (now >= next_word) {
       next_word = now + kNextWord;
-      listener_.say(
-          "muster: " + format_bytes(progress.unsent) + " are on their way to " +
+      say("muster: " + format_bytes(progress.unsent) + " are on their way to " +
           settings_.collector + (progress.link.connected ? "" : ", which is not there") +
           "; waiting up to " +
           format_duration(std::chrono::duration_cast<std::chrono::milliseconds>(until - now)) +
@@ -153,22 +181,23 @@ SendProgress ReplicationFollower::deliver(const FinishLimits& limits) {
 
 FollowerEnd ReplicationFollower::end_of(const SendProgress& progress) {
   FollowerEnd end;
-  if (progress.complete && progress.refused_count == 0) {
+  if (progress.streams_complete && progress.refused_count == 0) {
     listener_.event("delivered", settings_.collector, 0);
     end.said.push_back("delivered to the collector: " + settings_.collector);
     return end;
   }
-  std::string message;
-  if (progress.complete) {
-    message = "the collector " + settings_.collector + " did not take " +
-              counted(static_cast<std::int64_t>(progress.refused_count), "stream") + ": " +
-              join(progress.refused, "; ");
-  } else {
-    message = where_it_is(progress);
-  }
+  const std::string message =
+      progress.streams_complete ? not_taken(progress) : where_it_is(progress);
+  refused_count_ = progress.refused_count;
   listener_.event("collector_undelivered", message, progress.unsent);
   end.failure = Error{ErrorCode::kDelivery, message, "", std::nullopt};
   return end;
+}
+
+std::string ReplicationFollower::not_taken(const SendProgress& progress) const {
+  return "the collector " + settings_.collector + " did not take " +
+         counted(static_cast<std::int64_t>(progress.refused_count), "stream") + ": " +
+         join(progress.refused, "; ");
 }
 
 std::string ReplicationFollower::where_it_is(const SendProgress& progress) {

@@ -19,6 +19,8 @@ struct DeliveryListener {
   // "collector_connected", "collector_lost", "collector_refused", "streams_dropped", …
   std::function<void(const std::string& event, const std::string& why, std::uint64_t unsent)> event;
   std::function<void(const std::string& line)> say;  // to whoever looks at the console
+  // The same, where the record takes nothing more.
+  std::function<void(const std::string& line)> show;
   std::function<void(const replication::SendProgress&)> progress;
 };
 
@@ -39,15 +41,21 @@ class ReplicationFollower : public Follower {
   void start() override;
   void grown() override;
   Stage stage() const override { return Stage::kDelivery; }
+  // Everything but what the launcher itself tells of the run.
   FollowerEnd finish(const FinishLimits& limits) override;
+  FollowerEnd finish_record(const FinishLimits& limits) override;
 
  private:
   ReplicationFollower(store::RunDirectory run, DeliverySettings settings,
                       DeliveryListener listener);
   Result<> begin(replication::StoreSenderSettings sender);
   void told(const replication::SendProgress& progress);
-  replication::SendProgress deliver(const FinishLimits& limits);
+  void say(const std::string& line);
+  // Waits until that is so, or cannot be, or nobody wants to wait any longer.
+  replication::SendProgress wait_until(const std::function<bool(const replication::SendProgress&)>&,
+                                       const FinishLimits& limits);
   FollowerEnd end_of(const replication::SendProgress& progress);
+  std::string not_taken(const replication::SendProgress& progress) const;
   std::string where_it_is(const replication::SendProgress& progress);
 
   const store::RunDirectory run_;
@@ -63,7 +71,10 @@ class ReplicationFollower : public Follower {
   bool dropped_ = false;
   bool waited_ = false;
   bool cannot_free_ = false;
+  bool record_is_closed_ = false;  // a line in it would stay here
 
+  std::chrono::steady_clock::time_point until_;       // of the whole delivery
+  std::uint64_t refused_count_ = 0;                   // that finish() has told
   std::unique_ptr<replication::StoreSender> sender_;  // goes first
 };
 

@@ -3,6 +3,7 @@
 // way.
 //
 //   send_flood COLLECTOR RUN_ID [--streams N] [--bytes B] [--rate R] [--epoch E] [--file PATH]
+//              [--writer NAME] [--rank LOWEST]
 //
 // Streams are ranks/0000R/attempt-0/stdout.log of B bytes each, which come into being at R bytes a
 // second [all at once]; with --file there is one file of the output folders instead, sent as a
@@ -36,6 +37,8 @@ struct Options {
   std::uint64_t rate = 0;
   std::uint64_t epoch = 1;
   std::string file;
+  std::string writer = "node-0";
+  std::uint32_t rank = 0;
 };
 
 Options parse(int argc, char** argv) {
@@ -51,6 +54,10 @@ Options parse(int argc, char** argv) {
       options.rate = program::to_bytes(arguments.value());
     } else if (arguments.name() == "--epoch") {
       options.epoch = program::to_bytes(arguments.value());
+    } else if (arguments.name() == "--writer") {
+      options.writer = arguments.value();
+    } else if (arguments.name() == "--rank") {
+      options.rank = static_cast<std::uint32_t>(program::to_bytes(arguments.value()));
     } else if (arguments.name() == "--file") {
       options.file = arguments.value();
     } else {
@@ -103,6 +110,7 @@ StreamDescription describe(const Options& options, std::uint32_t rank) {
   description.generation = 1;
   description.whole = true;
   description.size_hint = options.bytes;
+  description.owner_rank = static_cast<int>(options.rank);
   return description;
 }
 
@@ -127,7 +135,8 @@ int main(int argc, char** argv) {
   ClientSettings settings;
   settings.collector = *address;
   settings.insecure = true;
-  settings.writer = {options.run_id, "node-0", "chaos", 0, options.epoch};
+  settings.writer = {options.run_id, options.writer, "chaos", static_cast<int>(options.rank),
+                     options.epoch};
   auto client = SenderClient::start(settings, source, [&](Sender& sender) {
     for (const SenderEvent& event : sender.take_events()) {
       if (event.kind == SenderEvent::Kind::kRefused) {

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -89,6 +90,26 @@ class CollectorTest(MusterTest):
             self.assertEqual(path.read_bytes(), other.read_bytes(), path)
 
 
+    def assert_same_run(self, ours, theirs):
+        """Every file of a run, byte for byte; what each store says of itself is its own."""
+        def files(run):
+            return {str(path.relative_to(run)): path.read_bytes() for path in sorted(run.rglob("*"))
+                    if path.is_file() and not path.is_symlink() and
+                    not re.match(r"\.muster/|metrics\.db|tb/|user_logs/|azureml-logs/",
+                                 str(path.relative_to(run)))}
+        here, there = files(ours), files(theirs)
+        # A stream without a byte is nothing to tell of before it ends, and empty after it.
+        self.assertEqual(sorted(here), sorted(there))
+        for name, data in here.items():
+            self.assertEqual(data, there[name], name)
+
+    def verify(self, run):
+        self.assert_code(self.run_muster(["verify", run]), 0)
+
+    def wait_said(self, running, text):
+        wait_until(lambda: text.encode() in running.output(), 30, f"`{text}`")
+
+
 @unittest.skipUnless(has_relay(), "this muster has no relay")
 class Delivery(CollectorTest):
     def test_everything_of_a_run_is_there_when_it_ends(self):
@@ -105,8 +126,7 @@ class Delivery(CollectorTest):
         self.assert_same_streams(result.run_directory, there)
         self.assertEqual(self.stored(1).read_text(), "hello 1\n")
         self.assertEqual((there / "outputs/model").read_text(), "weights")
-        for name in ("config.yaml", "plan.json", "run.json"):
-            self.assertEqual((there / name).read_bytes(), (result.run_directory / name).read_bytes())
+        self.assert_same_run(result.run_directory, there)
         for rank in (0, 1):
             metrics = f"ranks/{rank:05d}/attempt-0/metrics.jsonl"
             self.assertEqual((there / metrics).read_text(), "loss 0.5 1\n")
@@ -185,6 +205,65 @@ class Delivery(CollectorTest):
             self.assertEqual(self.stored(0, run=scheme, store=store).read_text(), scheme + "\n")
             self.end_relay(relay)
 
+    def test_two_writers_of_one_name(self):
+        size = 100_000
+        ours = f"mkdir -p outputs; '{program('flood')}' --bytes {size * 2} > outputs/model"
+
+        def other_writer(address):
+            done = subprocess.run(
+                [program("send_flood"), address, "r", "--bytes", str(size), "--file",
+                 "outputs/model", "--writer", "node-1", "--rank", "4"],
+                env=self.environment(), capture_output=True, check=False)
+            self.assertEqual(done.returncode, 0, done)
+
+        # The lowest rank's file keeps the name, whatever came first.
+        for first in (True, False):
+            with self.subTest(other_first=first):
+                store = self.directory / f"store-{first}"
+                relay, address = self.start_relay(store=store)
+                if first:
+                    other_writer(address)
+                result = self.run_muster(["run", "-n", "1", "--run-id", "r", "--collector", address,
+                                          "--", "sh", "-c", ours])
+                self.assert_code(result, 0)
+                if not first:
+                    other_writer(address)
+                there = store / "r"
+                self.assert_flood(there / "outputs/model", 0, size * 2)
+                self.assert_flood(there / "outputs/model.rank-4", 0, size)
+                self.verify(there)
+                files = json.loads(self.run_muster(["files", there, "--json"]).stdout)
+                self.assertIn("outputs/model.rank-4", json.dumps(files))
+                self.end_relay(relay)
+                shutil.rmtree(self.runs_dir)
+
+    def test_a_tree_of_relays(self):
+        top = self.directory / "top"
+        above, address_above = self.start_relay(f"unix:{self.directory}/top.sock", top)
+        middle, address = self.start_relay(more=["--upstream", address_above])
+        code = ("import os, sys, time; os.makedirs('outputs', exist_ok=True)\n"
+                "open('outputs/early', 'w').write('early' * 1000)\n"
+                "for i in range(100):\n print('line', i, flush=True); time.sleep(0.02)\n"
+                "while not os.path.exists('go'): time.sleep(0.02)\n"
+                "open('outputs/late', 'w').write('late'); print('end', file=sys.stderr)")
+        running = self.start_muster(["run", "-n", "1", "--run-id", "r", "--collector", address,
+                                     "--console", "none", "--", muster_test.PYTHON, "-c", code])
+        wait_until(lambda: self.stored(0, store=top).exists() and
+                   self.stored(0, store=top).stat().st_size > 100, 30, "some lines at the top")
+        self.end_relay(middle, signal.SIGKILL)
+        middle, _ = self.start_relay(more=["--upstream", address_above])
+        (self.work_dir / "go").touch()
+        result = running.wait(60)
+        self.assert_code(result, 0)
+        wait_until(lambda: (top / "r/run.json").exists() and
+                   (top / "r/run.json").read_bytes() == (result.run_directory / "run.json").read_bytes(),
+                   60, "the run at the top")
+        for there in (self.store / "r", top / "r"):
+            self.assert_same_run(result.run_directory, there)
+            self.verify(there)
+        self.end_relay(middle)
+        self.end_relay(above)
+
     def test_a_wrong_token_is_told_and_costs_the_run_nothing_but_its_delivery(self):
         tokens = [self.directory / name for name in ("one", "other")]
         for token in tokens:
@@ -219,6 +298,80 @@ class Later(CollectorTest):
         self.assert_code(again, 0)
         self.assertIn("nothing to deliver", again.stderr)
         self.end_relay(relay)
+
+    def test_a_name_that_is_not_taken_is_told_once_and_the_rest_arrives(self):
+        relay, address = self.start_relay()
+        # A folder is there where the file would have to go.
+        running = self.start_muster(
+            ["run", "-n", "1", "--run-id", "r", "--collector", address, "--console", "none", "--",
+             "sh", "-c", "echo begin; while ! test -e go; do sleep 0.02; done; mkdir -p outputs; "
+             "echo model > outputs/model; echo other > outputs/other"])
+        wait_until(lambda: self.stored(0).exists() and self.stored(0).stat().st_size, 20, "a line")
+        (self.store / "r/outputs/model").mkdir(parents=True)
+        (self.work_dir / "go").touch()
+        result = running.wait(60)
+        self.assert_code(result, 76)
+        self.assertIn("did not take 1 stream: `outputs/model` is not taken", result.stderr)
+        there = self.store / "r"
+        self.assertEqual((there / "outputs/other").read_text(), "other\n")
+        # The record there says so, too.
+        for name in ("run.json", "report.txt", "events.jsonl"):
+            self.assertEqual((there / name).read_bytes(), (result.run_directory / name).read_bytes())
+        self.assertEqual(json.loads((there / "run.json").read_text())["exit_code"], 76)
+        events = (there / "events.jsonl").read_text()
+        self.assertEqual(events.count("outputs/model` is not taken"), 1)
+        self.end_relay(relay)
+
+    def test_ctrl_c_while_the_rest_is_delivered(self):
+        running = self.run_flood(2, ["--collector", self.address, "--drain-timeout", "60s"])
+        self.wait_said(running, "Ctrl-C: no longer")
+        running.send(signal.SIGINT)
+        result = running.wait(30)
+        self.assert_code(result, 76)
+        self.assertIn("is not waited for any longer", result.stderr)
+        self.assertIn("muster sync", result.stderr)
+        self.assertEqual(result.run_json["exit_code"], 76)
+        self.deliver_later(result.run_directory)
+
+    def test_ctrl_c_twice_ends_the_ranks_and_then_the_delivery(self):
+        running = self.start_muster(
+            ["run", "-n", "1", "--run-id", "r", "--collector", self.address, "--console", "none",
+             "--drain-timeout", "60s", "--", "sh", "-c", "echo hello; exec sleep 600"])
+        wait_until(lambda: (self.runs_dir / "r/ranks/00000/attempt-0/stdout.log").exists() and
+                   (self.runs_dir / "r/ranks/00000/attempt-0/stdout.log").stat().st_size, 20, "hello")
+        running.send(signal.SIGINT)
+        self.wait_said(running, "Ctrl-C: no longer")
+        running.send(signal.SIGINT)
+        result = running.wait(30)
+        self.assert_code(result, 130)
+        self.assertIn("is not waited for any longer", result.stderr)
+        self.assertIn("muster sync", result.stderr)
+        self.deliver_later(result.run_directory)
+
+    def deliver_later(self, run):
+        """muster sync brings what is missing, and the collector's record is the launcher's."""
+        before = (run / "run.json").read_bytes()
+        relay, _ = self.start_relay()
+        self.assert_code(self.run_muster(["sync", run]), 0)
+        self.assertEqual((run / "run.json").read_bytes(), before)
+        self.assert_same_run(run, self.store / "r")
+        self.verify(self.store / "r")
+        self.end_relay(relay)
+
+    def test_a_record_that_was_cut_off_says_nothing_false(self):
+        # The collector goes while a run is delivered, and comes back for its sync.
+        relay, address = self.start_relay()
+        running = self.run_flood(24, ["--collector", address, "--drain-timeout", "500ms"],
+                                 extra=["--rate", "12M"])
+        wait_until(lambda: (self.store / "r/run.json").exists(), 20, "run.json at the receiver")
+        self.end_relay(relay, signal.SIGKILL)
+        there = json.loads((self.store / "r/run.json").read_text())
+        self.assertEqual(there["status"], "running")
+        result = running.wait(60)
+        self.assert_code(result, 76)
+        self.assertEqual(json.loads((self.store / "r/run.json").read_text())["status"], "running")
+        self.deliver_later(result.run_directory)
+        self.assertEqual(json.loads((self.store / "r/run.json").read_text())["exit_code"], 76)
 
     def test_what_a_killed_launcher_left_is_delivered_with_ends_unknown(self):
         relay, address = self.start_relay()

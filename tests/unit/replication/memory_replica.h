@@ -57,6 +57,9 @@ class MemoryReplica : public ReplicaStore {
 
   Result<> append(Handle handle, std::uint64_t offset, std::string_view bytes) override {
     if (full) return fail(ErrorCode::kRunDirectory, "no room");
+    if (handles.at(handle).starts_with(unwanted)) {
+      return fail(ErrorCode::kPermission, "no more of it");
+    }
     File& file = files.at(handles.at(handle));
     if (offset != file.bytes.size()) return fail(ErrorCode::kInternal, "not at its end");
     file.bytes += bytes;
@@ -132,6 +135,7 @@ class MemoryReplica : public ReplicaStore {
   Handle last_handle = 0;
   std::uint64_t zeros = 0;
   std::string refused;
+  std::string unwanted = "\n";  // taken when it is opened, and refused with its first bytes
   bool full = false;
   bool sync_fails = false;
 };

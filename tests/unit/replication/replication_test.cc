@@ -309,7 +309,8 @@ TEST(ReplicationTest, AnOpenThatComesLateDoesNotKeepTheStream) {
   const std::string late = pair.sender.take_output(LinkRole::kLive, 1U << 20, pair.now);
   ASSERT_FALSE(late.empty());
   pair.sender.link_down(LinkRole::kLive, pair.now);
-  // Its next link's OPEN overtakes it.  (In the other role, or the receiver would end the one before.)
+  // Its next link's OPEN overtakes it.  (In the other role, or the receiver would end the one
+  // before.)
   pair.sender.link_up(LinkRole::kLive, pair.now);
   const LinkNumber link = pair.receiver.link_up(pair.sender.writer(), LinkRole::kBulk, pair.now);
   pair.links[LinkRole::kLive] = link;
@@ -473,6 +474,80 @@ TEST(ReplicationTest, CreditBoundsWhatIsOnItsWay) {
   EXPECT_GT(later, 60'000U);
   EXPECT_LT(later, 80'000U);
   (void)err;
+}
+
+std::vector<SenderEvent> refusals_of(Sender& sender) {
+  std::vector<SenderEvent> events = sender.take_events();
+  std::erase_if(events,
+                [](const SenderEvent& event) { return event.kind != SenderEvent::Kind::kRefused; });
+  return events;
+}
+
+// Each is refused once; the link and the other streams go on.
+TEST(ReplicationTest, NamesThatAreNoneAreRefusedAlone) {
+  Pair pair;
+  pair.connect();
+  const StreamNumber out = pair.add(kOut, StreamKind::kStdout, 1000);
+  pair.sender.ended(out, {1000, "", true});
+  const std::vector<std::string> names = {"", "outputs/" + std::string(5000, 'n'),
+                                          std::string(3U << 20, 'n')};
+  for (const std::string& name : names) {
+    pair.sender.ended(pair.add(name, StreamKind::kFile, 10, true, 1), {10, "", true});
+    pair.sender.deleted(name);
+  }
+  pair.settle();
+  EXPECT_TRUE(pair.sender.all_complete());
+  EXPECT_TRUE(pair.is_whole(kOut, 1000));
+  EXPECT_EQ(refusals_of(pair.sender).size(), 2 * names.size());
+  EXPECT_EQ(pair.sender.totals().links, 1U);
+}
+
+// As a sender of another version may say them, which does not know what is taken here.
+TEST(ReplicationTest, AReceiverRefusesThemToo) {
+  Pair pair;
+  pair.connect();
+  ASSERT_TRUE(pair.talk());
+  const LinkNumber link = pair.links.at(LinkRole::kLive);
+  std::string words;
+  wire::add(words, 7, StreamDescription{.path = ""});
+  wire::add(words, 8, StreamDescription{.path = std::string(5000, 'n')});
+  wire::add(words, 9,
+            StreamDescription{.path = "outputs/x", .link_target = std::string(5000, 'n')});
+  wire::add(words, 10, StreamDescription{.path = "new", .kind = static_cast<StreamKind>(77)});
+  wire::add_deleted(words, 11, "");
+  ASSERT_TRUE(pair.receiver.receive(link, words, pair.now));
+  EXPECT_TRUE(pair.receiver.take_closed().empty());
+  protocol::FrameReader reader{wire::kMaxFrame};
+  reader.append(pair.receiver.take_output(link, 1U << 20, pair.now));
+  for (StreamNumber number = 7; number <= 11; ++number) {
+    const auto frame = reader.next_view();
+    ASSERT_TRUE(frame && *frame);
+    EXPECT_EQ((*frame)->stream, number);
+    const auto opened = wire::read_opened((*frame)->payload);
+    ASSERT_TRUE(opened);
+    EXPECT_NE(opened->refused, "");
+  }
+}
+
+TEST(ReplicationTest, AStreamThatIsRefusedLateIsRefusedAlone) {
+  Pair pair;
+  pair.store.unwanted = kErr;
+  pair.connect();
+  const StreamNumber err = pair.add(kErr, StreamKind::kStderr, 1000);
+  const StreamNumber out = pair.add(kOut, StreamKind::kStdout, 1000);
+  pair.sender.ended(err, {1000, "", true});
+  pair.settle();
+  const auto refusals = refusals_of(pair.sender);
+  ASSERT_EQ(refusals.size(), 1U);
+  EXPECT_EQ(refusals[0].stream, err);
+  EXPECT_EQ(refusals[0].text, "no more of it");
+  pair.sender.grown(out, 2000);
+  pair.sender.ended(out, {2000, "", true});
+  pair.settle();
+  EXPECT_TRUE(pair.sender.all_complete());
+  EXPECT_TRUE(pair.is_whole(kOut, 2000));
+  EXPECT_EQ(pair.sender.totals().links, 1U);
+  EXPECT_TRUE(pair.store.handles.empty());
 }
 
 TEST(ReplicationTest, MoreStreamsThanMayBeOpenTakeTurns) {

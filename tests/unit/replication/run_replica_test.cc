@@ -299,6 +299,32 @@ TEST_F(RunReplicaTest, TheLowestRankKeepsANameInAnyOrder) {
   }
 }
 
+// Its name, and the one that it would get, are taken: the others of that sync become durable.
+TEST_F(RunReplicaTest, AFileWithoutANameIsRefusedAlone) {
+  ASSERT_TRUE(replica_->admit(writer("node-1", 4)));
+  const std::string long_name = "outputs/" + std::string(254, 'n');
+  ASSERT_TRUE(put(file(long_name, 1, 4, 0), "zero"));
+  const OpenedStream out = open(stream());
+  ASSERT_TRUE(replica_->append(out.handle, 0, "hello"));
+  const auto other = replica_->open(writer("node-1", 4), file(long_name, 1, 4, 4));
+  ASSERT_TRUE(other);
+  ASSERT_TRUE(replica_->append(other->handle, 0, "four"));
+  ASSERT_TRUE(replica_->finish(other->handle, {4, store::digest_of("four"), true}));
+  const auto marks = sync();
+  ASSERT_TRUE(marks) << marks.error().message;
+  ASSERT_EQ(marks->size(), 2U);
+  for (const DurableMark& mark : *marks) {
+    EXPECT_EQ(mark.refused.empty(), mark.handle == out.handle) << mark.refused;
+    EXPECT_EQ(mark.offset, mark.handle == out.handle ? 5U : 0U);
+  }
+  EXPECT_EQ(read(run() / long_name), "zero");
+  EXPECT_TRUE(fs::is_empty(run() / ".muster/incoming"));
+  replica_->close(other->handle);
+  const auto again = replica_->open(writer("node-1", 4), file(long_name, 2, 4, 4));
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().code, ErrorCode::kPermission);
+}
+
 TEST_F(RunReplicaTest, TheSameBytesAreOneCopy) {
   ASSERT_TRUE(put(file("outputs/m", 1, 4, 4), "same", writer("node-1", 4)));
   ASSERT_TRUE(put(file("outputs/m", 1, 4, 0), "same"));
