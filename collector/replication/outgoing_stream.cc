@@ -20,7 +20,9 @@ void OutgoingStream::add_gap(const StreamGap& gap) {
 }
 
 // What is a gap already keeps its reason.
-void OutgoingStream::cover(std::uint64_t from, std::uint64_t to, const std::string& reason) {
+std::uint64_t OutgoingStream::cover(std::uint64_t from, std::uint64_t to,
+                                    const std::string& reason) {
+  std::uint64_t covered = 0;
   auto it = gaps_.lower_bound(from);
   if (it != gaps_.begin()) {
     const auto before = std::prev(it);
@@ -28,17 +30,22 @@ void OutgoingStream::cover(std::uint64_t from, std::uint64_t to, const std::stri
     // A gap that grows stays one.
     if (before->second.to == from && before->second.reason == reason && from < to) {
       const std::uint64_t until = it == gaps_.end() ? to : std::min(to, it->first);
-      before->second.to = std::max(before->second.to, until);
-      from = before->second.to;
+      covered += until - from;
+      before->second.to = until;
+      from = until;
     }
   }
   while (from < to) {
     it = gaps_.lower_bound(from);
     const std::uint64_t until = it == gaps_.end() ? to : std::min(to, it->first);
-    if (from < until) gaps_.emplace(from, Range{until, reason});
+    if (from < until) {
+      gaps_.emplace(from, Range{until, reason});
+      covered += until - from;
+    }
     if (it == gaps_.end() || it->first >= to) break;
     from = it->second.to;
   }
+  return covered;
 }
 
 void OutgoingStream::freed(std::uint64_t to) {
@@ -51,25 +58,24 @@ void OutgoingStream::ended(const StreamEnd& end) {
   if (end.commit && !endless_) size_ = std::max(size_, end.length);
 }
 
-bool OutgoingStream::go_to(std::uint64_t next) {
+std::uint64_t OutgoingStream::go_to(std::uint64_t next) {
   next_ = next;
   received_ = next;
   highest_ = std::max(highest_, next);
   endless_told_ = false;
   end_told_ = false;
   // Of what is given up nothing is wanted back.
-  if (next >= freed_ || (end_ && !end_->commit)) return false;
-  cover(next, freed_, "collector_rollback");
-  return true;
+  if (next >= freed_ || (end_ && !end_->commit)) return 0;
+  return cover(next, freed_, "collector_rollback");
 }
 
-bool OutgoingStream::opened_at(const Position& position) {
+std::uint64_t OutgoingStream::opened_at(const Position& position) {
   // Less than before only after a crash that took what was acknowledged; that is the truth then.
   durable_ = position.durable;
   return go_to(position.next);
 }
 
-bool OutgoingStream::rewind(std::uint64_t expected) {
+std::uint64_t OutgoingStream::rewind(std::uint64_t expected) {
   durable_ = std::min(durable_, expected);
   return go_to(expected);
 }

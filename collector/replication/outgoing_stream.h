@@ -36,9 +36,10 @@ class OutgoingStream {
     std::uint64_t next = 0;
     std::uint64_t durable = 0;
   };
-  // Of a stream that was opened.  True: it lacks what is freed here, and a gap was made of that.
-  bool opened_at(const Position& position);
-  bool rewind(std::uint64_t expected);
+  // Of a stream that was opened, or goes back.  How many bytes it lacks that are freed here, and
+  // that was not known: a gap was made of them.
+  std::uint64_t opened_at(const Position& position);
+  std::uint64_t rewind(std::uint64_t expected);
   // False: it acknowledges what was never sent.  `moved` tells whether anything is new.
   bool acknowledged(const Position& position, bool& moved);
 
@@ -65,8 +66,9 @@ class OutgoingStream {
     std::string reason;
   };
 
-  bool go_to(std::uint64_t next);
-  void cover(std::uint64_t from, std::uint64_t to, const std::string& reason);
+  std::uint64_t go_to(std::uint64_t next);
+  // How many bytes were in no gap before.
+  std::uint64_t cover(std::uint64_t from, std::uint64_t to, const std::string& reason);
   // The first known gap that ends after `offset`.
   std::map<std::uint64_t, Range>::const_iterator gap_after(std::uint64_t offset) const;
 

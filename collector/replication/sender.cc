@@ -529,14 +529,14 @@ struct Sender::State {
       refuse(frame.stream, opened.refused);
       return {};
     }
-    const bool rolled_back = entry->out.opened_at({opened.next, opened.durable});
+    const std::uint64_t lost = entry->out.opened_at({opened.next, opened.durable});
     if (opened.complete) {
       complete(frame.stream);
       return {};
     }
     entry->phase = Phase::kOpen;
     entry->blocked = false;
-    moved(frame.stream, rolled_back);
+    moved(frame.stream, lost);
     return {};
   }
 
@@ -547,10 +547,10 @@ struct Sender::State {
     schedule(number);
   }
 
-  void moved(StreamNumber number, bool rolled_back) {
+  void moved(StreamNumber number, std::uint64_t lost) {
     account(entries[number]);
     tell(number);
-    if (rolled_back) events.push_back({SenderEvent::Kind::kRollback, number, {}});
+    if (lost > 0) events.push_back({SenderEvent::Kind::kRollback, number, {}, lost});
     schedule(number);
     list_idle(number);
   }
@@ -587,7 +587,7 @@ struct Sender::State {
         // Also without an end from us: a sender before us may have told it.
         complete(mark.stream);
       } else if (has_moved) {
-        moved(mark.stream, false);
+        moved(mark.stream, 0);
       }
     }
     return {};
@@ -603,9 +603,9 @@ struct Sender::State {
       refuse(frame.stream, rewind.text.empty() ? "its digest there is another" : rewind.text);
       return {};
     }
-    const bool rolled_back = entry->out.rewind(rewind.expected);
+    const std::uint64_t lost = entry->out.rewind(rewind.expected);
     entry->blocked = rewind.wait;
-    moved(frame.stream, rolled_back);
+    moved(frame.stream, lost);
     return {};
   }
 

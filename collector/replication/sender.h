@@ -43,6 +43,7 @@ struct SenderEvent {
   Kind kind = Kind::kProgress;
   StreamNumber stream = 0;
   std::string text = {};
+  std::uint64_t bytes = 0;  // of kRollback: that were durable there once, and are nowhere now
 };
 
 // A link whose connection is to be closed once its output has gone.

@@ -97,7 +97,7 @@ struct StoreSender::Impl {
     for (const SenderEvent& event : sender.take_events()) {
       switch (event.kind) {
         case SenderEvent::Kind::kProgress: break;
-        case SenderEvent::Kind::kRollback: break;  // it has told the collector of the gap
+        case SenderEvent::Kind::kRollback: lost_there += event.bytes; break;
         case SenderEvent::Kind::kUnreadable: follower.unreadable(event.stream); break;
         case SenderEvent::Kind::kRefused: refuse(event.text); break;
         case SenderEvent::Kind::kSuperseded: superseded_by = event.text; break;
@@ -156,6 +156,7 @@ struct StoreSender::Impl {
     shown.refused = refused;
     shown.refused_count = refusals.size();
     shown.dropped = dropped;
+    shown.lost_there = lost_there;
     shown.waits = stalled.is_waiting();
     shown.cannot_free = follower.cannot_free();
     shown.run_is_over = follower.is_over();
@@ -171,7 +172,8 @@ struct StoreSender::Impl {
         now.link.refused != last_told.link.refused ||
         now.link.trouble.has_value() != last_told.link.trouble.has_value() ||
         now.superseded != last_told.superseded || now.waits != last_told.waits ||
-        (now.dropped > 0) != (last_told.dropped > 0) || now.cannot_free != last_told.cannot_free ||
+        (now.dropped > 0) != (last_told.dropped > 0) || now.lost_there != last_told.lost_there ||
+        now.cannot_free != last_told.cannot_free ||
         now.streams_complete != last_told.streams_complete || now.complete != last_told.complete;
     if (!changed && (at < told_at + kTellPause || now.unsent == last_told.unsent)) return;
     told_at = at;
@@ -272,6 +274,7 @@ struct StoreSender::Impl {
   std::vector<std::string> refused;
   std::unordered_set<std::string> refusals;
   std::uint64_t dropped = 0;
+  std::uint64_t lost_there = 0;
   std::optional<std::string> superseded_by;
   SendProgress last_told;
   Clock::time_point told_at{};

@@ -138,6 +138,11 @@ class Delivery {
                       replication::StoreSender::start(run_.directory, std::move(sender_settings)));
     sender->close();
     const SendProgress end = wait(*sender);
+    if (end.complete && end.lost_there > 0) {
+      return fail(ErrorCode::kDelivery,
+                  "the collector " + address_ + " has lost " + format_bytes(end.lost_there) +
+                      " of run " + run_.run_id + " that were freed here: they are gaps there");
+    }
     if (end.complete && end.refused_count == 0) return {};
     if (end.complete) {
       return fail(ErrorCode::kDelivery,

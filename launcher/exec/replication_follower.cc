@@ -89,6 +89,11 @@ void ReplicationFollower::told(const SendProgress& progress) {
     listener_.event("collector_refused", why(progress), progress.unsent);
     listener_.say("muster: warning: nothing more goes to the collector: " + why(progress));
   }
+  if (progress.lost_there > lost_there_) {
+    lost_there_ = progress.lost_there;
+    listener_.event("collector_rollback", lost_text(progress), progress.unsent);
+    listener_.say("muster: warning: " + lost_text(progress));
+  }
   if (progress.dropped > 0 && !std::exchange(dropped_, true)) {
     listener_.event("streams_dropped", "streams.max_size is reached", progress.unsent);
     listener_.say(
@@ -139,6 +144,8 @@ FollowerEnd ReplicationFollower::finish_record(const FinishLimits& limits) {
   FollowerEnd end;
   if (!progress.complete) {
     end.failure = Error{ErrorCode::kDelivery, where_it_is(progress), "", std::nullopt};
+  } else if (progress.lost_there > lost_there_) {
+    end.failure = Error{ErrorCode::kDelivery, lost_text(progress), "", std::nullopt};
   } else if (progress.refused_count > refused_count_) {
     end.failure = Error{ErrorCode::kDelivery, not_taken(progress), "", std::nullopt};
   }
@@ -181,17 +188,27 @@ SendProgress ReplicationFollower::wait_until(const std::function<bool(const Send
 
 FollowerEnd ReplicationFollower::end_of(const SendProgress& progress) {
   FollowerEnd end;
-  if (progress.streams_complete && progress.refused_count == 0) {
+  if (progress.streams_complete && progress.refused_count == 0 && progress.lost_there == 0) {
     listener_.event("delivered", settings_.collector, 0);
     end.said.push_back("delivered to the collector: " + settings_.collector);
     return end;
   }
-  const std::string message =
-      progress.streams_complete ? not_taken(progress) : where_it_is(progress);
+  std::vector<std::string> messages;
+  if (!progress.streams_complete) messages.push_back(where_it_is(progress));
+  if (progress.streams_complete && progress.refused_count > 0) {
+    messages.push_back(not_taken(progress));
+  }
+  if (progress.lost_there > 0) messages.push_back(lost_text(progress));
+  const std::string message = join(messages, "; ");
   refused_count_ = progress.refused_count;
   listener_.event("collector_undelivered", message, progress.unsent);
   end.failure = Error{ErrorCode::kDelivery, message, "", std::nullopt};
   return end;
+}
+
+std::string ReplicationFollower::lost_text(const SendProgress& progress) const {
+  return "the collector " + settings_.collector + " has lost " + format_bytes(progress.lost_there) +
+         " that it had on its disk, and that were freed here for streams.max_size: they are gaps";
 }
 
 std::string ReplicationFollower::not_taken(const SendProgress& progress) const {

@@ -55,6 +55,7 @@ class ReplicationFollower : public Follower {
   replication::SendProgress wait_until(const std::function<bool(const replication::SendProgress&)>&,
                                        const FinishLimits& limits);
   FollowerEnd end_of(const replication::SendProgress& progress);
+  std::string lost_text(const replication::SendProgress& progress) const;
   std::string not_taken(const replication::SendProgress& progress) const;
   std::string where_it_is(const replication::SendProgress& progress);
 
@@ -69,6 +70,7 @@ class ReplicationFollower : public Follower {
   bool refused_ = false;
   bool superseded_ = false;
   bool dropped_ = false;
+  std::uint64_t lost_there_ = 0;  // that was told
   bool waited_ = false;
   bool cannot_free_ = false;
   bool record_is_closed_ = false;  // a line in it would stay here

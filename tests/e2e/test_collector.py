@@ -431,6 +431,28 @@ class Bound(CollectorTest):
         self.assertTrue(data[at:] == expected[at:])
         self.end_relay(relay)
 
+    def test_what_a_collector_loses_after_all_is_told(self):
+        relay, _ = self.start_relay()
+        running = self.run_flood(16, ["--collector", self.address, "--set", "streams.max_size=1m"],
+                                 ranks=1, extra=["--rate", "4M"])
+        name = "ranks/00000/attempt-0/stdout.log"
+        records = self.runs_dir / "r/.muster/streams.jsonl"
+        wait_until(lambda: records.exists() and '"freed"' in records.read_text(), 30,
+                   "bytes that are there alone")
+        self.end_relay(relay, signal.SIGKILL)
+        shutil.rmtree(self.store / "r")  # a backup of before, say
+        relay, _ = self.start_relay()
+        result = running.wait(60)
+        self.assert_code(result, 76)
+        self.assertIn("has lost", result.stderr)
+        self.assertEqual((result.run_directory / "events.jsonl").read_text()
+                         .count('"collector_rollback"'), 1)
+        gaps, end = ledger(self.store / "r", name)
+        self.assertEqual((gaps[0]["from"], gaps[0]["reason"]), (0, "collector_rollback"))
+        self.assertEqual(end["length"], 16 * MIB)
+        self.assertEqual(end["stored"], 16 * MIB - sum(gap["to"] - gap["from"] for gap in gaps))
+        self.end_relay(relay)
+
     def test_ranks_wait_with_block_and_nothing_is_lost(self):
         running = self.run_flood(32, ["--collector", self.address, "--set", "streams.max_size=2m",
                                       "--set", "streams.when_full=block"], ranks=1)

@@ -223,7 +223,10 @@ TEST(ReplicationTest, ARolledBackReceiverGetsAGapForWhatWasFreed) {
   EXPECT_EQ(file.bytes.substr(800), Pair::expected(kOut, 1200).substr(800));
   bool told = false;
   for (const SenderEvent& event : pair.sender.take_events()) {
-    told = told || event.kind == SenderEvent::Kind::kRollback;
+    if (event.kind != SenderEvent::Kind::kRollback) continue;
+    EXPECT_FALSE(told) << "twice";
+    told = true;
+    EXPECT_EQ(event.bytes, *file.gaps[0].to - file.gaps[0].from);
   }
   EXPECT_TRUE(told);
 }
