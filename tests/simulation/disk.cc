@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "collector/replication/planted_bugs.h"
+
 namespace muster::simulation {
 namespace {
 
@@ -12,11 +14,26 @@ using replication::StreamDescription;
 using replication::StreamEnd;
 using replication::StreamGap;
 
+constexpr std::size_t kSector = 512;
+
 std::string key_of(const std::string& writer, const StreamDescription& stream) {
   return writer + " " + stream.path + "@" + std::to_string(stream.generation);
 }
 
 }  // namespace
+
+std::string digest_of(std::string_view bytes) {
+  std::uint64_t hash = 0xcbf29ce484222325U + bytes.size();
+  for (const char byte : bytes) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3U;
+  return std::to_string(hash);
+}
+
+bool Disk::has_tombstone(const std::string& writer, const std::string& path) const {
+  const auto end = tombstones_.begin() + static_cast<std::ptrdiff_t>(durable_tombstones_);
+  return std::any_of(tombstones_.begin(), end, [&](const Tombstone& one) {
+    return one.writer == writer && one.path == path;
+  });
+}
 
 const StoredFile* Disk::find(const std::string& writer, const StreamDescription& stream) const {
   const auto it = files_.find(key_of(writer, stream));
@@ -91,6 +108,13 @@ Result<> Disk::put(StoredFile& file, std::uint64_t offset, std::string_view byte
     return fail(ErrorCode::kRunDirectory, full ? "no room" : "the disk failed");
   }
   file.bytes += bytes;
+  if (rots_once_in != 0 && file.description.whole && !file.rotten && !bytes.empty() &&
+      random_.once_in(rots_once_in)) {
+    file.rotten = true;
+    char& byte = file.bytes[static_cast<std::size_t>(random_.below(file.bytes.size()))];
+    byte = static_cast<char>(byte ^ 1);
+    judge_.trace([&] { return name_ + ": a bit of " + file.description.path + " changes"; });
+  }
   return {};
 }
 
@@ -139,13 +163,27 @@ Result<> Disk::finish(Handle handle, const StreamEnd& end) {
   if (end.length != file->bytes.size()) {
     judge_.violated(name_ + ": " + file->description.path + " ends with another length");
   }
+  if (!end.digest.empty() && end.digest != digest_of(file->bytes)) {
+    if (!file->rotten || file->begun_again) {
+      judge_.violated(name_ + ": " + file->description.path + " ends with another digest");
+    }
+    StoredFile nothing;
+    nothing.writer = file->writer;
+    nothing.description = file->description;
+    nothing.rotten = nothing.begun_again = true;
+    *file = std::move(nothing);
+    return fail(ErrorCode::kData, "its digest is another");
+  }
+  if (end.digest.empty() && file->description.whole) {
+    judge_.violated(name_ + ": " + file->description.path + " ends without a digest");
+  }
   file->end = end;
   return {};
 }
 
-Result<> Disk::tombstone(const store::Writer& /*writer*/, const std::string& path) {
+Result<> Disk::tombstone(const store::Writer& writer, const std::string& path) {
   if (full) return fail(ErrorCode::kRunDirectory, "no room");
-  tombstones_.push_back(path);
+  tombstones_.push_back({writer.name, path});
   return {};
 }
 
@@ -158,6 +196,7 @@ void Disk::sync(std::function<void(Result<std::vector<DurableMark>>)> done) {
   Sync sync;
   sync.at = judge_.now + std::chrono::milliseconds(random_.between(0, 300));
   sync.done = std::move(done);
+  sync.tombstones = tombstones_.size();
   for (const auto& [key, file] : files_) {
     sync.files[key] = {file.bytes.size(), file.gaps.size(), file.end.has_value()};
   }
@@ -165,6 +204,7 @@ void Disk::sync(std::function<void(Result<std::vector<DurableMark>>)> done) {
 }
 
 void Disk::make_durable(const Sync& sync) {
+  durable_tombstones_ = std::max(durable_tombstones_, sync.tombstones);
   for (const auto& [key, snapshot] : sync.files) {
     const auto it = files_.find(key);
     // One that was given up since and begun anew.
@@ -213,7 +253,37 @@ void Disk::machine_ends() {
   // The sync that was running may have got through without anybody hearing of it.
   if (sync_ && random_.once_in(2)) make_durable(*sync_);
   process_ends();
-  back_to_durable();
+  for (auto& [key, file] : files_) lose_power(file);
+  tombstones_.resize(
+      static_cast<std::size_t>(random_.between(durable_tombstones_, tombstones_.size())));
+  recover();
+}
+
+// Of what no sync has covered any part may be there: the length without the bytes, a gap's record
+// without the hole, an end without either.
+void Disk::lose_power(StoredFile& file) {
+  const std::size_t kept =
+      static_cast<std::size_t>(random_.between(file.durable, file.bytes.size()));
+  file.bytes.resize(kept);
+  for (std::size_t at = static_cast<std::size_t>(file.durable); at < kept; at += kSector) {
+    if (!random_.once_in(3)) continue;
+    const std::size_t end = std::min(kept, at + kSector);
+    const std::size_t torn = at + static_cast<std::size_t>(random_.below(end - at));
+    std::fill(file.bytes.begin() + static_cast<std::ptrdiff_t>(torn),
+              file.bytes.begin() + static_cast<std::ptrdiff_t>(end), '\0');
+  }
+  file.gaps.resize(static_cast<std::size_t>(random_.between(file.durable_gaps, file.gaps.size())));
+  if (!file.end_durable && random_.once_in(2)) file.end.reset();
+}
+
+void Disk::recover() {
+  if (!replication::is_planted(replication::PlantedBug::kTrustsLengths)) return back_to_durable();
+  for (auto& [key, file] : files_) {
+    if (file.end && file.end->length != file.bytes.size()) file.end.reset();
+    std::erase_if(file.gaps, [&](const StreamGap& gap) {
+      return gap.to.value_or(gap.from) > file.bytes.size();
+    });
+  }
 }
 
 }  // namespace muster::simulation

@@ -1,9 +1,11 @@
 // A receiver's store on a disk that crashes: the ReplicaStore of the simulation, and the first
 // judge of what a receiver does.
 //
-// What is appended lies in the page cache.  It survives the end of the process and not that of the
-// machine, after which only what a sync had covered is there (the real store then truncates to
-// durable.json).  A full or broken disk takes a part of what it was given.
+// What is appended lies in the page cache.  It survives the end of the process.  When the machine
+// ends, what a sync had covered is there, and of the rest any part: some sectors, some records, no
+// order among them.  Then the store does what the real one does after a reboot: it goes back to
+// what durable.json says.  A full or broken disk takes a part of what it was given, and sometimes a
+// bit of a file changes on it.
 #pragma once
 
 #include <functional>
@@ -29,6 +31,15 @@ struct StoredFile {
   std::size_t durable_gaps = 0;
   bool end_durable = false;
   bool given_up = false;
+  bool rotten = false;       // a bit of it has changed
+  bool begun_again = false;  // it had another digest: nothing of it counts any more
+};
+
+std::string digest_of(std::string_view bytes);
+
+struct Tombstone {
+  std::string writer;
+  std::string path;
 };
 
 class Disk : public replication::ReplicaStore {
@@ -44,6 +55,7 @@ class Disk : public replication::ReplicaStore {
   bool full = false;
   std::uint64_t append_fails_once_in = 0;  // 0: never
   std::uint64_t sync_fails_once_in = 0;
+  std::uint64_t rots_once_in = 0;  // of whole files, once each
   void process_ends();
   void machine_ends();
 
@@ -54,7 +66,8 @@ class Disk : public replication::ReplicaStore {
   const StoredFile* find(const std::string& writer,
                          const replication::StreamDescription& stream) const;
   const std::map<std::string, store::Writer>& writers() const { return admitted_; }
-  const std::vector<std::string>& tombstones() const { return tombstones_; }
+  // One that no loss of power takes away.
+  bool has_tombstone(const std::string& writer, const std::string& path) const;
   std::size_t open_handles() const { return handles_.size(); }
 
   Result<> admit(const store::Writer& writer) override;
@@ -85,12 +98,15 @@ class Disk : public replication::ReplicaStore {
   struct Sync {
     replication::Time at;
     std::map<std::string, Snapshot> files;
+    std::size_t tombstones = 0;
     std::function<void(Result<std::vector<replication::DurableMark>>)> done;
   };
 
   StoredFile* writing(replication::Handle handle, const char* what);
   Result<> put(StoredFile& file, std::uint64_t offset, std::string_view bytes);
   void make_durable(const Sync& sync);
+  void lose_power(StoredFile& file);
+  void recover();
   void back_to_durable();
 
   std::string name_;
@@ -99,7 +115,8 @@ class Disk : public replication::ReplicaStore {
   Oracle oracle_;
   std::map<std::string, StoredFile> files_;
   std::map<std::string, store::Writer> admitted_;
-  std::vector<std::string> tombstones_;
+  std::vector<Tombstone> tombstones_;
+  std::size_t durable_tombstones_ = 0;
   std::map<replication::Handle, Open> handles_;
   replication::Handle last_handle_ = 0;
   std::optional<Sync> sync_;

@@ -97,6 +97,7 @@ std::size_t Node::create(const std::string& path, StreamKind kind, std::uint64_t
     stream.payload.zeros_to = stream.payload.zeros_from + random_.below(target);
   }
   streams.push_back(std::move(stream));
+  announced_.emplace_back(streams.size() - 1);
   return streams.size() - 1;
 }
 
@@ -125,6 +126,11 @@ void Node::announce(Process& process, std::size_t index) {
   if (stream.end) process.sender->ended(number, *stream.end);
 }
 
+void Node::announce_deleted(Process& process, const std::string& path) {
+  process.sender->deleted(path);
+  process.streams.push_back(kNone);  // it takes a number, too
+}
+
 void Node::start(bool leave_old) {
   if (!processes.empty() && !leave_old) processes.back()->alive = false;
   auto process = std::make_shared<Process>();
@@ -136,7 +142,10 @@ void Node::start(bool leave_old) {
   process->sender = std::make_unique<replication::Sender>(
       writer, *process, [this] { return Site::wall(judge_, clock_offset_); });
   processes.push_back(process);
-  for (std::size_t i = 0; i < streams.size(); ++i) announce(*process, i);
+  auto gone = deleted_.begin();
+  for (const auto& index : announced_) {
+    index ? announce(*process, *index) : announce_deleted(*process, *gone++);
+  }
   judge_.trace([&] { return process->name + ": starts" + (leave_old ? ", beside the old" : ""); });
 }
 
@@ -157,7 +166,9 @@ void Node::add_gap(std::size_t index, const StreamGap& gap) {
 
 void Node::end(std::size_t index, bool commit) {
   LocalStream& stream = streams[index];
-  stream.end = StreamEnd{stream.size, {}, commit};
+  std::string bytes(commit ? static_cast<std::size_t>(stream.size) : 0, '\0');
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = stream.payload.at(i);
+  stream.end = StreamEnd{stream.size, commit ? digest_of(bytes) : "", commit};
   current().sender->ended(number_of(current(), index), *stream.end);
 }
 
@@ -181,8 +192,9 @@ void Node::produce(bool finishing) {
     const std::string path =
         "outputs/" + name + "/" + (random_.once_in(2) ? "model" : std::to_string(generation_));
     if (random_.once_in(8)) {
-      current().sender->deleted(path);
-      current().streams.push_back(kNone);  // it takes a number, too
+      announced_.emplace_back();
+      deleted_.push_back(path);
+      announce_deleted(current(), path);
     }
     announce(current(), create(path, StreamKind::kFile,
                                random_.below(random_.once_in(4) ? 150'000 : 3'000), generation_));
@@ -215,6 +227,7 @@ void Node::keep_bound() {
   if (kept() > bound) {
     for (std::size_t i = 0; i < streams.size(); ++i) {
       LocalStream& stream = streams[i];
+      if (stream.description.whole) continue;  // the bound is the streams'
       const StreamNumber number = number_of(process, i);
       const std::uint64_t durable = process.sender->watermarks(number).durable;
       if (durable <= stream.freed) continue;
@@ -266,8 +279,8 @@ void Node::take_events() {
           const StoredFile* stored = site.disk.find(name, stream.description);
           const replication::Watermarks marks = process->sender->watermarks(event.stream);
           // What is given up is complete without anything on a disk.
-          const bool kept_there =
-              stored != nullptr && !stored->given_up && (!stream.end || stream.end->commit);
+          const bool kept_there = stored != nullptr && !stored->given_up && !stored->begun_again &&
+                                  (!stream.end || stream.end->commit);
           if (marks.durable > 0 && kept_there && stored->durable < marks.durable) {
             judge_.violated(process->name + ": is told that " + std::to_string(marks.durable) +
                             " bytes of " + stream.description.path + " are durable, and " +

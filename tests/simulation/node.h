@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,7 @@ class Node {
   void take_events();
 
   bool is_produced() const;
+  const std::vector<std::string>& deleted() const { return deleted_; }
   Process& current() { return *processes.back(); }
   const LocalStream* find(const replication::StreamDescription& stream) const;
 
@@ -71,6 +73,11 @@ class Node {
   replication::StreamNumber number_of(const Process& process, std::size_t index) const;
   std::uint64_t kept() const;
 
+  void announce_deleted(Process& process, const std::string& path);
+
+  // In the order in which they came: a stream's index, or the next of deleted_.
+  std::vector<std::optional<std::size_t>> announced_;
+  std::vector<std::string> deleted_;
   Judge& judge_;
   Random& random_;
   std::uint64_t epoch_ = 0;

@@ -368,6 +368,7 @@ void World::break_something() {
   if (what == 4) {
     any_site.disk.append_fails_once_in = random_.once_in(2) ? 0 : random_.between(5, 100);
     any_site.disk.sync_fails_once_in = random_.once_in(2) ? 0 : random_.between(2, 10);
+    any_site.disk.rots_once_in = random_.once_in(2) ? 0 : random_.between(5, 50);
     judge_.trace([&] { return any_site.name + ": disk errors come and go"; });
     return;
   }
@@ -428,6 +429,7 @@ void World::heal() {
     site->disk.full = false;
     site->disk.append_fails_once_in = 0;
     site->disk.sync_fails_once_in = 0;
+    site->disk.rots_once_in = 0;
     site->slow_until = {};
     site->up_at = std::min(site->up_at, judge_.now + seconds(1));
     for (const auto& connection : site->connections) {
@@ -493,6 +495,11 @@ void World::check_end() {
   for (const auto& node : nodes_) {
     for (const LocalStream& stream : node->streams) {
       if (stream.end->commit) check_stream(*node, stream);
+    }
+    for (const std::string& path : node->deleted()) {
+      if (!node->site.disk.has_tombstone(node->name, path)) {
+        judge_.violated(node->name + " " + path + " is not marked as gone");
+      }
     }
   }
   // One that was left behind has no connection any more that works.
