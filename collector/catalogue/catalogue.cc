@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kVersion = 1;  // of the table
+constexpr int kVersion = 2;  // of the table and its summaries
 constexpr int kPatienceMs = 50;
 
 // Where locks and mappings may not be what SQLite needs.
@@ -119,7 +119,7 @@ struct Catalogue::Database {
                "BEGIN IMMEDIATE;"
                "CREATE TABLE IF NOT EXISTS run(name TEXT PRIMARY KEY, mtime_ns INTEGER, "
                "inode INTEGER, size INTEGER, created_at TEXT, summary TEXT) WITHOUT ROWID;"
-               "PRAGMA user_version=1;"
+               "PRAGMA user_version=2;"
                "COMMIT");
   }
 };

@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 #include <string_view>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <vector>
 
@@ -114,17 +115,30 @@ Result<std::uint64_t> copy_all(const Fd& source, const Fd& target, std::uint64_t
 }
 
 Result<> hash_all(const Fd& source, std::uint64_t size, store::Digest& digest,
-                  const KeepOn& keep_on) {
+                  const KeepOn& keep_on, const std::function<void(std::uint64_t)>& told) {
+  const auto ended = [] { return fail(ErrorCode::kData, "it ended sooner than it said"); };
   std::vector<char>& bytes = buffer();
+  Range data{0, 0};
   for (std::uint64_t at = 0; at < size;) {
     MUSTER_TRY(keep_on());
-    const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(size - at, kChunk));
+    told(at);
+    if (at >= data.to) {
+      data = next_data(source, at, size);
+      digest.update_zeros(data.from - at);
+      at = data.from;
+      if (at == size) break;
+    }
+    const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(data.to - at, kChunk));
     const ssize_t got = read_at(source, bytes.data(), wanted, at);
     if (got < 0) return reading_failed();
-    if (got == 0) return fail(ErrorCode::kData, "it ended sooner than it said");
+    if (got == 0) return ended();
     digest.update({bytes.data(), static_cast<std::size_t>(got)});
     at += static_cast<std::uint64_t>(got);
   }
+  // A hole at the end may as well be a file that was cut.
+  struct stat now {};
+  if (::fstat(source.get(), &now) != 0) return reading_failed();
+  if (static_cast<std::uint64_t>(now.st_size) < size) return ended();
   return {};
 }
 

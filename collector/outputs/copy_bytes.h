@@ -28,8 +28,10 @@ struct Extended {
 Extended copy_more(const Fd& source, const Fd& target, std::uint64_t from, std::uint64_t size,
                    store::Digest& digest, const KeepOn& keep_on);
 
-Result<> hash_all(const Fd& source, std::uint64_t size, store::Digest& digest,
-                  const KeepOn& keep_on);
+// Holes are not read.  `told` hears how far it has come.
+Result<> hash_all(
+    const Fd& source, std::uint64_t size, store::Digest& digest, const KeepOn& keep_on,
+    const std::function<void(std::uint64_t)>& told = [](std::uint64_t) {});
 
 // Whether bytes [from, to) of both are the same; an unreadable one is not.
 bool same_bytes(const Fd& one, const Fd& other, std::uint64_t from, std::uint64_t to,

@@ -67,6 +67,12 @@ std::vector<FileEvent> OutputFolders::take_events() {
   return std::exchange(events_, {});
 }
 
+bool OutputFolders::has_collected() const {
+  return publisher_ && std::any_of(folders_.begin(), folders_.end(), [this](const auto& watched) {
+           return !watched.what.is_stored && publisher_->sum_of(watched.what.folder.name).files > 0;
+         });
+}
+
 // With the first file: a run without outputs has no manifest.
 Result<> OutputFolders::open_publisher() {
   if (publisher_) return {};
@@ -250,6 +256,13 @@ std::vector<OutputFolders::FolderEnd> OutputFolders::finish(const KeepOn& keep_o
     }
   }
   return ends;
+}
+
+std::uint64_t OutputFolders::hash_moved(const KeepOn& keep_on, const HashProgress& progress) {
+  if (!publisher_) return 0;
+  const std::uint64_t without = publisher_->hash_moved(keep_on, progress);
+  static_cast<void>(publisher_->manifest().flush());
+  return without;
 }
 
 void OutputFolders::finish_folder(Watched& watched, const KeepOn& keep_on, FolderEnd& end) {

@@ -69,8 +69,14 @@ class OutputFolders {
     bool is_empty = true;  // nothing was ever in it
   };
   std::vector<FolderEnd> finish(const KeepOn& keep_on);
+  // After finish(), once nothing can be lost any more: digests of large files that were moved.
+  // Returns how many have none, for `keep_on` said no, or they cannot be read.
+  std::uint64_t hash_moved(
+      const KeepOn& keep_on, const HashProgress& progress = [](std::uint64_t, std::uint64_t) {});
 
   std::vector<FileEvent> take_events();
+  // Whether anything came from a folder that is not the run directory's own.
+  bool has_collected() const;
 
  private:
   struct Watched {

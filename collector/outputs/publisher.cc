@@ -20,7 +20,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::uint64_t kTail = 4096;  // of what is stored: is it still there, at its place?
-constexpr std::uint64_t kHashMoved = std::uint64_t{64} << 20;  // larger ones are moved unread
+// Larger ones are moved first, all of them, and read when nothing is lost any more.
+constexpr std::uint64_t kHashMoved = std::uint64_t{64} << 20;
 constexpr std::uint64_t kBatchBytes = std::uint64_t{64} << 20;
 constexpr std::size_t kBatchFiles = 256;
 constexpr std::size_t kSyncOneByOne = 32;
@@ -150,7 +151,7 @@ void Publisher::record(Stored& stored, bool always) {
   manifest_.stored(stored.entry);
 }
 
-void Publisher::remember(Stored stored, const FileFacts& facts) {
+void Publisher::remember(Stored stored, const FileFacts& facts, Record when) {
   const std::string path = stored.entry.path;
   if (const auto before = stored_.find(path); before != stored_.end()) {
     bytes_ -= std::min(bytes_, own_bytes(before->second.entry));
@@ -161,7 +162,12 @@ void Publisher::remember(Stored stored, const FileFacts& facts) {
     by_inode_[{facts.device, facts.inode}] = path;
   }
   noted_.erase(path);
-  record(stored_[path] = std::move(stored), true);
+  Stored& remembered = stored_[path] = std::move(stored);
+  if (when == Record::kNow) {
+    record(remembered, true);
+  } else {
+    unhashed_.push_back(path);
+  }
 }
 
 std::vector<Published> Publisher::publish(const std::vector<Work>& work, const Source& source,
@@ -205,9 +211,10 @@ Published Publisher::start_one(const Work& work, const Source& source, const Kee
   if (!now || now->inode != work.file.facts.inode) return changed();
   if (source.is_stored) return note_stored(work, source, *file, *now, keep_on);
   if (auto done = extend(work, source, *file, *now, keep_on)) return std::move(*done);
+  // Before it is compared with the look: that its other name was moved has changed its ctime.
+  if (auto done = publish_hard_link(work, source, *now)) return std::move(*done);
   // What grows by its name is taken as far as it is; of everything else a settled state.
   if (!work.append && !same_content(work.file.facts, *now)) return changed();
-  if (auto done = publish_hard_link(work, source, *now)) return std::move(*done);
   if (auto done = move(work, source, *file, *now, keep_on)) return std::move(*done);
   return start_whole(work, source, *file, *now, keep_on, prepared);
 }
@@ -363,7 +370,8 @@ std::optional<Published> Publisher::move(const Work& work, const Source& source,
   stored.entry.form = work.append ? FileForm::kAppend : FileForm::kWhole;
   stored.entry.generation = next_generation(work.file.path);
   stored.folder = source.name;
-  if (now.size <= kHashMoved) {
+  const bool hash_later = now.size > kHashMoved;
+  if (!hash_later) {
     store::Digest digest;
     if (!hash_all(file, now.size, digest, keep_on)) return std::nullopt;
     stored.entry.xxh3 = digest.hex();
@@ -373,11 +381,40 @@ std::optional<Published> Publisher::move(const Work& work, const Source& source,
                  to->name.c_str()) != 0) {
     return std::nullopt;
   }
-  remember(std::move(stored), now);
+  // Its other names are known by what it is now: a rename is a change, too.
+  remember(std::move(stored), look_at(file).value_or(now),
+           hash_later ? Record::kLater : Record::kNow);
   Published published;
   published.facts = now;
   published.append = work.append;
   return published;
+}
+
+// One record, with the digest: a sender takes a generation for complete as it is first told of it.
+std::uint64_t Publisher::hash_moved(const KeepOn& keep_on, const HashProgress& progress) {
+  std::uint64_t all = 0;
+  for (const std::string& path : unhashed_) all += own_bytes(stored_.at(path).entry);
+  std::uint64_t done = 0;
+  std::uint64_t without = 0;
+  for (const std::string& path : std::exchange(unhashed_, {})) {
+    Stored& stored = stored_.at(path);
+    if (!stored.entry.xxh3.empty()) continue;  // another one by now
+    if (stored.entry.form == FileForm::kLink) {
+      const auto first = stored_.find(stored.entry.target);
+      if (first != stored_.end()) stored.entry.xxh3 = first->second.entry.xxh3;
+    } else {
+      auto file = run_.open_file(path, O_RDONLY);
+      store::Digest digest;
+      const auto told = [&](std::uint64_t at) { progress(done + at, all); };
+      if (file && hash_all(*file, stored.entry.size, digest, keep_on, told)) {
+        stored.entry.xxh3 = digest.hex();
+      }
+      done += stored.entry.size;
+    }
+    if (stored.entry.xxh3.empty()) ++without;
+    record(stored, true);
+  }
+  return without;
 }
 
 // Another name of the same file is stored, as it is now: one copy has both names.
@@ -409,7 +446,8 @@ std::optional<Published> Publisher::publish_hard_link(const Work& work, const So
   link.entry.target = first->second;
   link.entry.generation = next_generation(work.file.path);
   link.folder = source.name;
-  remember(std::move(link), now);
+  const bool later = link.entry.xxh3.empty();
+  remember(std::move(link), now, later ? Record::kLater : Record::kNow);
   Published published;
   published.facts = now;
   return published;

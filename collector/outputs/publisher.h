@@ -43,6 +43,9 @@ struct Published {
   Error error = {};  // kRefused, kFailed
 };
 
+// How many bytes of moved files have been read, of how many.
+using HashProgress = std::function<void(std::uint64_t done, std::uint64_t all)>;
+
 class Publisher {
  public:
   // Errors: kRunDirectory.
@@ -62,6 +65,10 @@ class Publisher {
                                  const KeepOn& keep_on);
   // Whether what was stored piece by piece is what is there now.
   bool is_true_copy(const FoundFile& file, const Source& source, const KeepOn& keep_on) const;
+
+  // Large files that were moved unread get their digest, and only then their record.  Returns how
+  // many stay without one, for `keep_on` ended it or they cannot be read.
+  std::uint64_t hash_moved(const KeepOn& keep_on, const HashProgress& progress);
 
   void note_deleted(const std::string& path);
   void note_refused(const std::string& path, const std::string& why);
@@ -113,7 +120,8 @@ class Publisher {
                                 const FileFacts& now, const KeepOn& keep_on);
   void commit(std::vector<Prepared>& prepared, std::vector<Published>& results);
   Result<> check_room(const Work& work, std::uint64_t more, bool is_last) const;
-  void remember(Stored stored, const FileFacts& facts);
+  enum class Record { kNow, kLater };
+  void remember(Stored stored, const FileFacts& facts, Record when = Record::kNow);
   void record(Stored& stored, bool always);
   std::uint64_t next_generation(const std::string& path) const;
   std::string new_temporary();
@@ -123,6 +131,7 @@ class Publisher {
   PublisherOptions options_;
   std::map<std::string, Stored> stored_;
   std::map<std::pair<std::uint64_t, std::uint64_t>, std::string> by_inode_;  // of several names
+  std::vector<std::string> unhashed_;         // moved and not recorded yet; a link after its file
   std::map<std::string, std::string> noted_;  // waiting and refused, as last said
   std::uint64_t bytes_ = 0;                   // of all that is stored
   std::uint64_t prepared_bytes_ = 0;          // copied, and without their names yet

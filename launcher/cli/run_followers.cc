@@ -19,6 +19,13 @@ void record_failure(plan::RunOutcome& outcome, const Error& error) {
   fail_if_successful(outcome, error, of_directory ? "run_directory" : "run_store");
 }
 
+void add(plan::Incomplete& all, const plan::Incomplete& more) {
+  all.dropped_bytes += more.dropped_bytes;
+  all.undelivered = all.undelivered || more.undelivered;
+  all.undelivered_bytes += more.undelivered_bytes;
+  all.files_not_stored += more.files_not_stored;
+}
+
 std::unique_ptr<exec::Follower> metrics_of(const FollowerContext& context) {
   std::vector<metrics::PatternSpec> specs;
   for (const config::MetricPattern& pattern : context.plan.metric_patterns) {
@@ -47,6 +54,12 @@ exec::OutputsRequest outputs_request(const FollowerContext& context) {
   if (results.max_size.value) {
     request.max_bytes = static_cast<std::uint64_t>(*results.max_size.value);
   }
+  request.environment = context.run.inputs.caller_environment;
+  request.say = [&recorder = context.recorder,
+                 &console = context.console](const std::string& line) {
+    recorder.notice(line);
+    console.print(line);
+  };
   request.tell = [&recorder = context.recorder](const outputs::FileEvent& event) {
     recorder.event(event.what, {{"path", event.path}, {"why", event.why}});
   };
@@ -172,6 +185,7 @@ std::vector<std::string> RunFollowers::finish(exec::Follower::Stage stage,
     exec::FollowerEnd end = follower->finish(limits);
     for (std::string& text : end.said) said.push_back(std::move(text));
     for (std::string& text : end.warnings) outcome.warnings.push_back(std::move(text));
+    add(outcome.incomplete, end.incomplete);
     if (end.failure) record_failure(outcome, *end.failure);
   }
   return said;
@@ -180,6 +194,7 @@ std::vector<std::string> RunFollowers::finish(exec::Follower::Stage stage,
 void RunFollowers::finish_record(plan::RunOutcome& outcome, const exec::FinishLimits& limits) {
   for (const auto& follower : followers_) {
     const exec::FollowerEnd end = follower->finish_record(limits);
+    add(outcome.incomplete, end.incomplete);
     if (end.failure) record_failure(outcome, *end.failure);
   }
 }

@@ -399,9 +399,10 @@ Result<int> RunSession::conclude(plan::RunOutcome outcome, StopWatch& stops) {
 std::string RunSession::deliver(std::string text, plan::RunOutcome& outcome,
                                 report::ReportContext& context, StopWatch& stops) {
   std::size_t warnings = outcome.warnings.size();
+  const plan::Incomplete incomplete = outcome.incomplete;
   const auto said =
       followers_->finish(exec::Follower::Stage::kDelivery, outcome, limits_of(outcome, stops));
-  const bool failed = outcome.warnings.size() != warnings;
+  const bool failed = outcome.warnings.size() != warnings || outcome.incomplete != incomplete;
   if (said.empty() && !failed) return text;
   const std::vector<std::string> uploads = context.uploads;
   context.uploads.insert(context.uploads.end(), said.begin(), said.end());

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "collector/replication/upstream_file.h"
 #include "launcher/cli/commands.h"
 #include "launcher/cli/find_run.h"
 #include "launcher/cli/log_request.h"
@@ -27,7 +28,7 @@ Result<std::size_t> limit_of(const CommandLine& line) {
               "write a whole number; 0 shows all");
 }
 
-report::RunRow row_of(const FoundRun& run) {
+report::RunRow record_of(const FoundRun& run) {
   report::RunRow row{run.run_id, run.directory.root().string(), std::nullopt, ""};
   if (auto view = report::run_of_summary(run.summary)) {
     row.state = report::RunState{std::move(*view), report::RunPhase::kEnded};
@@ -38,6 +39,18 @@ report::RunRow row_of(const FoundRun& run) {
     row.state = std::move(*state);
   } else {
     row.problem = state.error().message;
+  }
+  return row;
+}
+
+report::RunRow row_of(const FoundRun& run) {
+  report::RunRow row = record_of(run);
+  if (!row.state || !row.state->view.missing.undelivered) return row;
+  // `muster sync` may have delivered it since.
+  const auto upstream = replication::read_upstream(run.directory);
+  if (upstream && *upstream && (*upstream)->complete) {
+    row.state->view.missing.undelivered = false;
+    row.state->view.missing.undelivered_bytes = 0;
   }
   return row;
 }

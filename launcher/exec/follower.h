@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include <vector>
 
+#include "launcher/plan/run_outcome.h"
 #include "muster/result.h"
 
 namespace muster::exec {
@@ -22,6 +23,7 @@ struct FollowerEnd {
   std::optional<Error> failure;       // the run has not succeeded, with that Error's exit code
   std::vector<std::string> warnings;  // for run.json and the report
   std::vector<std::string> said;      // for the report: a sentence each
+  plan::Incomplete incomplete = {};
 };
 
 class Follower {

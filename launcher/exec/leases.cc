@@ -149,6 +149,10 @@ void Lease::release() {
   file_.reset();
 }
 
+std::string Lease::text() const {
+  return file_ ? read_from_start(file_) : "";
+}
+
 Result<LeaseDirectory> LeaseDirectory::open_at(const fs::path& path, Making making) {
   if (making == Making::kIfMissing && ::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
     return failed("creating " + path.string());
@@ -220,10 +224,14 @@ std::vector<LeaseRecord> LeaseDirectory::read() const {
   return records;
 }
 
-// Locked and complete before it has the name of a lease, so that nobody sees less.
 Result<Lease> LeaseDirectory::take(const LeaseRecord& record) const {
+  return put(kPrefix, record_text(record));
+}
+
+// Locked and complete before it has its name, so that nobody sees less.
+Result<Lease> LeaseDirectory::put(std::string_view kind, const std::string& text) const {
   const std::string digits = random_digits();
-  const std::string name = std::string(kPrefix) + digits + std::string(kSuffix);
+  const std::string name = std::string(kind) + digits + std::string(kSuffix);
   const std::string new_name = std::string(kNewPrefix) + digits + std::string(kSuffix);
   Fd file(
       ::openat(directory_.get(), new_name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
@@ -233,13 +241,32 @@ Result<Lease> LeaseDirectory::take(const LeaseRecord& record) const {
     return failure;
   };
   if (!lock_within(file, kLockPatience)) return undo(failed("locking a file in " + path_.string()));
-  if (auto written = write_all(file, record_text(record)); !written) {
+  if (auto written = write_all(file, text); !written) {
     return undo(Failure(std::move(written).error()));
   }
   if (::renameat(directory_.get(), new_name.c_str(), directory_.get(), name.c_str()) != 0) {
     return undo(failed("renaming a file in " + path_.string()));
   }
   return Lease(path_ / name, std::move(file));
+}
+
+// One has its name only while it is locked: without a lock its launcher is gone.
+std::vector<LeaseDirectory::Living> LeaseDirectory::living(std::string_view kind) const {
+  std::vector<Living> all;
+  for (const std::string& name : names_in(directory_)) {
+    if (!is_name_with(name, kind)) continue;
+    Fd file(::openat(directory_.get(), name.c_str(),
+                     O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    struct stat info {};
+    if (!file || ::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) continue;
+    if (::flock(file.get(), LOCK_SH | LOCK_NB) == 0) {
+      ::unlinkat(directory_.get(), name.c_str(), 0);
+    } else if (errno == EWOULDBLOCK) {
+      std::string text = read_from_start(file);
+      all.push_back({std::move(file), std::move(text)});
+    }
+  }
+  return all;
 }
 
 std::vector<std::string> runs_around(const std::vector<LeaseRecord>& records,

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/fd.h"
@@ -36,6 +37,7 @@ class Lease {
 
   void release();
   explicit operator bool() const { return static_cast<bool>(file_); }
+  std::string text() const;  // as it is by now
 
  private:
   friend class LeaseDirectory;
@@ -62,6 +64,15 @@ class LeaseDirectory {
   std::vector<LeaseRecord> read() const;
 
   Result<Lease> take(const LeaseRecord& record) const;
+
+  // Other files that live as leases do, locked by whoever made them: `kind` is what their names
+  // begin with.  living() removes those of dead launchers; a file that it gives may be appended to.
+  struct Living {
+    Fd file;
+    std::string text;
+  };
+  Result<Lease> put(std::string_view kind, const std::string& text) const;
+  std::vector<Living> living(std::string_view kind) const;
 
   const std::filesystem::path& path() const { return path_; }
 

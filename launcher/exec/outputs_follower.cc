@@ -25,6 +25,9 @@ using outputs::OutputFolders;
 constexpr auto kFirstLook = 1000ms;  // a run that is shorter needs no thread's work
 constexpr auto kPatienceForThread = 20ms;
 constexpr int kHintedLooks = 10;  // times as often as without a hint
+constexpr std::size_t kNamedRuns = 3;
+constexpr auto kFirstWord = 3s;  // most digests are made before anybody wonders
+constexpr auto kNextWord = 10s;
 
 // What files of this kernel are stamped with.
 std::int64_t file_time_now() {
@@ -81,7 +84,12 @@ std::string and_more(std::uint64_t count) {
 }  // namespace
 
 OutputsFollower::OutputsFollower(OutputsRequest request)
-    : request_(std::move(request)), folders_(request_.run, options_of(request_)) {}
+    : request_(std::move(request)), folders_(request_.run, options_of(request_)) {
+  if (!request_.in_place) return;
+  auto claim =
+      FolderClaim::take(request_.environment, request_.working_directory, request_.run.root());
+  if (claim) claim_.emplace(std::move(*claim));  // else nobody knows, and nothing else is lost
+}
 
 OutputsFollower::~OutputsFollower() {
   if (!thread_.joinable()) return;
@@ -119,6 +127,7 @@ void OutputsFollower::follow() {
     interval = folders_.step(keep_on);
     looked = true;
     tell_events();
+    say_shared();
   }
   const std::lock_guard lock(mutex_);
   ended_ = true;
@@ -127,6 +136,48 @@ void OutputsFollower::follow() {
 
 void OutputsFollower::tell_events() {
   for (const outputs::FileEvent& event : folders_.take_events()) request_.tell(event);
+}
+
+// "" unless files were stored, and another run worked here meanwhile.
+std::string OutputsFollower::shared_with() const {
+  if (!claim_ || !folders_.has_collected()) return "";
+  std::vector<std::string> others = claim_->others();
+  if (others.empty()) return "";
+  const std::size_t count = others.size();
+  if (count > kNamedRuns) {
+    others.resize(kNamedRuns);
+    others.push_back(std::to_string(count - kNamedRuns) + " more");
+  }
+  return (count == 1 ? "another run works" : std::to_string(count) + " other runs work") + " in " +
+         request_.working_directory.string() + " at the same time (" +
+         without_controls(join(others, ", ")) +
+         "): each run stores what changes in ./outputs and ./logs while it runs, the other's files "
+         "included; in_place: false, or a directory for each run, keeps them apart";
+}
+
+void OutputsFollower::say_shared() {
+  if (said_shared_) return;
+  const std::string shared = shared_with();
+  if (shared.empty()) return;
+  said_shared_ = true;
+  request_.say("muster: warning: " + shared);
+}
+
+// Everything has its name by now: whoever has no time for this loses no byte.
+void OutputsFollower::hash_moved(const outputs::KeepOn& keep_on, FollowerEnd& end) {
+  auto next_word = Clock::now() + kFirstWord;
+  const auto progress = [&](std::uint64_t done, std::uint64_t all) {
+    const auto now = Clock::now();
+    if (now < next_word) return;
+    next_word = now + kNextWord;
+    request_.say("muster: the results are stored; their checksums are made, " + format_bytes(done) +
+                 " of " + format_bytes(all) + " so far (Ctrl-C: without them)");
+  };
+  const auto without = static_cast<std::int64_t>(folders_.hash_moved(keep_on, progress));
+  if (without == 0) return;
+  end.said.push_back(counted(without, "large output file") +
+                     (without == 1 ? " is stored" : " are stored") +
+                     " without a checksum: there was no time to make one");
 }
 
 // What is half copied is copied to its end where that saves a second start.
@@ -159,6 +210,10 @@ FollowerEnd OutputsFollower::finish(const FinishLimits& limits) {
   tell_events();
 
   FollowerEnd end;
+  hash_moved(keep_on, end);
+  if (std::string shared = shared_with(); !shared.empty()) {
+    end.warnings.push_back(std::move(shared));
+  }
   all_taken_ = true;
   for (const OutputFolders::FolderEnd& folder : ends_) {
     if (folder.refused > 0) {
@@ -169,6 +224,7 @@ FollowerEnd OutputsFollower::finish(const FinishLimits& limits) {
     }
     if (folder.problem_count == 0) continue;
     all_taken_ = false;
+    end.incomplete.files_not_stored += folder.problem_count;
     Error error{ErrorCode::kRunDirectory, "./" + folder.name +
                                               " is not complete in the run directory: " +
                                               without_controls(folder.problems.front().message) +

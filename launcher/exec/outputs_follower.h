@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -15,6 +17,7 @@
 #include "base/fd.h"
 #include "collector/outputs/output_folders.h"
 #include "collector/store/run_directory.h"
+#include "launcher/exec/folder_claim.h"
 #include "launcher/exec/follower.h"
 
 namespace muster::exec {
@@ -28,8 +31,10 @@ struct OutputsRequest {
   bool live = true;
   std::optional<std::uint64_t> max_bytes = {};
   int lowest_rank = 0;
+  std::map<std::string, std::string> environment = {};  // of whoever asked for the run
   // Of something that should be known; from the follower's thread, too.
   std::function<void(const outputs::FileEvent&)> tell = [](const outputs::FileEvent&) {};
+  std::function<void(const std::string&)> say = [](const std::string&) {};  // to people, now
 };
 
 class OutputsFollower : public Follower {
@@ -48,9 +53,14 @@ class OutputsFollower : public Follower {
   void follow();
   void tell_events();
   void stop_following(const FinishLimits& limits, bool hurried_before);
+  std::string shared_with() const;
+  void say_shared();
+  void hash_moved(const outputs::KeepOn& keep_on, FollowerEnd& end);
 
   OutputsRequest request_;
-  outputs::OutputFolders folders_;  // the thread's, until it has ended
+  outputs::OutputFolders folders_;    // the thread's, until it has ended
+  std::optional<FolderClaim> claim_;  // of the working directory, where it is nobody's copy
+  bool said_shared_ = false;
   Fd wake_;
   std::atomic<bool> stopping_ = false;   // no further look
   std::atomic<bool> abandoned_ = false;  // what is being copied as well

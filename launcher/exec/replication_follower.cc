@@ -117,6 +117,7 @@ FollowerEnd ReplicationFollower::finish(const FinishLimits& limits) {
   if (!sender_) return {};
   if (settings_.collector.empty()) {
     FollowerEnd end;
+    end.incomplete.dropped_bytes = sender_->progress().dropped;
     sender_.reset();
     return end;
   }
@@ -125,6 +126,7 @@ FollowerEnd ReplicationFollower::finish(const FinishLimits& limits) {
   const SendProgress progress = wait_until(
       [](const SendProgress& now) { return now.streams_closed && now.streams_complete; }, limits);
   FollowerEnd end = end_of(progress);
+  end.incomplete.dropped_bytes = progress.dropped;
   listener_.progress(progress);
   if (!progress.streams_complete) sender_.reset();
   return end;
@@ -148,6 +150,10 @@ FollowerEnd ReplicationFollower::finish_record(const FinishLimits& limits) {
     end.failure = Error{ErrorCode::kDelivery, lost_text(progress), "", std::nullopt};
   } else if (progress.refused_count > refused_count_) {
     end.failure = Error{ErrorCode::kDelivery, not_taken(progress), "", std::nullopt};
+  }
+  if (end.failure) {
+    end.incomplete.undelivered = true;
+    end.incomplete.undelivered_bytes = progress.unsent;
   }
   listener_.progress(progress);
   sender_.reset();
@@ -201,6 +207,8 @@ FollowerEnd ReplicationFollower::end_of(const SendProgress& progress) {
   if (progress.lost_there > 0) messages.push_back(lost_text(progress));
   const std::string message = join(messages, "; ");
   refused_count_ = progress.refused_count;
+  end.incomplete.undelivered = true;
+  end.incomplete.undelivered_bytes = progress.unsent;
   listener_.event("collector_undelivered", message, progress.unsent);
   end.failure = Error{ErrorCode::kDelivery, message, "", std::nullopt};
   return end;

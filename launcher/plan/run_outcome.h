@@ -102,12 +102,23 @@ struct StreamGap {
   std::string reason;
 };
 
+// What of a run is not where it should be, beside the gaps of its streams.
+struct Incomplete {
+  std::uint64_t dropped_bytes = 0;      // of streams, to keep within streams.max_size
+  bool undelivered = false;             // the collector has not all of it
+  std::uint64_t undelivered_bytes = 0;  // of which so many are known
+  std::uint64_t files_not_stored = 0;   // of the output folders
+
+  friend bool operator==(const Incomplete&, const Incomplete&) = default;
+};
+
 struct RunOutcome {
   RunStatus status = RunStatus::kSucceeded;
   int exit_code = 0;
   std::optional<FirstFailure> first_failure;
   std::vector<RankOutcome> ranks;
   std::vector<StreamGap> gaps;
+  Incomplete incomplete = {};
   std::vector<std::string> warnings;  // found while it ran: separate MPI worlds, lost outputs
   WallTime started_at;
   WallTime ended_at;

@@ -71,6 +71,28 @@ std::optional<FailureView> failure_of(const Json& json) {
   return view;
 }
 
+std::uint64_t count_of(const Json& value) {
+  return value.is_number_unsigned() ? value.get<std::uint64_t>() : 0;
+}
+
+MissingView missing_of(const Json& run) {
+  MissingView missing;
+  const Json& gaps = member(run, "gaps");
+  if (gaps.is_array()) {
+    for (const Json& gap : gaps) {
+      const Json& length = member(gap, "length");
+      missing.bytes += count_of(length);
+      missing.more_bytes = missing.more_bytes || length.is_null();
+    }
+  }
+  const Json& incomplete = member(run, "incomplete");
+  missing.bytes += count_of(member(incomplete, "dropped_bytes"));
+  missing.undelivered = member(incomplete, "undelivered") == Json(true);
+  missing.undelivered_bytes = count_of(member(incomplete, "undelivered_bytes"));
+  missing.files_not_stored = count_of(member(incomplete, "files_not_stored"));
+  return missing;
+}
+
 RankView rank_of(const Json& json) {
   RankView view;
   view.rank = integer_of(member(json, "rank")).value_or(0);
@@ -106,6 +128,7 @@ RunView run_of(const Json& json) {
   view.exit_code = integer_of(member(json, "exit_code"));
   view.origin = text_of(member(json, "origin"));
   view.first_failure = failure_of(member(json, "first_failure"));
+  view.missing = missing_of(json);
   view.created_at = time_of(member(json, "created_at"));
   view.started_at = time_of(member(json, "started_at"));
   view.ended_at = time_of(member(json, "ended_at"));

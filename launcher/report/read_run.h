@@ -46,6 +46,17 @@ struct AttemptView {
   std::vector<RankView> ranks;  // empty while it runs
 };
 
+// What of a run is missing; see plan::Incomplete.
+struct MissingView {
+  std::uint64_t bytes = 0;  // of streams: gaps, and what was dropped
+  bool more_bytes = false;  // and gaps whose length nobody knows
+  bool undelivered = false;
+  std::uint64_t undelivered_bytes = 0;
+  std::uint64_t files_not_stored = 0;
+
+  bool any() const { return bytes > 0 || more_bytes || undelivered || files_not_stored > 0; }
+};
+
 struct RunView {
   std::string run_id;
   std::string status;    // "running", "stopping", "succeeded", "failed", "cancelled"
@@ -53,6 +64,7 @@ struct RunView {
   std::optional<int> exit_code;
   std::string origin;  // "training", "muster"; "" while it runs
   std::optional<FailureView> first_failure;
+  MissingView missing;
   std::optional<plan::WallTime> created_at;
   std::optional<plan::WallTime> started_at;
   std::optional<plan::WallTime> ended_at;

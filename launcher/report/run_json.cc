@@ -136,6 +136,15 @@ Json gaps_json(const std::vector<plan::StreamGap>& gaps) {
   return all;
 }
 
+// Null while it runs.
+Json incomplete_json(const plan::RunOutcome* outcome) {
+  if (outcome == nullptr) return nullptr;
+  return {{"dropped_bytes", outcome->incomplete.dropped_bytes},
+          {"undelivered", outcome->incomplete.undelivered},
+          {"undelivered_bytes", outcome->incomplete.undelivered_bytes},
+          {"files_not_stored", outcome->incomplete.files_not_stored}};
+}
+
 // Null while it runs.  A success's code is the training program's own 0.
 Json origin_json(const plan::RunOutcome* outcome) {
   if (outcome == nullptr) return nullptr;
@@ -280,6 +289,7 @@ std::string run_json(const RunRecord& record) {
   json["source"] = source_json(record.source);
   json["attempts"] = Json::array();
   json["gaps"] = Json::array();
+  json["incomplete"] = incomplete_json(outcome);
   json["warnings"] = record.plan.warnings;
   for (const AttemptRecord& attempt : record.attempts) {
     json["attempts"].push_back(attempt_json(attempt, record.plan));

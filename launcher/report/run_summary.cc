@@ -31,6 +31,14 @@ std::string run_summary(const RunView& view) {
                {"description", first.description}};
     if (first.rank) failure["rank"] = *first.rank;
   }
+  if (view.missing.any()) {
+    json["gaps"] = Json::array();
+    if (view.missing.more_bytes) json["gaps"].push_back({{"length", nullptr}});
+    json["incomplete"] = {{"dropped_bytes", view.missing.bytes},
+                          {"undelivered", view.missing.undelivered},
+                          {"undelivered_bytes", view.missing.undelivered_bytes},
+                          {"files_not_stored", view.missing.files_not_stored}};
+  }
   put_time(json, "created_at", view.created_at);
   put_time(json, "started_at", view.started_at);
   put_time(json, "ended_at", view.ended_at);

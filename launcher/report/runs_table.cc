@@ -59,9 +59,13 @@ std::string failure_text(const RunRow& row) {
          failure->description;
 }
 
+std::string missing_cell(const RunRow& row) {
+  return row.state ? missing_text(row.state->view.missing) : "";
+}
+
 std::vector<std::string> cells_of(const RunRow& row, plan::WallTime now) {
   const std::string failure = elided(shown(failure_text(row)), kFailureColumns);
-  if (!row.state) return {row.run_id, status_of(row), "", "", "", "", failure};
+  if (!row.state) return {row.run_id, status_of(row), "", "", "", "", "", failure};
   const RunView& view = row.state->view;
   const auto duration = duration_of(*row.state, now);
   std::string status = status_of(row);
@@ -73,6 +77,7 @@ std::vector<std::string> cells_of(const RunRow& row, plan::WallTime now) {
           second_of(view.started_at ? view.started_at : view.created_at),
           duration ? format_duration(*duration) : "",
           exit_text(view),
+          missing_cell(row),
           failure};
 }
 
@@ -115,6 +120,12 @@ Json row_json(const RunRow& row, plan::WallTime now) {
   json["exit_code"] = value_or_null(view.exit_code);
   json["origin"] = view.origin.empty() ? Json(nullptr) : Json(view.origin);
   json["first_failure"] = failure_json(view.first_failure);
+  const MissingView& missing = view.missing;
+  json["missing"] = {{"bytes", missing.bytes},
+                     {"more_bytes", missing.more_bytes},
+                     {"undelivered", missing.undelivered},
+                     {"undelivered_bytes", missing.undelivered_bytes},
+                     {"files_not_stored", missing.files_not_stored}};
   json["command_line"] = view.command_line;
   json["argv"] = view.argv;
   return json;
@@ -126,30 +137,50 @@ std::string status_of(const RunRow& row) {
   return row.state ? row.state->word() : "unreadable";
 }
 
+std::string missing_text(const MissingView& missing) {
+  std::vector<std::string> parts;
+  if (missing.bytes > 0) {
+    parts.push_back(format_bytes(missing.bytes) + (missing.more_bytes ? " and more" : "") +
+                    " lost");
+  } else if (missing.more_bytes) {
+    parts.push_back("some bytes lost");
+  }
+  if (missing.undelivered) {
+    const std::uint64_t bytes = missing.undelivered_bytes;
+    parts.push_back((bytes > 0 ? format_bytes(bytes) + " " : std::string()) + "undelivered");
+  }
+  if (missing.files_not_stored > 0) {
+    parts.push_back(counted(static_cast<std::int64_t>(missing.files_not_stored), "file") +
+                    " not stored");
+  }
+  return join(parts, ", ");
+}
+
 std::string runs_table(const std::vector<RunRow>& rows, plan::WallTime now, int columns) {
   using Align = TextTable::Align;
-  TextTable table({{"run"},
-                   {"status"},
-                   {"ranks", Align::kRight},
-                   {"started"},
-                   {"duration", Align::kRight},
-                   {"exit"},
-                   {"first failure"},
-                   {"command"}});
+  const bool any_missing = std::any_of(
+      rows.begin(), rows.end(), [](const RunRow& row) { return !missing_cell(row).empty(); });
+  std::vector<TextTable::Column> titles = {
+      {"run"},  {"status"},  {"ranks", Align::kRight}, {"started"}, {"duration", Align::kRight},
+      {"exit"}, {"missing"}, {"first failure"}};
+  constexpr std::ptrdiff_t kMissing = 6;
+  if (!any_missing) titles.erase(titles.begin() + kMissing);
   // The command takes what the others leave.
   std::size_t width = 0;
-  std::vector<std::size_t> widths(7);
+  std::vector<std::size_t> widths(titles.size());
   std::vector<std::vector<std::string>> all;
   for (const RunRow& row : rows) {
     all.push_back(cells_of(row, now));
+    if (!any_missing) all.back().erase(all.back().begin() + kMissing);
     for (std::size_t at = 0; at < widths.size(); ++at) {
       widths[at] = std::max(widths[at], all.back()[at].size());
     }
   }
-  const char* titles[] = {"run", "status", "ranks", "started", "duration", "exit", "first failure"};
   for (std::size_t at = 0; at < widths.size(); ++at) {
-    width += std::max(widths[at], std::string_view(titles[at]).size()) + 2;
+    width += std::max(widths[at], titles[at].title.size()) + 2;
   }
+  titles.push_back({"command"});
+  TextTable table(std::move(titles));
   const int left = std::max(columns - static_cast<int>(width), kLeastCommandColumns);
   for (std::size_t at = 0; at < rows.size(); ++at) {
     const std::string command =

@@ -20,6 +20,9 @@ struct RunRow {
 // "unreadable" without a state.
 std::string status_of(const RunRow& row);
 
+// "1.2 MiB lost, 2 files not stored"; "" where all is there.
+std::string missing_text(const MissingView& missing);
+
 // In as many columns as the terminal has; 0: nothing is cut.
 std::string runs_table(const std::vector<RunRow>& rows, plan::WallTime now, int columns);
 std::string runs_json(const std::vector<RunRow>& rows, plan::WallTime now);

@@ -151,6 +151,40 @@ class Live(OutputsTest):
         self.assertEqual(self.files(result.run_directory)["outputs/full/weights"]["state"],
                          "stored")
 
+    def test_runs_in_one_directory_name_each_other(self):
+        """The short one is over before the long one looks at anything."""
+        running = self.start(WAIT + "mkdir -p outputs; echo long > outputs/long")
+        wait_until(lambda: running.run_directory and "all_ranks_started" in
+                   (running.run_directory / "events.jsonl").read_text(), LONG)
+        short = self.run_muster(["run", "--", "sh", "-c", "mkdir outputs; echo > outputs/short"])
+        self.assert_code(short, 0)
+        self.assertIn(f"another run works in {self.work_dir}", short.stderr)
+        self.assertIn(str(running.run_directory), short.stderr)
+        result = self.finish(running)
+        self.assertIn(str(short.run_directory), result.stderr)
+        record = json.loads((result.run_directory / "run.json").read_text())
+        self.assertIn(str(short.run_directory), " ".join(record["warnings"]))
+        # One that stores nothing, and one that is alone, have nothing to say.
+        self.assertEqual(set(self.files(short.run_directory)), {"outputs/short"})
+        alone = self.run_muster(["run", "--", "sh", "-c", "echo > outputs/alone"])
+        self.assertNotIn("another run", alone.stderr)
+
+    def test_a_large_file_that_is_moved_has_a_checksum(self):
+        running = self.start_in_copy(
+            "head -c 1000000 /dev/urandom > outputs/large; truncate -s 80M outputs/large; "
+            "ln outputs/large outputs/second", "results: {live: false}")
+        result = running.wait(LONG)
+        self.assert_code(result, 0)
+        files = self.files(result.run_directory)
+        self.assertEqual(len(files["outputs/large"]["xxh3"]), 32)
+        self.assertEqual(files["outputs/second"]["xxh3"], files["outputs/large"]["xxh3"])
+        with open(result.run_directory / "outputs/large", "r+b") as large:
+            large.seek(500_000)
+            large.write(b"flipped")
+        verified = self.run_muster(["verify", result.run_directory])
+        self.assert_code(verified, 70)
+        self.assertIn("outputs/large: its bytes are not those that it had", verified.stdout)
+
     def test_results_max_size_keeps_the_rest_where_it_is(self):
         running = self.start_in_copy(
             "echo small > outputs/a; head -c 200000 /dev/zero > outputs/large",
@@ -161,6 +195,9 @@ class Live(OutputsTest):
         self.assertEqual((result.run_directory / "outputs/a").read_text(), "small\n")
         [left] = result.run_directory.glob("scratch/*/outputs/large")
         self.assertEqual(left.stat().st_size, 200_000)
+        [row] = json.loads(self.run_muster(["runs", "--json"]).stdout)
+        self.assertEqual(row["missing"]["files_not_stored"], 1)
+        self.assertIn("1 file not stored", self.run_muster(["runs"]).stdout)
 
     @needs_root
     def test_a_full_disk_while_publishing_and_room_again(self):

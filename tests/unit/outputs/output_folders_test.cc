@@ -273,6 +273,45 @@ TEST_F(OutputFoldersTest, OutOfACopyFilesAreMovedAndWhatIsStoredIsNotCopiedTwice
   EXPECT_EQ(states().at("outputs/late").stored->xxh3, store::digest_of("late"));
 }
 
+// Sparse, so that it costs the test nothing; the digest counts the zeros of a hole.
+TEST_F(OutputFoldersTest, LargeFilesAreMovedFirstAndGetTheirDigestsWhenAllAreThere) {
+  for (OutputFolder& folder : options_.folders) folder.may_move = true;
+  const std::uint64_t size = (std::uint64_t{64} << 20) + 5;
+  write("work/outputs/large", "begin");
+  ASSERT_EQ(::truncate((work() / "outputs/large").c_str(), static_cast<off_t>(size)), 0);
+  fs::create_hard_link(work() / "outputs/large", work() / "outputs/second");
+  write("work/outputs/z-small", "12345");
+  EXPECT_EQ(folders().finish(kAlways).at(0).problem_count, 0U);
+  EXPECT_EQ(states().count("outputs/large"), 0U) << "a record is complete, or there is none";
+  EXPECT_TRUE(fs::exists(stored("outputs/large")));
+  EXPECT_TRUE(states().at("outputs/z-small").stored);
+  std::uint64_t last = 0;
+  std::uint64_t whole = 0;
+  EXPECT_EQ(folders().hash_moved(kAlways,
+                                 [&](std::uint64_t done, std::uint64_t all) {
+                                   EXPECT_GE(done, last);
+                                   last = done;
+                                   whole = all;
+                                 }),
+            0U);
+  EXPECT_EQ(whole, size);
+  EXPECT_EQ(states().at("outputs/large").stored->xxh3,
+            store::digest_of("begin" + std::string(size - 5, '\0')));
+  EXPECT_EQ(states().at("outputs/second").stored->xxh3, states().at("outputs/large").stored->xxh3);
+}
+
+TEST_F(OutputFoldersTest, WithoutTimeForADigestALargeFileIsStoredAllTheSame) {
+  for (OutputFolder& folder : options_.folders) folder.may_move = true;
+  write("work/outputs/large", "begin");
+  ASSERT_EQ(::truncate((work() / "outputs/large").c_str(), 100 << 20), 0);
+  folders().finish(kAlways);
+  const KeepOn never = [] { return fail(ErrorCode::kStopped, "be quick"); };
+  EXPECT_EQ(folders().hash_moved(never), 1U);
+  const auto entry = *states().at("outputs/large").stored;
+  EXPECT_EQ(entry.xxh3, "");
+  EXPECT_EQ(entry.size, 100U << 20);
+}
+
 TEST_F(OutputFoldersTest, OutOfAFolderThatALinkLedToNothingIsTakenAway) {
   write("elsewhere/model.bin", "12345");
   fs::remove(work() / "outputs");

@@ -55,6 +55,24 @@ TEST(RunsTable, HasALineForEachRun) {
       "            it is not JSON\n");
 }
 
+TEST(RunsTable, SaysWhatIsMissing) {
+  auto some = rows();
+  some.erase(some.begin(), some.begin() + 2);
+  some[0].state->view.missing = {1536, true, true, 3 << 20, 2};
+  const std::string table = runs_table(some, kStart, 0);
+  EXPECT_NE(table.find("exit        missing "), std::string::npos) << table;
+  EXPECT_NE(table.find("7 training  1.5 KiB and more lost, 3.0 MiB undelivered, "
+                       "2 files not stored  rank 3 exited with 7  python3"),
+            std::string::npos)
+      << table;
+  const auto json = nlohmann::json::parse(runs_json(some, kStart));
+  EXPECT_EQ(json[0]["missing"]["bytes"], 1536);
+  EXPECT_EQ(json[0]["missing"]["undelivered"], true);
+  EXPECT_EQ(json[0]["missing"]["files_not_stored"], 2);
+  EXPECT_EQ(missing_text({0, true, true, 0, 1}), "some bytes lost, undelivered, 1 file not stored");
+  EXPECT_EQ(missing_text({}), "");
+}
+
 TEST(RunsTable, CutsTheCommandToTheTerminal) {
   auto one = rows();
   one.erase(one.begin(), one.begin() + 2);
@@ -87,6 +105,7 @@ TEST(RunSummary, IsListedAsTheRunIs) {
     row.state->view.created_at = kStart - 1s;
     row.state->view.command_line = {"muster", "run", "\x01"};
     row.state->view.launcher.hostname = "node-a";
+    row.state->view.missing = {12, true, true, 34, 5};
     const auto kept = run_of_summary(run_summary(row.state->view));
     if (row.state->view.is_unfinished()) {
       EXPECT_FALSE(kept) << "it may end, or be lost";
