@@ -287,12 +287,14 @@ class Later(CollectorTest):
         self.assertIn("stdout.log", result.stderr)
         self.assertEqual(result.run_json["exit_code"], 76)
         self.assertEqual(result.run_json["origin"], "muster")
+        self.assertRegex(self.run_muster(["runs"]).stdout, r"\d+\.\d MiB undelivered")
         away = self.run_muster(["sync", "--patience", "300ms", str(result.run_directory)])
         self.assert_code(away, 76)
         relay, _ = self.start_relay()
         self.assert_code(self.run_muster(["sync", str(self.runs_dir)]), 0)
         for rank in (0, 1):
             self.assert_flood(self.stored(rank), rank, 2 * MIB)
+        self.assertNotIn("undelivered", self.run_muster(["runs"]).stdout)
         # Nothing is left to do.
         again = self.run_muster(["sync", str(self.runs_dir)])
         self.assert_code(again, 0)
