@@ -1,12 +1,17 @@
 """A collector among strangers: what is refused, what it costs, and that others do not notice."""
 
+import collections
 import os
+import random
 import re
+import select
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -298,6 +303,151 @@ class Strangers(CollectorTest):
         self.assertEqual(list(self.store.rglob("evil")), [])
         self.assert_serves(self.relay, "after")
         self.assertLess(memory_of(self.relay.pid) - self.before, GROWTH)
+
+
+class StrangersOverTls(CollectorTest):
+    """The same through TLS, and what only TLS has."""
+
+    # A ClientHello's first bytes: a record of 512 bytes that never comes whole.
+    RECORD = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+
+    def setUp(self):
+        super().setUp()
+        self.relay = self.start_relay("tls:127.0.0.1:0")
+        self.assert_serves(self.relay, "warm")
+        # What the library keeps after its first failed handshakes belongs to no stranger.
+        self.refused_by_token()
+        self.before = memory_of(self.relay.pid)
+
+    def refused_by_token(self):
+        other = self.directory / "other"
+        if not other.exists():
+            self.assert_code(self.run_muster(["token", "--output", other]), 0)
+        self.assertIn("trouble: ", self.send(self.relay, "evil", token=other))
+
+    def say(self, words):
+        peer = self.connect(self.relay)
+        try:
+            peer.sendall(words)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        return peer
+
+    def heard(self):
+        """A sender's words from its first to its last byte, and a store without what it sent."""
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        sender = subprocess.Popen(
+            [muster_test.program("send_streams"), f"tls:127.0.0.1:{listener.getsockname()[1]}",
+             str(self.token), "heard", "10"], env=self.environment(), stdout=subprocess.DEVNULL)
+        self.addCleanup(muster_test.end, sender)
+        listener.settimeout(30)
+        client, _ = listener.accept()
+        self.addCleanup(client.close)
+        server = self.connect(self.relay)
+        words = b""
+        while sender.poll() is None:
+            for source, target in ((client, server), (server, client)):
+                if not select.select([source], [], [], 0.01)[0]:
+                    continue
+                piece = source.recv(1 << 16)
+                target.sendall(piece)
+                words += piece if source is client else b""
+        self.assertEqual(sender.returncode, 0)
+        server.close()
+        wait_until(lambda: (self.store / "heard").exists(), 30, "the sender that was heard")
+        shutil.rmtree(self.store / "heard")
+        return words
+
+    def test_f24_bad_peers_are_refused_and_cost_little(self):
+        words = self.heard()
+        begin = time.monotonic()
+        slow = [self.say(self.RECORD), self.say(words[:40]), self.say(b"")]
+        self.refused_by_token()
+        # All of a handshake and more, again; a part of it with other bytes after it.
+        bad = [self.say(each) for each in
+               (words, words[:200] + os.urandom(400), self.RECORD + os.urandom(506),
+                b"\x16\x03\x01\xff\xff" + b"x" * 70000, b"\x16\x03\x01\x00\x00",
+                PREFACE + hello(), *(os.urandom(1 + i * 300) for i in range(20)))]
+        # Somebody without the key, who would take any certificate, and one who asks for TLS 1.2.
+        for highest in (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            context.maximum_version = highest
+            with self.assertRaises((ssl.SSLError, ConnectionError)):
+                context.wrap_socket(self.connect(self.relay)).recv(1)
+        idle = [self.connect(self.relay) for _ in range(200)]
+        self.assert_serves(self.relay, "after")
+        for peer in (*slow, *bad, *idle):
+            self.is_closed(peer)
+        self.assertLess(time.monotonic() - begin, 60)
+        self.assertLess(memory_of(self.relay.pid) - self.before, GROWTH)
+        self.assertEqual(sorted(path.name for path in self.store.iterdir()
+                                if not path.name.startswith(".")), ["after", "warm"])
+
+
+class BesideStrangers(CollectorTest):
+    """F24: what a sender with the token notices of those without: nothing to speak of."""
+
+    def attack(self, relay, first, ended):
+        """Idle and slow connections as many as it takes, random bytes, and lengths too large."""
+        peers = collections.deque()
+        chance = random.Random(24)
+        while not ended.is_set():
+            try:
+                peer = socket.create_connection(("127.0.0.1", self.port(relay)), 10)
+                peers.append(peer)
+                peer.sendall(chance.choice((b"", first[:5], first, os.urandom(300),
+                                            b"\x16\x03\x01\xff\xff" + b"x" * 9000,
+                                            PREFACE + b"\xff\xff\x01" + b"x" * 9000)))
+            except OSError:
+                pass
+            if len(peers) > 200:
+                peers.popleft().close()
+            self.attacks += 1
+            time.sleep(0.002)
+        for peer in peers:
+            peer.close()
+
+    def test_f24_a_sender_is_served_while_strangers_attack(self):
+        for scheme, first in (("tcp", PREFACE + hello()), ("tls", StrangersOverTls.RECORD)):
+            with self.subTest(scheme):
+                relay = self.start_relay(f"{scheme}:127.0.0.1:0")
+                alone = self.latencies(relay, f"{scheme}-alone", 5)
+                self.attacks = 0
+                ended = threading.Event()
+                attacker = threading.Thread(target=self.attack, args=(relay, first, ended))
+                attacker.start()
+                try:
+                    # One that came before, and new ones all the time.
+                    long = subprocess.Popen(
+                        [muster_test.program("send_streams"), relay.address, str(self.token),
+                         f"{scheme}-long", "100000000"], env=self.environment(),
+                        stdout=subprocess.PIPE)
+                    self.addCleanup(muster_test.end, long)
+                    beside = self.latencies(relay, f"{scheme}-beside", 20)
+                    said = long.communicate(timeout=60)[0]
+                finally:
+                    ended.set()
+                    attacker.join()
+                self.assertIn(b"complete", said)
+                self.assertGreater(self.attacks, 100)
+                # Of 20 the 99th percentile is the slowest.  Generous: the machine may be busy.
+                print(f"{scheme}: {max(alone):.3f} s alone, {max(beside):.3f} s beside "
+                      f"{self.attacks} attacks")
+                self.assertLess(max(beside), 5 + 10 * max(alone))
+                relay.send(signal.SIGTERM)
+                self.assert_code(relay.wait(), 0)
+
+    def latencies(self, relay, run, count):
+        """Seconds from a sender's start to the word that all of it is on the disk."""
+        took = []
+        for i in range(count):
+            said = self.send(relay, f"{run}-{i}", 1000)
+            self.assertIn("complete", said)
+            took.append(float(said.rsplit("complete ", 1)[1]))
+        return took
 
 
 class Versions(CollectorTest):

@@ -368,7 +368,7 @@ void World::break_something() {
   if (what == 4) {
     any_site.disk.append_fails_once_in = random_.once_in(2) ? 0 : random_.between(5, 100);
     any_site.disk.sync_fails_once_in = random_.once_in(2) ? 0 : random_.between(2, 10);
-    any_site.disk.rots_once_in = random_.once_in(2) ? 0 : random_.between(5, 50);
+    any_site.disk.rots_once_in = random_.once_in(2) ? 0 : random_.between(1, 10);
     judge_.trace([&] { return any_site.name + ": disk errors come and go"; });
     return;
   }
