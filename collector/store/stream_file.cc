@@ -109,4 +109,10 @@ LedgerEnd StreamFile::end() const {
   return {whole, whole - record.missing(whole), file_.digest().value_or("")};
 }
 
+std::optional<LedgerEnd> StreamFile::index_end() const {
+  auto digest = times_.digest();
+  if (!digest) return std::nullopt;
+  return LedgerEnd{times_.size(), times_.size(), std::move(*digest)};
+}
+
 }  // namespace muster::store

@@ -48,6 +48,8 @@ class StreamFile {
   // Those with an end; and the one that has none yet.
   const std::vector<Gap>& gaps() const { return gaps_; }
   LedgerEnd end() const;  // of what has come
+  // Of its time index; nullopt where there is none, or it was given up.
+  std::optional<LedgerEnd> index_end() const;
 
   // Is told every gap when it begins, and again with its end.
   std::function<void(const Gap&)> on_gap;

@@ -53,6 +53,7 @@ void TimeIndexWriter::note(std::uint64_t offset, WallTime now) {
   if (!fd_) {
     fd_.reset(::open(index_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644));
     bytes = kMark;
+    digest_.emplace();
   }
   append_number(static_cast<std::uint64_t>(nanoseconds_of(now)), bytes);
   append_number(offset, bytes);
@@ -61,8 +62,16 @@ void TimeIndexWriter::note(std::uint64_t offset, WallTime now) {
       ::write(fd_.get(), bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) {
     given_up_ = true;
     fd_.reset();
+  } else {
+    size_ += bytes.size();
+    digest_->update(bytes);
   }
   last_ = now;
+}
+
+std::optional<std::string> TimeIndexWriter::digest() const {
+  if (!digest_ || given_up_) return std::nullopt;
+  return digest_->hex();
 }
 
 void TimeIndex::look() {

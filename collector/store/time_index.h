@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "collector/store/digest.h"
 
 namespace muster::store {
 
@@ -35,9 +36,16 @@ class TimeIndexWriter {
   // Bytes are about to be stored from `offset` on.  Gives the index up at the first failure.
   void note(std::uint64_t offset, WallTime now);
 
+  const std::filesystem::path& path() const { return index_; }
+  std::uint64_t size() const { return size_; }
+  // Of what was written; nullopt where there is no file, or it was given up.
+  std::optional<std::string> digest() const;
+
  private:
   std::filesystem::path index_;
   Fd fd_;
+  std::uint64_t size_ = 0;
+  std::optional<Digest> digest_;
   std::optional<WallTime> last_;
   bool given_up_ = false;
 };

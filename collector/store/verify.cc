@@ -1,16 +1,15 @@
 #include "collector/store/verify.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <fcntl.h>
 #include <filesystem>
 #include <set>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/text.h"
 #include "collector/store/digest.h"
 #include "collector/store/file_manifest.h"
+#include "collector/store/file_parts.h"
 #include "collector/store/safe_path.h"
 #include "collector/store/stream_kind.h"
 #include "collector/store/stream_ledger.h"
@@ -35,24 +34,6 @@ std::uint64_t dropped_later(const std::vector<Gap>& gaps) {
   return bytes;
 }
 
-struct Part {
-  std::uint64_t from = 0;
-  std::uint64_t to = 0;
-};
-
-// What is stored of [0, size): everything between the gaps.
-std::vector<Part> stored_parts(const std::vector<Gap>& gaps, std::uint64_t size) {
-  std::vector<Part> parts;
-  std::uint64_t at = 0;
-  for (const Gap& gap : gaps) {
-    if (gap.from > at) parts.push_back({at, std::min(gap.from, size)});
-    at = std::max(at, gap.to.value_or(gap.from));
-    if (at >= size) break;
-  }
-  if (at < size) parts.push_back({at, size});
-  return parts;
-}
-
 class Verifier {
  public:
   Verifier(SafeRoot root, StreamRecords records, FileStates files, const RunDirectory& run,
@@ -61,8 +42,7 @@ class Verifier {
         records_(std::move(records)),
         files_(std::move(files)),
         run_(run),
-        check_(check),
-        buffer_(1 << 20) {}
+        check_(check) {}
 
   void look() {
     for (const std::string& path : stored_paths()) {
@@ -101,23 +81,15 @@ class Verifier {
     return paths;
   }
 
-  // "" and the digest of those parts of a file, or why they cannot be read.
-  std::string digest_parts(const Fd& fd, const std::vector<Part>& parts, std::string& digest) {
+  // "" when those parts of a file have that digest.
+  std::string digest_problem(const std::string& path, const std::vector<FilePart>& parts,
+                             const std::string& digest, const char* otherwise) {
+    const auto fd = root_.open_file(path, O_RDONLY);
+    if (!fd) return fd.error().message;
     Digest sum;
-    for (const Part& part : parts) {
-      for (std::uint64_t at = part.from; at < part.to;) {
-        const auto wanted = std::min<std::uint64_t>(part.to - at, buffer_.size());
-        const ssize_t got = ::pread(fd.get(), buffer_.data(), wanted, static_cast<off_t>(at));
-        if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return system_error(ErrorCode::kData, "it cannot be read").message;
-        if (got == 0) return "it ends at " + std::to_string(at);
-        sum.update({buffer_.data(), static_cast<std::size_t>(got)});
-        at += static_cast<std::uint64_t>(got);
-        check_.bytes_read += static_cast<std::uint64_t>(got);
-      }
-    }
-    digest = sum.hex();
-    return "";
+    if (const auto read = digest_parts(*fd, parts, sum); !read) return read.error().message;
+    for (const FilePart& part : parts) check_.bytes_read += part.to - part.from;
+    return sum.hex() == digest ? "" : otherwise;
   }
 
   void check_stream(const std::string& path, const StreamRecord& record) {
@@ -153,10 +125,12 @@ class Verifier {
       }
     }
     if (!record.end) {
-      const bool is_rank_stream = path.starts_with("ranks/") || !record.writer.empty();
+      // Events end last: whoever wrote that down knew of every stream.
+      const auto events = records_.find("events.jsonl");
+      const bool ends_known = events != records_.end() && events->second.end;
       check.state = check_.is_growing ? CheckState::kGrowing
-                    : is_rank_stream  ? CheckState::kEndsUnknown
-                                      : CheckState::kUnrecorded;
+                    : ends_known      ? CheckState::kUnrecorded
+                                      : CheckState::kEndsUnknown;
       return "";
     }
     const LedgerEnd& end = *record.end;
@@ -176,13 +150,8 @@ class Verifier {
     }
     // What was freed can only be read at the collector.
     if (end.xxh3.empty() || check.freed > 0 || size == 0 || counts_dropped) return "";
-    const auto fd = root_.open_file(path, O_RDONLY);
-    if (!fd) return fd.error().message;
-    std::string digest;
-    std::string problem = digest_parts(*fd, stored_parts(record.gaps, size), digest);
-    if (problem.empty() && digest != end.xxh3)
-      problem = "its bytes are not those that were written";
-    return problem;
+    return digest_problem(path, stored_parts(record.gaps, size), end.xxh3,
+                          "its bytes are not those that were written");
   }
 
   void unrecorded_file(const std::string& path) {
@@ -227,12 +196,8 @@ class Verifier {
       return "it has " + std::to_string(size) + " bytes, and had " + std::to_string(entry.size);
     }
     if (entry.xxh3.empty()) return "";
-    const auto fd = root_.open_file(entry.path, O_RDONLY);
-    if (!fd) return fd.error().message;
-    std::string digest;
-    std::string problem = digest_parts(*fd, {{0, size}}, digest);
-    if (problem.empty() && digest != entry.xxh3) problem = "its bytes are not those that it had";
-    return problem;
+    return digest_problem(entry.path, {{0, size}}, entry.xxh3,
+                          "its bytes are not those that it had");
   }
 
   SafeRoot root_;
@@ -240,7 +205,6 @@ class Verifier {
   FileStates files_;
   const RunDirectory& run_;
   StoreCheck& check_;
-  std::vector<char> buffer_;
 };
 
 }  // namespace

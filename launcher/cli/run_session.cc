@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "base/time_text.h"
 #include "collector/store/azureml_names.h"
+#include "collector/store/stream_ends.h"
 #include "collector/store/writer.h"
 #include "launcher/cli/console_setup.h"
 #include "launcher/cli/muster_failure.h"
@@ -149,6 +150,34 @@ RunSession::~RunSession() {
 }
 
 Result<int> RunSession::run() {
+  auto code = carry_out();
+  end_streams(!code);
+  return code;
+}
+
+// After everybody who could write to them has gone.
+void RunSession::end_streams(bool last_words_follow) {
+  followers_.reset();
+  mounts_.reset();
+  control_.reset();
+  recorder_.reset();
+  std::error_code error;
+  if (!directory_ || !fs::exists(directory_->run_json(), error)) return;
+  std::vector<std::string> paths = store::common_streams(*directory_);
+  // A background's stderr is one of them.
+  if (last_words_follow && line_.detach) {
+    std::erase_if(paths, [](const std::string& path) { return path.starts_with("launcher/"); });
+  }
+  if (plan_.driver_sentences != plan::DriverSentences::kNone) {
+    for (int rank = 0; rank < plan_.world_size; ++rank) {
+      paths.push_back(store::RunDirectory::attempt_directory(rank, 0) + "/driver.log");
+    }
+  }
+  // A disk without room for it: then verify says that ends are unknown.
+  static_cast<void>(store::end_streams(*directory_, paths));
+}
+
+Result<int> RunSession::carry_out() {
   MUSTER_TRY_ASSIGN(const SignalFd signals, SignalFd::block(exec::signals_of_execution()));
   MUSTER_TRY(choose_places());
   MUSTER_TRY_ASSIGN(rank_limits_, exec::raise_limits(plan_.world_size));

@@ -38,6 +38,8 @@ class RunSession {
   Result<int> run();
 
  private:
+  Result<int> carry_out();
+  void end_streams(bool last_words_follow);
   Result<> choose_places();
   Result<> make_directories();
   Result<store::RunDirectory> create_run_directory(const std::string& runs);

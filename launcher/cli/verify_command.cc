@@ -87,7 +87,10 @@ std::string text_of(const FoundRun& run, const store::StoreCheck& check) {
   for (const std::string& problem : check.problems()) {
     text += "wrong: " + without_controls(problem) + "\n";
   }
-  if (check.problems().empty()) text += "everything is as its records say\n";
+  if (check.problems().empty()) {
+    text += check.is_growing ? "what is stored so far is as its records say\n"
+                             : "everything is as its records say\n";
+  }
   return text;
 }
 

@@ -142,6 +142,9 @@ void StreamPump::record_end(store::StreamLedger& ledger) {
     ledger.gap(name_, {end.length, std::nullopt, store::gap_reason::kCut});
   }
   ledger.end(name_, end);
+  if (const auto index = file_.index_end()) {
+    ledger.end(store::time_index_of(name_).string(), *index);
+  }
 }
 
 std::vector<plan::StreamGap> StreamPump::gaps() const {

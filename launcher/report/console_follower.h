@@ -15,7 +15,7 @@
 #include "launcher/report/console.h"
 #include "launcher/report/console_text.h"
 #include "launcher/report/followed_file.h"
-#include "launcher/report/missing_bytes.h"
+#include "launcher/report/gap_marks.h"
 #include "launcher/report/patient_writer.h"
 #include "launcher/report/status_line.h"
 
@@ -64,7 +64,10 @@ struct ConsoleState {
 class FollowedStream {
  public:
   FollowedStream(FollowRequest request, ConsoleLines::Options options)
-      : request_(std::move(request)), file_(request_.file), lines_(std::move(options)) {
+      : request_(std::move(request)),
+        file_(request_.file),
+        marks_(request_.file),
+        lines_(std::move(options)) {
     file_.pass_holes();
   }
 
@@ -87,11 +90,8 @@ class FollowedStream {
   bool read_block(std::string& buffer, std::string& lines) {
     const std::string_view block = file_.read_block(buffer);
     const auto hole = file_.take_hole();
-    if (hole) {
-      lines_.flush(lines);
-      lines_.add(missing_bytes_line(request_.file, hole->from, hole->to) + "\n", lines);
-    }
-    lines_.add(block, lines);
+    if (hole) marks_.add_hole(hole->from, hole->to, lines_, lines);
+    marks_.add(file_.offset() - block.size(), block, lines_, lines);
     return hole || !block.empty();
   }
   void flush(std::string& lines) { lines_.flush(lines); }
@@ -103,6 +103,7 @@ class FollowedStream {
 
   FollowRequest request_;
   FollowedFile file_;
+  GapMarks marks_;
   ConsoleLines lines_;
   bool ends_ = false;
 };

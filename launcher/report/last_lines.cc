@@ -9,11 +9,13 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "launcher/report/console_text.h"
+#include "launcher/report/gap_marks.h"
 
 namespace muster::report {
 namespace {
 
 struct Tail {
+  std::uint64_t offset = 0;
   std::string bytes;
   bool is_whole_file = true;
 };
@@ -26,6 +28,7 @@ Tail read_tail(const std::filesystem::path& path, std::size_t max_bytes) {
 
   const auto size = static_cast<std::uint64_t>(status.st_size);
   std::uint64_t offset = size - std::min<std::uint64_t>(size, max_bytes);
+  tail.offset = offset;
   tail.is_whole_file = offset == 0;
   while (offset < size) {
     char block[16 * 1024];
@@ -45,15 +48,18 @@ std::vector<std::string> last_lines(const std::filesystem::path& path, std::size
                                     std::size_t max_bytes) {
   const Tail tail = read_tail(path, max_bytes);
   std::string_view bytes = tail.bytes;
-  // The first line lacks its beginning; it is left out unless it is all there is.
+  // The first line lacks its beginning; it is left out unless it is all there is, or what lacks is
+  // not stored.
   const std::size_t newline = bytes.find('\n');
-  if (!tail.is_whole_file && newline + 1 < bytes.size() && newline != bytes.npos) {
+  if (!tail.is_whole_file && newline + 1 < bytes.size() && newline != bytes.npos &&
+      bytes.front() != '\0') {
     bytes.remove_prefix(newline + 1);
   }
 
   std::string text;
   ConsoleLines console({false, ""});
-  console.add(bytes, text);
+  const std::uint64_t offset = tail.offset + (tail.bytes.size() - bytes.size());
+  GapMarks(path).add(offset, bytes, console, text);
   console.flush(text);
   if (text.empty()) return {};
   text.pop_back();

@@ -12,6 +12,7 @@
 #include "launcher/plan/tensorflow_roles.h"
 #include "launcher/report/console_text.h"
 #include "launcher/report/last_lines.h"
+#include "launcher/report/missing_bytes.h"
 #include "launcher/report/outcome_groups.h"
 #include "launcher/report/status_line.h"
 
@@ -48,6 +49,7 @@ class Report {
   void evidence();
   std::string hint_of_evidence() const;
   void last_words(int rank);
+  void mark_missing_end(const std::filesystem::path& stream);
   void mpirun_words();
   void servers();
   void gaps();
@@ -255,15 +257,30 @@ void Report::last_words(int rank) {
   }
   const std::filesystem::path stderr_log = directory_.rank_stderr(rank, context_.attempt);
   last_words_ = last_lines(stderr_log, kLastLines, kLastBytes);
+  mark_missing_end(stderr_log);
   if (!last_words_.empty()) {
     line("its last lines on stderr (" + stderr_log.string() + "):");
     return quote(last_words_);
   }
   const std::filesystem::path stdout_log = directory_.rank_stdout(rank, context_.attempt);
   last_words_ = last_lines(stdout_log, kLastLines, kLastBytes);
+  mark_missing_end(stdout_log);
   if (last_words_.empty()) return line("it wrote nothing to stderr or stdout");
   line("it wrote nothing to stderr; its last lines on stdout (" + stdout_log.string() + "):");
   quote(last_words_);
+}
+
+// What is missing at the end of a stream is no hole of its file.
+void Report::mark_missing_end(const std::filesystem::path& stream) {
+  std::error_code error;
+  const std::uintmax_t size = std::filesystem::file_size(stream, error);
+  const std::string name = stream.lexically_relative(directory_.root()).string();
+  for (const plan::StreamGap& gap : outcome_.gaps) {
+    if (error || gap.stream != name || gap.offset < size || gap.length == 0U) continue;
+    std::optional<std::uint64_t> to;
+    if (gap.length) to = gap.offset + *gap.length;
+    last_words_.push_back(missing_bytes_line(gap.offset, to, gap.reason));
+  }
 }
 
 // Only a failure that is not the training program's can be explained by mpirun.

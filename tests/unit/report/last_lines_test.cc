@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/files.h"
+#include "collector/store/stream_ledger.h"
 
 namespace muster::report {
 namespace {
@@ -49,6 +50,18 @@ TEST_F(LastLinesTest, LeavesOutALineWhoseBeginningItDidNotRead) {
 TEST_F(LastLinesTest, IsSafeToPrint) {
   hold("\x1b[31mred\x1b[2J\n 10%\r 99%\n\xff\n");
   EXPECT_THAT(last(20), ElementsAre("red^[[2J", " 99%", "\\xff"));
+}
+
+TEST_F(LastLinesTest, SaysWhereBytesAreNotStored) {
+  ASSERT_TRUE(make_directories(directory_.path() / ".muster"));
+  store::StreamLedger ledger(directory_.path() / ".muster/streams.jsonl");
+  hold("one\nhal" + std::string(5000, '\0') + "f\ntwo\n" + std::string(2, '\0') + "\n");
+  ledger.gap("stderr.log", {7, 5007, "overflow"});
+  EXPECT_THAT(last(20), ElementsAre("one", "hal", "… 4.9 KiB are missing here (overflow) …", "f",
+                                    "two", "^@^@"))
+      << "zeros that were written are bytes";
+  EXPECT_THAT(last(20, 100),
+              ElementsAre("… 4.9 KiB are missing here (overflow) …", "f", "two", "^@^@"));
 }
 
 }  // namespace

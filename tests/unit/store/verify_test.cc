@@ -2,6 +2,7 @@
 
 #include "collector/store/digest.h"
 #include "collector/store/file_manifest.h"
+#include "collector/store/stream_ends.h"
 #include "collector/store/stream_ledger.h"
 #include "tests/support/scratch.h"
 
@@ -106,6 +107,24 @@ TEST_F(VerifyTest, AGrowingRunHasNoEnds) {
   const Fd lock = run().lock();
   store(kStdout, "hello");
   EXPECT_EQ(said(), "growing");
+}
+
+TEST_F(VerifyTest, StreamsWithoutACountingWriterEndWhereTheirFilesDo) {
+  store("events.jsonl", "{}\n");
+  store("launcher/host.log", "log");
+  store("launcher/other.log", "");
+  EXPECT_EQ(said(), "ends_unknown");
+  ASSERT_TRUE(end_streams(run(), common_streams(run())));
+  StoreCheck all = check();
+  ASSERT_EQ(all.streams.size(), 3U);
+  for (const StreamCheck& stream : all.streams) {
+    EXPECT_EQ(stream.state, CheckState::kOk) << stream.path << stream.problem;
+  }
+  EXPECT_EQ(all.bytes_read, 6U);
+  store("launcher/host.log", "lag");
+  EXPECT_EQ(said(), "launcher/host.log: its bytes are not those that were written");
+  store("launcher/late.log", "by others");
+  EXPECT_EQ(check().streams.at(2).state, CheckState::kUnrecorded);
 }
 
 TEST_F(VerifyTest, FilesAreWhatTheManifestSays) {
