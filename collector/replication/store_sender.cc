@@ -153,6 +153,7 @@ struct StoreSender::Impl {
     shown.closed = ended;
     shown.complete = ended && all_there;
     shown.superseded = superseded_by.has_value();
+    shown.superseded_by = superseded_by.value_or("");
     shown.refused = refused;
     shown.refused_count = refusals.size();
     shown.dropped = dropped;

@@ -26,9 +26,10 @@ struct SendProgress {
   // The same of close_streams(): the launcher's own record is left.
   bool streams_closed = false;
   bool streams_complete = false;
-  bool closed = false;      // close() was called, and every end is told
-  bool complete = false;    // and everything is there
-  bool superseded = false;  // another sender of this run is newer: nothing goes any more
+  bool closed = false;        // close() was called, and every end is told
+  bool complete = false;      // and everything is there
+  bool superseded = false;    // the collector takes nothing of this run, now and ever
+  std::string superseded_by;  // why: a newer start of its writer, or what else the collector said
   std::chrono::milliseconds behind{0};  // how old the oldest unsent byte is, at most
   std::vector<std::string> refused;     // streams and files that it does not take, and why
   std::uint64_t refused_count = 0;      // of these, also those that are not listed

@@ -120,7 +120,7 @@ Result<store::Writer> next_writer(const FoundRun& run) {
 }
 
 std::string trouble_of(const SendProgress& progress) {
-  if (progress.superseded) return "a newer sender of this run has taken over";
+  if (progress.superseded) return "it takes nothing more of this run: " + progress.superseded_by;
   if (progress.link.trouble) return progress.link.trouble->message;
   return progress.link.connected ? "it takes nothing" : "the connection ended";
 }

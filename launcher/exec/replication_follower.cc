@@ -18,7 +18,7 @@ constexpr auto kNextWord = 5s;
 constexpr std::size_t kListed = 4;
 
 std::string why(const SendProgress& progress) {
-  if (progress.superseded) return "a newer writer of this run has taken over";
+  if (progress.superseded) return "it takes nothing more of this run: " + progress.superseded_by;
   if (progress.link.trouble) return progress.link.trouble->message;
   return "the connection ended";
 }

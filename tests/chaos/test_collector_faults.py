@@ -158,7 +158,7 @@ class Twins(CollectorTest):
             self.assert_code(done, 0)
             result = running.wait(120)
             self.assert_code(result, 76)  # the ranks succeeded, and not all of it was delivered
-            self.assertIn("a newer writer of this run", result.stderr + json.dumps(result.run_json))
+            self.assertIn("start of node-0 writes", result.stderr + json.dumps(result.run_json))
             self.verify(result.run_directory)
             there = relay.run_directory(result.run_directory)
             for rank in range(self.ranks):

@@ -360,6 +360,16 @@ class Later(CollectorTest):
         self.verify(self.store / "r")
         self.end_relay(relay)
 
+    def test_a_collector_in_the_directory_of_the_runs_takes_nothing_and_says_why(self):
+        relay, address = self.start_relay(store=self.runs_dir)
+        result = self.run_muster(["run", "-n", "1", "--run-id", "r", "--collector", address, "--",
+                                  "echo", "hello"])
+        self.assert_code(result, 76)
+        self.assertIn("own run directory, not a copy of one", result.stderr)
+        self.assertNotIn("newer", result.stderr)
+        self.assertEqual(result.rank_bytes(0), b"hello\n")
+        self.end_relay(relay)
+
     def test_a_record_that_was_cut_off_says_nothing_false(self):
         # The collector goes while a run is delivered, and comes back for its sync.
         relay, address = self.start_relay()
