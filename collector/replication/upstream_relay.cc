@@ -6,6 +6,7 @@
 #include <chrono>
 #include <system_error>
 
+#include "base/text.h"
 #include "collector/store/run_directory.h"
 
 namespace muster::replication {
@@ -35,6 +36,12 @@ store::Writer writer_of(const std::string& run_id) {
           .node = host,
           .lowest_rank = 0,
           .epoch = static_cast<std::uint64_t>(epoch)};
+}
+
+std::string all_but(const SendProgress& progress) {
+  if (progress.refused_count == 0) return "";
+  return ", but for " + counted(static_cast<std::int64_t>(progress.refused_count), "stream") +
+         ": " + join(progress.refused, "; ");
 }
 
 }  // namespace
@@ -70,10 +77,11 @@ void UpstreamRelay::look() {
   for (auto each = senders_.begin(); each != senders_.end();) {
     const SendProgress progress = each->second->progress();
     if (progress.link.trouble) trouble = progress.link.trouble->message;
+    if (progress.superseded) trouble = each->first + " is not taken: " + progress.superseded_by;
     const bool comes = store::RunDirectory(store_ / each->first).is_locked();
     if (progress.run_is_over && !comes && !progress.closed) each->second->close();
     if (progress.closed && progress.complete) {
-      log_(each->first + " has been passed on");
+      log_(each->first + " has been passed on" + all_but(progress));
       complete_.insert(each->first);
       each = senders_.erase(each);
     } else {

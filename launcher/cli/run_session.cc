@@ -441,6 +441,8 @@ std::string RunSession::deliver(std::string text, plan::RunOutcome& outcome,
   };
   if (failed) static_cast<void>(record_outcome(outcome, false));
   store();
+  // A background's last words go to the launcher's log, and belong to the record.
+  if (line_.detach) static_cast<void>(console_->finish(text, patience_until(outcome.finish_by)));
   warnings = outcome.warnings.size();
   followers_->finish_record(outcome, limits_of(outcome, stops));
   if (outcome.warnings.size() == warnings) return text;

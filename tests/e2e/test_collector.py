@@ -237,6 +237,35 @@ class Delivery(CollectorTest):
                 self.end_relay(relay)
                 shutil.rmtree(self.runs_dir)
 
+    def test_the_record_of_a_background_is_whole_there(self):
+        relay, address = self.start_relay()
+        started = self.run_muster(["run", "--detach", "-n", "1", "--run-id", "r", "--collector",
+                                   address, "--", "echo", "hello"])
+        self.assert_code(started, 0)
+        wait_until(lambda: [each for each in self.processes() if each.pid != relay.pid] == [], 30,
+                   "the end of the run")
+        self.assert_same_run(self.runs_dir / "r", self.store / "r")
+        self.assertIn("delivered to the collector",
+                      "".join(path.read_text() for path in (self.store / "r/launcher").iterdir()))
+        self.end_relay(relay)
+
+    def test_a_relay_says_what_is_not_taken_above(self):
+        top = self.directory / "top"
+        (top / "r/outputs/model").mkdir(parents=True)
+        above, address_above = self.start_relay(f"unix:{self.directory}/top.sock", top)
+        middle, address = self.start_relay(more=["--upstream", address_above])
+        result = self.run_muster(["run", "-n", "1", "--run-id", "r", "--collector", address, "--",
+                                  "sh", "-c", "mkdir -p outputs; echo model > outputs/model"])
+        self.assert_code(result, 0)
+        log = self.directory / "relay-2.log"
+        wait_until(lambda: "has been passed on" in log.read_text(), 30, "the word of the relay")
+        self.assertIn("has been passed on, but for 1 stream: `outputs/model` is not taken",
+                      log.read_text())
+        self.assertEqual((top / "r/run.json").read_bytes(),
+                         (result.run_directory / "run.json").read_bytes())
+        self.end_relay(middle)
+        self.end_relay(above)
+
     def test_a_tree_of_relays(self):
         top = self.directory / "top"
         above, address_above = self.start_relay(f"unix:{self.directory}/top.sock", top)
