@@ -51,6 +51,7 @@ enum class FrameType : std::uint8_t {
 // Flags of kData.
 inline constexpr std::uint8_t kZeros = 1;      // payload: a u64, so many zero bytes
 inline constexpr std::uint8_t kUncharged = 2;  // takes nothing from the credit
+inline constexpr std::uint8_t kHurry = 4;      // its sender's room is short: durable soon, please
 
 struct FrameHeader {
   FrameType type = FrameType::kAgentMessage;

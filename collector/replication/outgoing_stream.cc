@@ -97,6 +97,15 @@ std::map<std::uint64_t, OutgoingStream::Range>::const_iterator OutgoingStream::g
   return it;
 }
 
+std::uint64_t OutgoingStream::unsent() const {
+  if (size_ <= durable_) return 0;
+  std::uint64_t bytes = size_ - durable_;
+  for (auto gap = gap_after(durable_); gap != gaps_.end() && gap->first < size_; ++gap) {
+    bytes -= std::min(gap->second.to, size_) - std::max(gap->first, durable_);
+  }
+  return bytes;
+}
+
 std::uint64_t OutgoingStream::limit() const {
   std::uint64_t limit = size_;
   if (endless_) limit = std::min(limit, endless_->from);

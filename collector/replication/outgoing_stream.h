@@ -22,7 +22,8 @@ class OutgoingStream {
   std::uint64_t next() const { return next_; }
   std::uint64_t received() const { return received_; }
   std::uint64_t durable() const { return durable_; }
-  std::uint64_t unsent() const { return size_ > durable_ ? size_ - durable_ : 0; }
+  // What is not durable there and is no gap.
+  std::uint64_t unsent() const;
   const std::optional<StreamEnd>& end() const { return end_; }
 
   // What the local store has.

@@ -124,6 +124,7 @@ void Receiver::State::store_data(LinkNumber number, ReceiverLink& link, const Fr
                                              frame.payload.substr(static_cast<std::size_t>(here)));
   if (!done) return failed(id, stream, done.error());
   stored(link, frame.stream, stream, fresh, zeros ? frame.payload.size() : fresh);
+  if ((frame.flags & protocol::kHurry) != 0) sync_by(now + kSyncInHurry);
 }
 
 void Receiver::State::give_credit(ReceiverLink& link) {

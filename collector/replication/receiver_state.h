@@ -17,6 +17,8 @@ namespace muster::replication {
 
 // After an end somebody waits for "complete"; several ends share one sync.
 inline constexpr std::chrono::milliseconds kSyncAfterEnd{20};
+// A sender whose room is short frees what is durable; several pieces share one sync.
+inline constexpr std::chrono::milliseconds kSyncInHurry{20};
 inline constexpr std::chrono::milliseconds kTryAgain{1'000};
 
 using StreamId = std::pair<LinkNumber, StreamNumber>;

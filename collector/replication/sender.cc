@@ -73,9 +73,14 @@ void Sender::deleted(const std::string& path) {
   state_->schedule(number);
 }
 
+void Sender::hurry(bool wanted) {
+  state_->hurry = wanted;
+}
+
 Watermarks Sender::watermarks(StreamNumber stream) const {
   const SentStream& entry = state_->entries[stream];
-  return {entry.out.received(), entry.out.durable(), entry.phase == SendPhase::kComplete};
+  return {entry.out.received(), entry.out.durable(), entry.unsent,
+          entry.phase == SendPhase::kComplete};
 }
 
 bool Sender::all_complete() const {

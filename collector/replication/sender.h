@@ -29,6 +29,7 @@ enum class LinkRole : std::uint8_t { kLive = 1, kBulk = 2 };
 struct Watermarks {
   std::uint64_t received = 0;  // in the receiver's files
   std::uint64_t durable = 0;   // on its disk: below it our copy may be freed
+  std::uint64_t unsent = 0;    // bytes that are not durable there, and can be
   bool complete = false;       // and so is the end
 };
 
@@ -82,9 +83,11 @@ class Sender {
   // A file: tell that it is gone.  What was added of one path is told in that order: the next
   // generation travels when the one before is complete or given up.
   void deleted(const std::string& path);
+  // What is sent is wanted durable there as soon as can be: room is short here.
+  void hurry(bool wanted);
   Watermarks watermarks(StreamNumber stream) const;
   bool all_complete() const;           // everything that was ended is there, or was refused
-  std::uint64_t unsent_bytes() const;  // not durable at the receiver
+  std::uint64_t unsent_bytes() const;  // not durable at the receiver, and not missing here either
 
   // Connections.  A link that comes replaces the one before in its role.
   void link_up(LinkRole role, Time now);

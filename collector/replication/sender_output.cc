@@ -175,6 +175,7 @@ void Sender::State::tell_data(SenderLink& its, StreamNumber number, std::string&
   FrameHeader header;
   header.type = FrameType::kData;
   header.flags = charged ? 0 : protocol::kUncharged;
+  if (hurry) header.flags |= protocol::kHurry;
   header.offset = offset;
   header.stream = number;
   header.time_ns = clock();

@@ -87,6 +87,7 @@ struct Sender::State {
   std::vector<ClosedLink> closed;
   SenderTotals totals;
   bool superseded = false;
+  bool hurry = false;
 
   SenderLink& link(LinkRole role) { return links[role == LinkRole::kBulk ? 1 : 0]; }
   bool bulk_serves() const { return links[1].up && links[1].welcomed && !links[1].over; }

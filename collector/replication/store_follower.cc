@@ -227,16 +227,14 @@ void StoreFollower::end_those_that_ended() {
 void StoreFollower::tell_gap(FollowedStream& stream, const store::Gap& gap) {
   if (stream.ended || !gap.to) return;
   sink_.gap(stream.number, {gap.from, gap.to, gap.reason});
-  if (gap.reason == store::gap_reason::kOverflow) {
-    stream.kept_from = std::max(stream.kept_from, *gap.to);
-  }
+  stream.gone.add(gap.from, *gap.to);
 }
 
 // Beside gaps: what was given up behind it says nothing of what the collector has.
 void StoreFollower::tell_freed(FollowedStream& stream, std::uint64_t to) {
   if (to <= stream.freed_to) return;
   stream.freed_to = to;
-  stream.kept_from = std::max(stream.kept_from, to);
+  stream.gone.add(0, to);
   sink_.freed(stream.number, to);
 }
 
@@ -266,7 +264,7 @@ void StoreFollower::end_stream(FollowedStream& stream) {
 // Of streams whose writer keeps none: they are small.
 std::string StoreFollower::digest_of_stored(const FollowedStream& stream) const {
   constexpr std::uint64_t kSmall = 64U << 20;
-  if (stream.size > kSmall || stream.kept_from > 0) return "";
+  if (stream.size > kSmall || !stream.gone.empty()) return "";
   auto text = read_regular_file(run_.root() / stream.path, kSmall * 2);
   // It may have grown since.
   if (!text || text->size() < stream.size) return "";
@@ -417,13 +415,13 @@ void StoreFollower::unreadable(StreamNumber number) {
 
 void StoreFollower::free(std::size_t stream, std::uint64_t to, const std::string& collector) {
   FollowedStream& followed = streams_[stream];
-  if (to <= followed.kept_from) return;
+  if (to <= followed.freed_to) return;
   // On record before the bytes go: else a reader would take the hole for zeros.
   ledger_.freed(followed.path, {to, collector});
-  followed.freed_to = to;
+  // All of it: what is left between ranges that were dropped goes, too.
+  const std::uint64_t from = std::exchange(followed.freed_to, to);
+  followed.gone.add(0, to);
   sink_.freed(followed.number, to);
-  const std::uint64_t from = followed.kept_from;
-  followed.kept_from = to;
   punch(followed.path, from, to);
 }
 
@@ -435,12 +433,10 @@ void StoreFollower::drop(std::size_t stream, std::uint64_t from, std::uint64_t t
   records_[followed.path].gaps.push_back(gap);
   {
     const std::lock_guard lock(mutex_);
-    Readable& readable = readable_[followed.number];
-    if (readable.lost_to != from) readable.lost_from = from;
-    readable.lost_to = to;
+    readable_[followed.number].dropped.add(from, to);
   }
   sink_.gap(followed.number, {from, to, gap.reason});
-  followed.kept_from = std::max(followed.kept_from, to);
+  followed.gone.add(from, to);
   punch(followed.path, from, to);
 }
 
@@ -469,11 +465,12 @@ Result<StreamSource::Piece> StoreFollower::read(StreamNumber stream, std::uint64
     readable.snapshot->copy(into.data(), most, offset);
     return Piece{.bytes = most};
   }
-  if (offset < readable.lost_to && offset + most > readable.lost_from) {
-    if (offset >= readable.lost_from) {
+  if (!readable.dropped.empty()) {
+    const auto here = store::outside(readable.dropped.all(), offset, offset + most);
+    if (here.empty() || here.front().from > offset) {
       return fail(ErrorCode::kData, readable.path + ": these bytes were dropped for want of room");
     }
-    most = readable.lost_from - offset;
+    most = here.front().to - offset;
   }
   MUSTER_TRY_ASSIGN(const int fd, descriptors_.open(stream, readable.path));
   if (readable.has_holes) {

@@ -18,6 +18,7 @@
 #include "collector/replication/store_scan.h"
 #include "collector/replication/stream_sink.h"
 #include "collector/store/file_manifest.h"
+#include "collector/store/offset_ranges.h"
 #include "collector/store/run_directory.h"
 #include "collector/store/stream_ledger.h"
 
@@ -41,8 +42,8 @@ struct FollowedStream {
   store::StreamKind kind = store::StreamKind::kLog;
   StreamNumber number = 0;
   std::uint64_t size = 0;
-  std::uint64_t kept_from = 0;  // below it bytes were freed, or dropped for want of room
-  std::uint64_t freed_to = 0;   // of what the collector has, told to the sink
+  store::OffsetRanges gone;    // takes no room: freed, dropped, or never stored
+  std::uint64_t freed_to = 0;  // of what the collector has, told to the sink
   bool ended = false;
 };
 
@@ -65,7 +66,7 @@ class StoreFollower : public StreamSource {
   const std::vector<FollowedStream>& streams() const { return streams_; }
   // Bytes below `to` are durable elsewhere and go from here.
   void free(std::size_t stream, std::uint64_t to, const std::string& collector);
-  // [from, to) goes for want of room, undelivered, and everything before it is gone by now.
+  // [from, to), which is here, goes for want of room, undelivered.
   void drop(std::size_t stream, std::uint64_t from, std::uint64_t to);
   // The sender could not read it: says what becomes of it.
   void unreadable(StreamNumber number);
@@ -80,8 +81,7 @@ class StoreFollower : public StreamSource {
     std::string path;
     std::shared_ptr<const std::string> snapshot;  // of a small file that is replaced as a whole
     std::uint64_t size = 0;                       // that was told
-    std::uint64_t lost_from = 0;                  // [lost_from, lost_to) was dropped
-    std::uint64_t lost_to = 0;
+    store::OffsetRanges dropped;
     bool has_holes = false;
   };
   struct ControlFile {

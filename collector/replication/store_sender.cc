@@ -30,6 +30,8 @@ constexpr std::chrono::milliseconds kLongestPause = 1000ms;
 constexpr std::chrono::milliseconds kPollPause = 50ms;
 constexpr std::chrono::milliseconds kTellPause = 1000ms;
 constexpr std::chrono::milliseconds kStallPause = 20ms;  // ranks wait: soon again
+// The collector is asked to hurry when so much of the bound cannot be freed yet.
+constexpr std::uint64_t kPartNotDurable = 4;
 constexpr std::size_t kRefusalsListed = 20;
 
 // Without a collector: nobody is told.
@@ -115,17 +117,22 @@ struct StoreSender::Impl {
 
   void keep_bound() {
     std::vector<store::BoundedStream> streams;
+    std::uint64_t not_durable = 0;
     for (const FollowedStream& stream : follower.streams()) {
       store::BoundedStream each;
       each.kind = stream.kind;
       each.size = stream.size;
-      each.kept_from = stream.kept_from;
+      each.gone = stream.gone.all();
       if (sink.sender != nullptr) {
         const Watermarks marks = sink.sender->watermarks(stream.number);
         each.durable = marks.durable;
         each.received = marks.received;
       }
+      not_durable += store::bytes_outside(each.gone, each.durable, each.size);
       streams.push_back(each);
+    }
+    if (sink.sender != nullptr) {
+      sink.sender->hurry(not_durable > settings.bound->max_size / kPartNotDurable);
     }
     const auto now = Clock::now();
     const auto decision = store::decide_room(*settings.bound, streams, stalled, now);
@@ -134,6 +141,7 @@ struct StoreSender::Impl {
       follower.drop(room.stream, room.from, room.to);
       dropped += room.to - room.from;
     }
+    nearly_full = decision.kept > settings.bound->max_size / 2;
     set_waiting(decision.wait, now);
   }
 
@@ -159,6 +167,7 @@ struct StoreSender::Impl {
     shown.dropped = dropped;
     shown.lost_there = lost_there;
     shown.waits = stalled.is_waiting();
+    shown_nearly_full = nearly_full;
     shown.cannot_free = follower.cannot_free();
     shown.run_is_over = follower.is_over();
     if (shown.unsent == 0) level_at = now;
@@ -232,11 +241,14 @@ struct StoreSender::Impl {
   }
 
   void pause(Closing closing, Clock::duration looked) {
-    const auto shortest = std::max<Clock::duration>(kShortestPause, looked * kPausePerLook);
+    auto shortest = std::max<Clock::duration>(kShortestPause, looked * kPausePerLook);
     Clock::duration longest = kLongestPause;
     if (settings.polls) longest = std::max<Clock::duration>(kPollPause, shortest);
     std::unique_lock lock(mutex);
     if (shown.waits) longest = kStallPause;
+    // A flood would be far beyond the bound before the next look.
+    if (shown_nearly_full)
+      shortest = std::min(shortest, std::max<Clock::duration>(kStallPause, looked));
     // What has ended changes no more: only the collector's words are waited for.
     const auto woken = [&] { return stopping || asked != closing; };
     wake.wait_for(lock, std::min(shortest, longest), woken);
@@ -279,6 +291,7 @@ struct StoreSender::Impl {
   std::optional<std::string> superseded_by;
   SendProgress last_told;
   Clock::time_point told_at{};
+  bool nearly_full = false;  // the bound may be reached soon
   bool streams_ended = false;
   bool ended = false;
   bool bulk_opened = false;
@@ -287,6 +300,7 @@ struct StoreSender::Impl {
   mutable std::mutex mutex;  // guards what follows
   std::condition_variable wake;
   SendProgress shown;
+  bool shown_nearly_full = false;
   Clock::time_point level_at = Clock::now();
   bool growth_told = false;
   Closing asked = Closing::kNothing;
@@ -352,8 +366,8 @@ std::vector<UnsentStream> StoreSender::unsent(std::size_t most) {
     if (impl_->sink.sender == nullptr) return;
     for (const FollowedStream& stream : impl_->follower.streams()) {
       const Watermarks marks = impl_->sink.sender->watermarks(stream.number);
-      if (marks.complete || marks.durable >= stream.size) continue;
-      found.push_back({stream.path, stream.size - marks.durable});
+      if (marks.complete || marks.unsent == 0) continue;
+      found.push_back({stream.path, marks.unsent});
     }
   });
   std::sort(found.begin(), found.end(),

@@ -25,16 +25,32 @@ std::uint64_t pages_down(std::uint64_t offset) {
 // A stream, and what of it may go.
 struct Share {
   std::size_t stream = 0;
-  std::uint64_t from = 0;
-  std::uint64_t to = 0;  // as far as it may go
-  std::uint64_t room() const { return to > from ? to - from : 0; }
+  std::uint64_t to = 0;             // as far as it may go
+  std::vector<OffsetRange> here{};  // and is here
+  std::uint64_t room = 0;           // of these, in bytes
+
+  static Share of(std::size_t stream, const OffsetRanges& gone, std::uint64_t from,
+                  std::uint64_t to) {
+    Share share{stream, to, outside(gone.all(), from, to)};
+    for (const OffsetRange& piece : share.here) share.room += piece.to - piece.from;
+    return share;
+  }
+  // The offset before which `wanted` of its bytes are, in whole pages.
+  std::uint64_t end_of(std::uint64_t wanted) const {
+    for (const OffsetRange& piece : here) {
+      const std::uint64_t size = piece.to - piece.from;
+      if (wanted <= size) return std::min(pages_up(piece.from + wanted), pages_down(to));
+      wanted -= size;
+    }
+    return pages_down(to);
+  }
 };
 
 // How much every share keeps at most, so that at least `wanted` bytes go: those that keep most give
 // first.
 std::uint64_t level_of(const std::vector<Share>& shares, std::uint64_t wanted) {
   std::vector<std::uint64_t> rooms;
-  for (const Share& share : shares) rooms.push_back(share.room());
+  for (const Share& share : shares) rooms.push_back(share.room);
   std::sort(rooms.begin(), rooms.end(), std::greater<>());
   std::uint64_t gone = 0;
   for (std::size_t i = 0; i < rooms.size(); ++i) {
@@ -46,24 +62,20 @@ std::uint64_t level_of(const std::vector<Share>& shares, std::uint64_t wanted) {
   return 0;
 }
 
-// Takes about `wanted` bytes of them; how much it was.
-std::uint64_t take(const std::vector<Share>& shares, std::uint64_t wanted,
-                   std::vector<Room>& taken) {
-  if (wanted == 0) return 0;
+// Takes about `wanted` bytes of them, each range that was here by itself.
+std::vector<Room> take(const std::vector<Share>& shares, std::uint64_t wanted) {
+  std::vector<Room> taken;
+  if (wanted == 0) return taken;
   const std::uint64_t level = level_of(shares, wanted);
-  std::uint64_t sum = 0;
   for (const Share& share : shares) {
-    if (share.room() <= level) continue;
-    const std::uint64_t to = std::min(pages_up(share.to - level), pages_down(share.to));
-    if (to <= share.from) continue;
-    taken.push_back({share.stream, share.from, to});
-    sum += to - share.from;
+    if (share.room <= level) continue;
+    const std::uint64_t end = share.end_of(share.room - level);
+    for (const OffsetRange& piece : share.here) {
+      const std::uint64_t to = std::min(piece.to, end);
+      if (piece.from < to) taken.push_back({share.stream, piece.from, to});
+    }
   }
-  return sum;
-}
-
-std::uint64_t kept_of(const BoundedStream& stream) {
-  return stream.size > stream.kept_from ? stream.size - stream.kept_from : 0;
+  return taken;
 }
 
 // As far as a stream may go: its newest bytes stay.
@@ -90,26 +102,33 @@ BoundDecision decide_room(const StoreBound& bound, std::span<const BoundedStream
   BoundDecision decision;
   std::uint64_t reserved = 0;  // kept of the streams that have a reserve
   for (const BoundedStream& stream : streams) {
-    decision.kept += kept_of(stream);
-    if (has_reserve(stream.kind)) reserved += kept_of(stream);
+    const std::uint64_t kept = stream.kept();
+    decision.kept += kept;
+    if (has_reserve(stream.kind)) reserved += kept;
   }
   const std::uint64_t wanted_size = bound.max_size / kParts * kPartKept;
   // Who waits goes on only when there is some room.
   const std::uint64_t limit = stalled.is_waiting() ? wanted_size : bound.max_size;
   if (decision.kept <= limit) return decision;
 
-  std::vector<std::uint64_t> kept_from;
+  std::vector<OffsetRanges> gone;
+  for (const BoundedStream& stream : streams) gone.emplace_back(stream.gone);
+  const auto note = [&](const std::vector<Room>& rooms) {
+    for (const Room& room : rooms) {
+      gone[room.stream].add(room.from, room.to);
+      decision.kept -= room.to - room.from;
+      if (has_reserve(streams[room.stream].kind)) reserved -= room.to - room.from;
+    }
+  };
+
   std::vector<Share> shares;
   for (std::size_t i = 0; i < streams.size(); ++i) {
-    kept_from.push_back(streams[i].kept_from);
-    if (streams[i].kind == StreamKind::kIndex) continue;
-    shares.push_back({i, streams[i].kept_from, std::min(limit_of(streams[i]), streams[i].durable)});
+    const BoundedStream& stream = streams[i];
+    if (stream.kind == StreamKind::kIndex) continue;
+    shares.push_back(Share::of(i, gone[i], 0, std::min(limit_of(stream), stream.durable)));
   }
-  decision.kept -= take(shares, decision.kept - wanted_size, decision.freed);
-  for (const Room& room : decision.freed) {
-    kept_from[room.stream] = room.to;
-    if (has_reserve(streams[room.stream].kind)) reserved -= room.to - room.from;
-  }
+  decision.freed = take(shares, decision.kept - wanted_size);
+  note(decision.freed);
   if (decision.kept <= limit) return decision;
 
   if (bound.blocks && stalled.waited(now) < bound.stall_budget) {
@@ -117,20 +136,25 @@ BoundDecision decide_room(const StoreBound& bound, std::span<const BoundedStream
     return decision;
   }
   for (const bool of_reserve : {false, true}) {
-    if (decision.kept <= bound.max_size) break;
-    std::uint64_t wanted = decision.kept - wanted_size;
-    if (of_reserve) {
-      // The others have given what they can; these keep their reserve.
-      const std::uint64_t beyond = reserved > bound.reserve() ? reserved - bound.reserve() : 0;
-      wanted = std::min(wanted, beyond);
+    for (const bool also_received : {false, true}) {
+      if (decision.kept <= bound.max_size) return decision;
+      std::uint64_t wanted = decision.kept - wanted_size;
+      if (of_reserve) {
+        // The others have given what they can; these keep their reserve.
+        const std::uint64_t beyond = reserved > bound.reserve() ? reserved - bound.reserve() : 0;
+        wanted = std::min(wanted, beyond);
+      }
+      shares.clear();
+      for (std::size_t i = 0; i < streams.size(); ++i) {
+        const BoundedStream& stream = streams[i];
+        if (stream.kind == StreamKind::kIndex || has_reserve(stream.kind) != of_reserve) continue;
+        const std::uint64_t from = pages_up(also_received ? stream.durable : stream.received);
+        shares.push_back(Share::of(i, gone[i], from, limit_of(stream)));
+      }
+      const std::vector<Room> dropped = take(shares, wanted);
+      note(dropped);
+      decision.dropped.insert(decision.dropped.end(), dropped.begin(), dropped.end());
     }
-    shares.clear();
-    for (std::size_t i = 0; i < streams.size(); ++i) {
-      const BoundedStream& stream = streams[i];
-      if (stream.kind == StreamKind::kIndex || has_reserve(stream.kind) != of_reserve) continue;
-      shares.push_back({i, pages_up(std::max(kept_from[i], stream.received)), limit_of(stream)});
-    }
-    decision.kept -= take(shares, wanted, decision.dropped);
   }
   return decision;
 }

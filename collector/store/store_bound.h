@@ -2,9 +2,9 @@
 //
 // First goes what a collector has on its disk, the longest backlog first.  When that is not enough,
 // ranks wait (`block`, while the budget for it lasts), or the oldest undelivered bytes go: of the
-// stream that keeps most, again and again, until it fits.  Metrics, events and stderr have a
-// reserve that a flood of stdout cannot take, and of every stream the newest bytes stay, for
-// whoever follows it.
+// stream that keeps most, again and again, until it fits.  What a collector has and may still lose
+// goes only when nothing else is left.  Metrics, events and stderr have a reserve that a flood of
+// stdout cannot take, and of every stream the newest bytes stay, for whoever follows it.
 #pragma once
 
 #include <chrono>
@@ -12,6 +12,7 @@
 #include <span>
 #include <vector>
 
+#include "collector/store/offset_ranges.h"
 #include "collector/store/stream_kind.h"
 
 namespace muster::store {
@@ -19,10 +20,12 @@ namespace muster::store {
 struct BoundedStream {
   StreamKind kind = StreamKind::kLog;
   std::uint64_t size = 0;
-  std::uint64_t kept_from = 0;  // below it nothing is here
-  std::uint64_t durable = 0;    // below it a collector has it on its disk
-  // Below it a collector has it, and may still lose it: what lies between is not given up.
+  std::span<const OffsetRange> gone = {};  // takes no room any more; must outlive the decision
+  std::uint64_t durable = 0;               // below it a collector has it on its disk
+  // Below it a collector has it, and may still lose it: what lies between is given up last.
   std::uint64_t received = 0;
+
+  std::uint64_t kept() const { return bytes_outside(gone, 0, size); }
 };
 
 struct StoreBound {
@@ -62,8 +65,8 @@ struct Room {
 };
 
 struct BoundDecision {
-  std::vector<Room> freed;    // a collector has them
-  std::vector<Room> dropped;  // nobody has them any more
+  std::vector<Room> freed;    // a collector has them; some of it may have gone before
+  std::vector<Room> dropped;  // they were all here, and nobody has them for certain any more
   bool wait = false;          // ranks wait until there is room
   std::uint64_t kept = 0;     // after it
 };

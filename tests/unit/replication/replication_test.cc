@@ -45,6 +45,30 @@ TEST(ReplicationTest, ReceivedComesBeforeDurable) {
   EXPECT_FALSE(pair.sender.watermarks(out).complete);
 }
 
+TEST(ReplicationTest, ASenderWhoseRoomIsShortIsAcknowledgedSooner) {
+  Pair pair;
+  const StreamNumber out = pair.add(kOut, StreamKind::kStdout, 1000);
+  pair.sender.hurry(true);
+  pair.connect();
+  ASSERT_TRUE(pair.talk());
+  pair.pass(milliseconds(60));
+  ASSERT_TRUE(pair.talk());
+  EXPECT_EQ(pair.sender.watermarks(out).durable, 1000U);
+}
+
+TEST(ReplicationTest, WhatIsMissingHereIsNotUnsent) {
+  Pair pair;
+  const StreamNumber out = pair.add(kOut, StreamKind::kStdout, 1000);
+  pair.sender.gap(out, {100, 700, "overflow"});
+  EXPECT_EQ(pair.sender.unsent_bytes(), 400U);
+  EXPECT_EQ(pair.sender.watermarks(out).unsent, 400U);
+  pair.sender.gap(out, {0, 100, "overflow"});
+  EXPECT_EQ(pair.sender.unsent_bytes(), 300U);
+  pair.connect();
+  pair.settle(20);
+  EXPECT_EQ(pair.sender.unsent_bytes(), 0U);
+}
+
 TEST(ReplicationTest, AnEmptyStreamEndsToo) {
   Pair pair;
   const StreamNumber err = pair.add(kErr, StreamKind::kStderr);

@@ -1,7 +1,9 @@
 #include "collector/replication/store_follower.h"
 
+#include <fcntl.h>
 #include <fstream>
 #include <map>
+#include <random>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +12,7 @@
 
 #include "base/files.h"
 #include "collector/store/digest.h"
+#include "collector/store/store_bound.h"
 #include "tests/support/scratch.h"
 
 namespace muster::replication {
@@ -300,7 +303,85 @@ TEST_F(StoreFollowerTest, ANewFollowerOfTheSameStoreKnowsWhatIsGone) {
   again.look();
   EXPECT_EQ(told.of(kStdout).freed, 4096U);
   EXPECT_EQ(told.of(kStdout).gaps.at(0).from, 4096U);
-  EXPECT_EQ(again.streams().at(0).kept_from, 8192U);
+  EXPECT_THAT(again.streams().at(0).gone.all(), ElementsAre(store::OffsetRange{0, 8192}));
+}
+
+// What of a file takes room.
+store::OffsetRanges data_of(const std::string& path) {
+  store::OffsetRanges data;
+  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  off_t at = 0;
+  while ((at = ::lseek(fd.get(), at, SEEK_DATA)) >= 0) {
+    const off_t end = ::lseek(fd.get(), at, SEEK_HOLE);
+    data.add(static_cast<std::uint64_t>(at), static_cast<std::uint64_t>(end));
+    at = end;
+  }
+  return data;
+}
+
+// In whatever order a run writes, a collector receives and makes durable, and room is made.
+TEST_F(StoreFollowerTest, TheFilesKeepTheBoundAndTheLedgerIsTrue) {
+  constexpr std::uint64_t kMiB = 1U << 20;
+  const std::string stderr_log = "ranks/00000/attempt-0/stderr.log";
+  struct Written {
+    std::uint64_t size = 0, received = 0, durable = 0;
+  };
+  for (unsigned seed = 1; seed <= 4; ++seed) {
+    std::mt19937_64 random(seed);
+    const auto below = [&](std::uint64_t limit) { return random() % (limit + 1); };
+    const auto run = store::RunDirectory::create(scratch(), "r" + std::to_string(seed), 1).value();
+    Told told;
+    StoreFollower follower(run, told);
+    const store::StoreBound bound{.max_size = 4 * kMiB};
+    std::map<std::string, Written> written{{kStdout, {}}, {stderr_log, {}}};
+    for (int step = 0; step < 120; ++step) {
+      for (auto& [path, each] : written) {
+        const std::uint64_t more = below(path == kStdout ? kMiB : 64 << 10);
+        std::ofstream(run.root() / path, std::ios::app | std::ios::binary)
+            << std::string(more, static_cast<char>('a' + step % 26));
+        each.size += more;
+        if (below(2) > 0) each.received += below(each.size - each.received);
+        if (below(3) == 0) each.durable += below(each.received - each.durable);
+      }
+      follower.look();
+      std::vector<store::BoundedStream> streams;
+      for (const FollowedStream& stream : follower.streams()) {
+        const Written& each = written.at(stream.path);
+        streams.push_back({.kind = stream.kind,
+                           .size = stream.size,
+                           .gone = stream.gone.all(),
+                           .durable = each.durable,
+                           .received = each.received});
+      }
+      const auto decision = store::decide_room(bound, streams, {}, {});
+      for (const store::Room& room : decision.freed) follower.free(room.stream, room.to, "unix:/c");
+      for (const store::Room& room : decision.dropped) {
+        follower.drop(room.stream, room.from, room.to);
+      }
+      const store::StreamRecords records = store::read_ledger(run.streams_jsonl()).value();
+      std::uint64_t on_disk = 0;
+      for (const auto& [path, each] : written) {
+        const store::OffsetRanges data = data_of((run.root() / path).string());
+        const std::uint64_t kept = each.size - store::bytes_outside(data.all(), 0, each.size);
+        on_disk += kept;
+        const auto record = records.find(path);
+        store::OffsetRanges missing;
+        if (record != records.end()) {
+          for (const store::Gap& gap : record->second.gaps) missing.add(gap.from, *gap.to);
+          if (record->second.freed) {
+            ASSERT_LE(record->second.freed->to, each.durable);
+            missing.add(0, record->second.freed->to);
+          }
+        }
+        // What it says is gone takes no room, and what takes none is said to be gone.
+        for (const store::OffsetRange& piece : store::outside(missing.all(), 0, each.size)) {
+          ASSERT_EQ(store::bytes_outside(data.all(), piece.from, piece.to), 0U) << path;
+        }
+        ASSERT_EQ(kept, store::bytes_outside(missing.all(), 0, each.size)) << path << " " << step;
+      }
+      ASSERT_LE(on_disk, bound.max_size) << "seed " << seed << ", step " << step;
+    }
+  }
 }
 
 TEST_F(StoreFollowerTest, BytesThatSomebodyTookAwayAreAGap) {

@@ -55,6 +55,33 @@ TEST(StoreBound, TheOldestUndeliveredBytesGoNext) {
   EXPECT_LE(decision.kept, 57 * kMiB);
 }
 
+TEST(StoreBound, WhatWasLeftBetweenDropsIsCountedAndFreed) {
+  const StoreBound bound{.max_size = 64 * kMiB};
+  OffsetRanges gone;
+  gone.add(40 * kMiB, 60 * kMiB);
+  BoundedStream stream = of(StreamKind::kStdout, 90 * kMiB);
+  stream.gone = gone.all();
+  EXPECT_EQ(stream.kept(), 70 * kMiB);
+  stream.durable = stream.received = 80 * kMiB;
+  const auto decision = decide(bound, {stream});
+  ASSERT_THAT(decision.freed, SizeIs(1));
+  EXPECT_EQ(decision.freed[0].from, 0U);
+  EXPECT_EQ(decision.freed[0].to, 14 * kMiB);
+  EXPECT_THAT(decision.dropped, IsEmpty());
+}
+
+TEST(StoreBound, WhatTheCollectorMayStillLoseGoesWhenNothingElseIsLeft) {
+  const StoreBound bound{.max_size = 64 * kMiB};
+  BoundedStream stream = of(StreamKind::kStdout, 80 * kMiB);
+  stream.durable = 2 * kMiB;
+  stream.received = 78 * kMiB;
+  const auto decision = decide(bound, {stream});
+  EXPECT_LE(decision.kept, 56 * kMiB);
+  ASSERT_THAT(decision.dropped, SizeIs(2));
+  EXPECT_EQ(decision.dropped[0].from, 78 * kMiB);
+  EXPECT_EQ(decision.dropped[1].from, 2 * kMiB);
+}
+
 TEST(StoreBound, WhoKeepsMostGivesFirst) {
   const StoreBound bound{.max_size = 64 * kMiB};
   const auto decision =
@@ -125,34 +152,58 @@ TEST(StoreBound, WhateverComesNothingIsGivenUpThatNeedNotBe) {
   for (int round = 0; round < 5000; ++round) {
     const StoreBound bound{.max_size = kMiB + below(100 * kMiB)};
     std::vector<BoundedStream> streams;
+    std::vector<OffsetRanges> gone_before(9);
     for (std::uint64_t i = 0; i < 1 + below(8); ++i) {
       BoundedStream stream;
       stream.kind = kinds[below(4)];
       stream.size = below(40 * kMiB);
       stream.received = below(stream.size);
       stream.durable = below(stream.received);
-      stream.kept_from = below(1) == 0 ? 0 : below(stream.size);
+      OffsetRanges& gone = gone_before[i];
+      if (below(1) == 0) gone.add(0, below(stream.durable));
+      for (std::uint64_t holes = below(3); holes > 0; --holes) {
+        const std::uint64_t from = below(stream.size);
+        gone.add(from, from + below(stream.size - from));
+      }
+      stream.gone = gone.all();
       streams.push_back(stream);
     }
     std::uint64_t kept = 0;
-    for (const BoundedStream& stream : streams) kept += stream.size - stream.kept_from;
+    for (const BoundedStream& stream : streams) kept += stream.kept();
     const auto decision = decide(bound, streams);
     std::uint64_t gone = 0;
+    bool has_room_to_give = false;
     for (const Room& room : decision.freed) {
       const BoundedStream& stream = streams[room.stream];
-      ASSERT_EQ(room.from, stream.kept_from);
       ASSERT_LE(room.to, stream.durable);
+      ASSERT_EQ(bytes_outside(stream.gone, room.from, room.to), room.to - room.from);
       gone += room.to - room.from;
     }
     for (const Room& room : decision.dropped) {
       const BoundedStream& stream = streams[room.stream];
       ASSERT_LT(room.from, room.to);
-      ASSERT_GE(room.from, stream.received);
+      ASSERT_GE(room.from, stream.durable);
+      ASSERT_EQ(bytes_outside(stream.gone, room.from, room.to), room.to - room.from);
       ASSERT_LE(room.to + StoreBound::kNewest, stream.size);
       ASSERT_NE(stream.kind, StreamKind::kIndex);
       gone += room.to - room.from;
+      const bool of_reserve = stream.kind != StreamKind::kStdout;
+      has_room_to_give |= !of_reserve && room.from < stream.received;
     }
     ASSERT_EQ(decision.kept, kept - gone);
+    // What may still be lost there went only because all else that could had gone.
+    for (std::size_t i = 0; has_room_to_give && i < streams.size(); ++i) {
+      if (streams[i].kind != StreamKind::kStdout || streams[i].size < StoreBound::kNewest) continue;
+      OffsetRanges after(streams[i].gone);
+      for (const auto* rooms : {&decision.freed, &decision.dropped}) {
+        for (const Room& room : *rooms) {
+          if (room.stream == i) after.add(room.from, room.to);
+        }
+      }
+      ASSERT_LE(
+          bytes_outside(after.all(), streams[i].received, streams[i].size - StoreBound::kNewest),
+          2 * StoreBound::kStep);
+    }
     if (kept <= bound.max_size) {
       ASSERT_EQ(gone, 0U);
     }
