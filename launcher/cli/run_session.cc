@@ -194,7 +194,7 @@ Result<int> RunSession::carry_out() {
   }
   auto executed = execute(signals);
   lease_.release();  // storing what they wrote may take longer than they did
-  if (!executed) return Failure(conclude_without_start(std::move(executed).error()));
+  if (!executed) return Failure(conclude_without_start(std::move(executed).error(), stops));
   if (mounts_) end_mounts(*mounts_, plan_, *executed);
   return conclude(std::move(*executed), stops);
 }
@@ -363,7 +363,7 @@ PreparationContext RunSession::context_of(StopWatch& stops) {
 // A stop is the end that somebody asked for; the rest is an error.
 Result<int> RunSession::conclude_unprepared(Error error, StopWatch& stops) {
   if (error.code != ErrorCode::kStopped || !stops.asked()) {
-    return Failure(conclude_without_start(std::move(error)));
+    return Failure(conclude_without_start(std::move(error), stops));
   }
   plan::RunOutcome outcome =
       cancelled_before_start(*stops.asked(), plan_.world_size, recorder_->record().created_at);
@@ -371,8 +371,9 @@ Result<int> RunSession::conclude_unprepared(Error error, StopWatch& stops) {
   return conclude(std::move(outcome), stops);
 }
 
-Error RunSession::conclude_without_start(Error error) {
-  static_cast<void>(console_->finish(kConsolePatience));
+Error RunSession::conclude_without_start(Error error, StopWatch& stops) {
+  const bool delivers = has_collector() && error.code != ErrorCode::kRunDirectory;
+  if (!delivers) static_cast<void>(console_->finish(kConsolePatience));
   directory_->release_reserve();
   static_cast<void>(remove_tree(directory_->node_files()));
   static_cast<void>(remove_tree(directory_->scratch()));
@@ -385,8 +386,26 @@ Error RunSession::conclude_without_start(Error error) {
   if (mounts_) end_mounts(*mounts_, plan_, outcome);
   static_cast<void>(record_end(outcome));
   store_report(format_error(error));
+  if (delivers) {
+    deliver_failure(outcome, stops);
+    static_cast<void>(console_->finish(kConsolePatience));
+  }
   control_->end(outcome.exit_code);
   return error;
+}
+
+// What was prepared has been sent since it began: its end is told there, too.
+void RunSession::deliver_failure(plan::RunOutcome& outcome, StopWatch& stops) {
+  const auto limits = limits_of(outcome, stops);
+  followers_->finish(exec::Follower::Stage::kDelivery, outcome, limits);
+  if (!outcome.warnings.empty()) static_cast<void>(record_outcome(outcome, false));
+  const std::size_t warnings = outcome.warnings.size();
+  followers_->finish_record(outcome, limits);
+  if (outcome.warnings.size() != warnings) static_cast<void>(record_outcome(outcome, false));
+}
+
+bool RunSession::has_collector() const {
+  return followers_ && plan_.streams.collector.value.has_value();
 }
 
 Result<int> RunSession::conclude(plan::RunOutcome outcome, StopWatch& stops) {

@@ -51,7 +51,9 @@ class RunSession {
   void announce();
   Result<> prepare(StopWatch& stops);
   Result<plan::RunOutcome> execute(const SignalFd& signals);
-  Error conclude_without_start(Error error);
+  Error conclude_without_start(Error error, StopWatch& stops);
+  void deliver_failure(plan::RunOutcome& outcome, StopWatch& stops);
+  bool has_collector() const;
   Result<int> conclude_unprepared(Error error, StopWatch& stops);
   Result<int> conclude(plan::RunOutcome outcome, StopWatch& stops);
   PreparationContext context_of(StopWatch& stops);

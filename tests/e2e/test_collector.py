@@ -399,6 +399,19 @@ class Later(CollectorTest):
         self.assertEqual(result.rank_bytes(0), b"hello\n")
         self.end_relay(relay)
 
+    def test_a_run_that_cannot_be_prepared_is_over_there_too(self):
+        relay, address = self.start_relay()
+        (self.work_dir / "datastores.yaml").write_text(
+            "datastores:\n  none: {type: command, source: x, mount: ['false', '{source}', '{target}']}\n")
+        (self.work_dir / "run.yaml").write_text(
+            "command: echo hello\ninputs: {x: {path: 'datastore://none/x'}}\n")
+        result = self.run_muster(["run", "--run-id", "r", "--collector", address, "run.yaml"])
+        self.assertNotEqual(result.code, 0, result)
+        self.assertEqual(result.run_json["status"], "failed")
+        self.assert_same_run(result.run_directory, self.store / "r")
+        self.assertEqual(json.loads((self.store / "r/run.json").read_text())["exit_code"], result.code)
+        self.end_relay(relay)
+
     def test_a_record_that_was_cut_off_says_nothing_false(self):
         # The collector goes while a run is delivered, and comes back for its sync.
         relay, address = self.start_relay()
