@@ -73,21 +73,32 @@ Result<std::uint64_t> Ingest::take(Followed& followed, bool final,
   return points;
 }
 
+bool Ingest::is_wanted(const Followed& followed, bool final) const {
+  const std::uint64_t size = size_of(followed.reader.source().file);
+  return size > 0 && (size != followed.seen || followed.waiting || (final && !followed.final));
+}
+
 Result<Ingest::Look> Ingest::look(bool final, const std::function<bool()>& hurry) {
   Look look;
   find();
-  for (auto& [stream, followed] : followed_) {
-    const std::uint64_t size = size_of(followed.reader.source().file);
-    const bool grown = size != followed.seen || followed.waiting || (final && !followed.final);
-    if (size == 0 || !grown || hurry()) continue;
-    auto points = take(followed, final, hurry);
-    if (!points) {
-      if (in_transaction_) database_->roll_back();
-      in_transaction_ = false;
-      return Failure(std::move(points).error());
+  // Nodes last: by then it is known whether there is a database.
+  for (const bool of_nodes : {false, true}) {
+    if (of_nodes && nodes_ == Nodes::kBesideOthers && store_.opened() == nullptr &&
+        !store_.exists()) {
+      continue;
     }
-    look.points += *points;
-    look.waiting = look.waiting || followed.waiting;
+    for (auto& [stream, followed] : followed_) {
+      if (followed.reader.source().origin.node.empty() == of_nodes) continue;
+      if (!is_wanted(followed, final) || hurry()) continue;
+      auto points = take(followed, final, hurry);
+      if (!points) {
+        if (in_transaction_) database_->roll_back();
+        in_transaction_ = false;
+        return Failure(std::move(points).error());
+      }
+      look.points += *points;
+      look.waiting = look.waiting || followed.waiting;
+    }
   }
   MUSTER_TRY(commit_when_due(true));
   return look;

@@ -24,9 +24,14 @@ class Ingest {
     bool waiting = false;  // for a record that is torn so far
   };
 
+  // Whether nodes' load alone makes a database, or only comes into one that is there for what the
+  // run itself measures.
+  enum class Nodes { kAlways, kBesideOthers };
+
   // `patterns`: each of the list is applied to all that ranks print, and remembered by itself.
-  Ingest(const store::RunDirectory& run, MetricsStore& store, std::vector<Patterns> patterns)
-      : run_(run), store_(store), patterns_(std::move(patterns)) {}
+  Ingest(const store::RunDirectory& run, MetricsStore& store, std::vector<Patterns> patterns,
+         Nodes nodes = Nodes::kAlways)
+      : run_(run), store_(store), patterns_(std::move(patterns)), nodes_(nodes) {}
 
   // Everything that is there by now, in transactions of up to 200 ms, until `hurry` says so.  The
   // database is not opened while there is nothing to put into it.  `final`: see SourceReader.
@@ -42,6 +47,7 @@ class Ingest {
   };
 
   void find();
+  bool is_wanted(const Followed& followed, bool final) const;
   Result<std::uint64_t> take(Followed& followed, bool final, const std::function<bool()>& hurry);
   Result<> begin();
   Result<> commit_when_due(bool always);
@@ -49,6 +55,7 @@ class Ingest {
   const store::RunDirectory& run_;
   MetricsStore& store_;
   std::vector<Patterns> patterns_;
+  Nodes nodes_;
   std::map<std::string, Followed> followed_;  // by stream
   MetricsDb* database_ = nullptr;
   bool in_transaction_ = false;

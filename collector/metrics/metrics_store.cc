@@ -1,7 +1,10 @@
 #include "collector/metrics/metrics_store.h"
 
 #include <cstdio>
+#include <ctime>
 #include <fcntl.h>
+#include <string_view>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,6 +15,9 @@ namespace muster::metrics {
 namespace fs = std::filesystem;
 
 namespace {
+
+constexpr std::string_view kPrefix = "muster-metrics-";
+constexpr std::time_t kJustMadeSeconds = 60;  // it may not be locked yet
 
 // Bytes 18 and 19 of SQLite's header: 1 where the file alone is the database, 2 where a log beside
 // it may hold more.
@@ -37,6 +43,22 @@ Result<> copy_and_rename(const fs::path& from, const fs::path& incoming, const f
     return Failure(std::move(failed));
   }
   return {};
+}
+
+// What processes that were killed have left: the lock of each has gone with it.
+void sweep(const fs::path& disk) {
+  std::error_code error;
+  for (fs::directory_iterator at(disk, error), end; !error && at != end; at.increment(error)) {
+    if (!at->path().filename().string().starts_with(kPrefix)) continue;
+    auto directory = open_file(at->path(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    struct stat info {};
+    if (!directory || ::fstat(directory->get(), &info) != 0 || info.st_uid != ::geteuid() ||
+        std::time(nullptr) - info.st_mtime < kJustMadeSeconds ||
+        ::flock(directory->get(), LOCK_EX | LOCK_NB) != 0) {
+      continue;
+    }
+    static_cast<void>(remove_tree(at->path()));
+  }
 }
 
 }  // namespace
@@ -95,11 +117,22 @@ bool MetricsStore::take_snapshot(const fs::path& to) const {
   return false;
 }
 
-Result<> MetricsStore::open_elsewhere() {
+Result<> MetricsStore::make_temporary() {
   MUSTER_TRY_ASSIGN(const fs::path disk, own_disk(environment_));
+  sweep(disk);
   MUSTER_TRY_ASSIGN(TemporaryDirectory directory,
-                    TemporaryDirectory::create(disk, "muster-metrics-"));
+                    TemporaryDirectory::create(disk, std::string(kPrefix)));
+  // Without a lock it is swept when it has not changed for a while; all of it can be made anew.
+  if (auto opened = open_file(directory.path(), O_RDONLY | O_DIRECTORY)) {
+    ::flock(opened->get(), LOCK_EX | LOCK_NB);
+    in_use_ = std::move(*opened);
+  }
   temporary_.emplace(std::move(directory));
+  return {};
+}
+
+Result<> MetricsStore::open_elsewhere() {
+  MUSTER_TRY(make_temporary());
   const fs::path file = temporary_->path() / "metrics.db";
   take_snapshot(file);
   MUSTER_TRY_ASSIGN(MetricsDb opened, MetricsDb::open(file, MetricsDb::Sharing::kShared));
@@ -113,8 +146,7 @@ Result<> MetricsStore::publish() {
   std::error_code ignored;
   fs::remove(snapshot, ignored);
   MUSTER_TRY(database_->write_copy(snapshot));
-  auto done =
-      copy_and_rename(snapshot, run_.state() / "metrics.db.incoming", run_.metrics_db());
+  auto done = copy_and_rename(snapshot, run_.state() / "metrics.db.incoming", run_.metrics_db());
   fs::remove(snapshot, ignored);
   return done;
 }

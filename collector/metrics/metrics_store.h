@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/fd.h"
 #include "base/files.h"
 #include "collector/metrics/metrics_db.h"
 #include "collector/store/run_directory.h"
@@ -48,12 +49,14 @@ class MetricsStore {
   bool may_be_in_place() const;
   Result<> open_in_place();
   Result<> open_elsewhere();
+  Result<> make_temporary();
   bool take_snapshot(const std::filesystem::path& to) const;
   Result<> set_aside();
 
   store::RunDirectory run_;
   std::map<std::string, std::string> environment_;
   std::optional<TemporaryDirectory> temporary_;
+  Fd in_use_;                          // it is locked, so that nobody sweeps it
   std::optional<MetricsDb> database_;  // gone before its directory
   std::vector<std::string> notes_;
 };

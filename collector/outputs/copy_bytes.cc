@@ -73,10 +73,11 @@ Range next_data(const Fd& source, std::uint64_t offset, std::uint64_t size) {
 }  // namespace
 
 Extended copy_more(const Fd& source, const Fd& target, std::uint64_t from, std::uint64_t size,
-                   store::Digest& digest, const KeepOn& keep_on) {
+                   store::Digest& digest, const KeepOn& keep_on, const Told& told) {
   std::vector<char>& bytes = buffer();
   Extended done{from};
   while (done.size < size) {
+    told(done.size);
     if (auto kept = keep_on(); !kept) return {done.size, Failure(std::move(kept).error())};
     const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(size - done.size, kChunk));
     const ssize_t got = read_at(source, bytes.data(), wanted, done.size);
@@ -92,11 +93,11 @@ Extended copy_more(const Fd& source, const Fd& target, std::uint64_t from, std::
 }
 
 Result<std::uint64_t> copy_all(const Fd& source, const Fd& target, std::uint64_t size,
-                               store::Digest& digest, const KeepOn& keep_on) {
+                               store::Digest& digest, const KeepOn& keep_on, const Told& told) {
   // A clone costs nothing and is of one moment.
   if (size > 0 && ::ioctl(target.get(), FICLONE, source.get()) == 0) {
     if (::ftruncate(target.get(), static_cast<off_t>(size)) != 0) return writing_failed();
-    MUSTER_TRY(hash_all(target, size, digest, keep_on));
+    MUSTER_TRY(hash_all(target, size, digest, keep_on, told));
     return size;
   }
   if (::ftruncate(target.get(), static_cast<off_t>(size)) != 0) return writing_failed();
@@ -105,7 +106,7 @@ Result<std::uint64_t> copy_all(const Fd& source, const Fd& target, std::uint64_t
     const Range data = next_data(source, at, size);
     // A hole at the end may as well be a file that was cut.
     digest.update_zeros(data.from - at);
-    Extended copied = copy_more(source, target, data.from, data.to, digest, keep_on);
+    Extended copied = copy_more(source, target, data.from, data.to, digest, keep_on, told);
     if (!copied.result) return Failure(std::move(copied.result).error());
     if (copied.size < data.to) return copied.size;
     at = data.to;
@@ -115,7 +116,7 @@ Result<std::uint64_t> copy_all(const Fd& source, const Fd& target, std::uint64_t
 }
 
 Result<> hash_all(const Fd& source, std::uint64_t size, store::Digest& digest,
-                  const KeepOn& keep_on, const std::function<void(std::uint64_t)>& told) {
+                  const KeepOn& keep_on, const Told& told) {
   const auto ended = [] { return fail(ErrorCode::kData, "it ended sooner than it said"); };
   std::vector<char>& bytes = buffer();
   Range data{0, 0};
@@ -140,6 +141,18 @@ Result<> hash_all(const Fd& source, std::uint64_t size, store::Digest& digest,
   if (::fstat(source.get(), &now) != 0) return reading_failed();
   if (static_cast<std::uint64_t>(now.st_size) < size) return ended();
   return {};
+}
+
+std::uint64_t alike_until(const Fd& one, const Fd& other, std::uint64_t most,
+                          const KeepOn& keep_on) {
+  constexpr std::uint64_t kPiece = kChunk / 2;
+  std::uint64_t at = 0;
+  while (at < most) {
+    const std::uint64_t next = std::min(most, at + kPiece);
+    if (!same_bytes(one, other, at, next, keep_on)) break;
+    at = next;
+  }
+  return at;
 }
 
 bool same_bytes(const Fd& one, const Fd& other, std::uint64_t from, std::uint64_t to,

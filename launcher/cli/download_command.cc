@@ -7,8 +7,12 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <map>
+#include <optional>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <nlohmann/json.hpp>
 
 #include "base/fd.h"
 #include "base/ignore_rules.h"
@@ -19,13 +23,14 @@
 #include "collector/store/safe_path.h"
 #include "collector/store/stream_kind.h"
 #include "launcher/cli/commands.h"
+#include "launcher/cli/download_watch.h"
 #include "launcher/cli/find_run.h"
 
 namespace muster::cli {
 namespace fs = std::filesystem;
 namespace {
 
-const outputs::KeepOn kAlways = [] { return Result<>(); };
+using Json = nlohmann::ordered_json;
 
 struct Wanted {
   std::string path;    // in the run directory
@@ -39,10 +44,13 @@ struct Request {
   bool force = false;
 };
 
-struct Done {
-  std::uint64_t files = 0;
-  std::uint64_t bytes = 0;
-  std::uint64_t there = 0;  // already, with the same bytes
+// What became of one file.
+struct Copied {
+  std::string path;
+  std::string target;
+  const char* state = "copied";  // "resumed": the rest of it; "there": already, the same bytes
+  std::uint64_t size = 0;
+  std::string xxh3 = {};  // of what was copied
 };
 
 // RUN may be left out: the first word is one when there is such a run.
@@ -135,14 +143,15 @@ std::vector<Wanted> find_wanted(const std::string& word, const std::vector<std::
 class Download {
  public:
   Download(const Request& request, store::SafeRoot source, store::SafeRoot target,
-           store::FileStates states)
+           store::FileStates states, DownloadWatch& watch)
       : request_(request),
         source_(std::move(source)),
         target_(std::move(target)),
-        states_(std::move(states)) {}
+        states_(std::move(states)),
+        watch_(watch) {}
 
   Result<> copy(const Wanted& wanted);
-  const Done& done() const { return done_; }
+  const std::vector<Copied>& done() const { return done_; }
 
  private:
   Result<> check_digest(const Wanted& wanted, std::uint64_t size, const std::string& digest) const;
@@ -152,7 +161,10 @@ class Download {
   store::SafeRoot source_;
   store::SafeRoot target_;
   store::FileStates states_;
-  Done done_;
+  DownloadWatch& watch_;
+  const outputs::KeepOn keep_on_ = [this] { return watch_.keep_on(); };
+  const outputs::Told told_ = [this](std::uint64_t at) { watch_.at(at); };
+  std::vector<Copied> done_;
 };
 
 // Of a file that still grows the manifest knows an earlier length; then there is nothing to
@@ -185,7 +197,8 @@ Result<bool> Download::is_there(const Wanted& wanted, const Fd& source, std::uin
   if (!there) return false;
   if (S_ISREG(there->st_mode) && static_cast<std::uint64_t>(there->st_size) == size) {
     MUSTER_TRY_ASSIGN(const Fd old, target_.open_file(wanted.target, O_RDONLY));
-    if (outputs::same_bytes(source, old, 0, size, kAlways)) return true;
+    if (outputs::same_bytes(source, old, 0, size, keep_on_)) return true;
+    MUSTER_TRY(watch_.keep_on());
   }
   if (request_.force && S_ISREG(there->st_mode)) return false;
   return fail(ErrorCode::kUsage,
@@ -196,6 +209,8 @@ Result<bool> Download::is_there(const Wanted& wanted, const Fd& source, std::uin
 }
 
 Result<> Download::copy(const Wanted& wanted) {
+  watch_.begin(wanted.target);
+  MUSTER_TRY(watch_.keep_on());
   MUSTER_TRY_ASSIGN(const Fd source, source_.open_file(wanted.path, O_RDONLY));
   struct stat info {};
   if (::fstat(source.get(), &info) != 0) {
@@ -203,31 +218,44 @@ Result<> Download::copy(const Wanted& wanted) {
   }
   const outputs::FileFacts facts = outputs::facts_of(info);
   MUSTER_TRY_ASSIGN(const bool there, is_there(wanted, source, facts.size));
+  Copied copied_file{wanted.path, wanted.target};
+  copied_file.size = facts.size;
   if (there) {
-    ++done_.there;
+    copied_file.state = "there";
+    done_.push_back(std::move(copied_file));
+    watch_.end(facts.size);
     return {};
   }
   const std::size_t slash = wanted.target.rfind('/') + 1;  // npos + 1 is 0
   const std::string part =
       wanted.target.substr(0, slash) + "." + wanted.target.substr(slash) + ".muster-part";
   MUSTER_TRY_ASSIGN(Fd target, target_.open_file(part, O_RDWR | O_CREAT, 0600));
+  if (::flock(target.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    return fail(ErrorCode::kUsage,
+                "another download writes " + target_.directory() + "/" +
+                    without_controls(wanted.target) + " now",
+                "wait for its end, or choose another DEST");
+  }
   struct stat begun {};
   std::uint64_t from = 0;
   if (::fstat(target.get(), &begun) == 0 && begun.st_size > 0) {
-    // What is there of an earlier attempt is used as far as it is true.
-    from = std::min(static_cast<std::uint64_t>(begun.st_size), facts.size);
-    if (!outputs::same_bytes(source, target, 0, from, kAlways)) from = 0;
+    // What is there of an earlier attempt is used as far as it is true: behind it may be zeros.
+    from = outputs::alike_until(
+        source, target, std::min(static_cast<std::uint64_t>(begun.st_size), facts.size), keep_on_);
+    MUSTER_TRY(watch_.keep_on());
     if (::ftruncate(target.get(), static_cast<off_t>(from)) != 0) from = 0;
   }
   store::Digest digest;
   std::uint64_t size = 0;
   if (from == 0) {
-    auto copied = outputs::copy_all(source, target, facts.size, digest, kAlways);
+    auto copied = outputs::copy_all(source, target, facts.size, digest, keep_on_, told_);
     if (!copied) return Failure(std::move(copied).error().with_context("copying " + wanted.path));
     size = *copied;
   } else {
-    MUSTER_TRY(outputs::hash_all(target, from, digest, kAlways));
-    outputs::Extended more = outputs::copy_more(source, target, from, facts.size, digest, kAlways);
+    copied_file.state = "resumed";
+    MUSTER_TRY(outputs::hash_all(target, from, digest, keep_on_, told_));
+    outputs::Extended more =
+        outputs::copy_more(source, target, from, facts.size, digest, keep_on_, told_);
     if (!more.result) {
       return Failure(std::move(more.result).error().with_context("copying " + wanted.path));
     }
@@ -245,8 +273,9 @@ Result<> Download::copy(const Wanted& wanted) {
                   to_place.name.c_str(), flags) != 0) {
     return Failure(system_error(ErrorCode::kRunDirectory, "renaming to " + wanted.target));
   }
-  ++done_.files;
-  done_.bytes += size;
+  copied_file.xxh3 = digest.hex();
+  done_.push_back(std::move(copied_file));
+  watch_.end(size);
   return {};
 }
 
@@ -320,9 +349,59 @@ Result<std::string> destination_folder(const Request& request, std::vector<Wante
   return destination;
 }
 
+std::uint64_t size_of_all(const store::SafeRoot& source, const std::vector<Wanted>& wanted) {
+  std::uint64_t bytes = 0;
+  for (const Wanted& each : wanted) {
+    const auto facts = source.look(each.path);
+    if (facts && *facts) bytes += static_cast<std::uint64_t>((*facts)->st_size);
+  }
+  return bytes;
+}
+
+std::string json_of(const Request& request, const std::string& folder,
+                    const std::vector<Copied>& done, std::size_t wanted,
+                    const std::optional<int>& signal) {
+  Json json = {{"run_id", request.run.run_id},
+               {"destination", folder},
+               {"complete", done.size() == wanted},
+               {"interrupted", signal.has_value()},
+               {"files", Json::array()}};
+  for (const Copied& each : done) {
+    json["files"].push_back({{"path", each.path},
+                             {"target", each.target},
+                             {"state", each.state},
+                             {"size", each.size},
+                             {"xxh3", each.xxh3.empty() ? Json(nullptr) : Json(each.xxh3)}});
+  }
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+void say(const Request& request, const std::string& folder, const std::vector<Copied>& done) {
+  std::int64_t there = 0;
+  std::int64_t resumed = 0;
+  std::uint64_t bytes = 0;
+  for (const Copied& each : done) {
+    const std::string_view state = each.state;
+    there += state == "there" ? 1 : 0;
+    resumed += state == "resumed" ? 1 : 0;
+    if (state != "there") bytes += each.size;
+  }
+  std::string more;
+  if (resumed > 0) more += ", " + std::to_string(resumed) + " of them from where it was cut";
+  if (there > 0) more += ", " + std::to_string(there) + " were there already";
+  std::fprintf(stderr, "muster: %s, %s from run %s in %s%s\n",
+               counted(static_cast<std::int64_t>(done.size()) - there, "file").c_str(),
+               format_bytes(bytes).c_str(), request.run.run_id.c_str(), folder.c_str(),
+               more.c_str());
+}
+
 Result<int> download(const CommandLine& line) {
   MUSTER_TRY_ASSIGN(const Request request, read_request(line));
   MUSTER_TRY_ASSIGN(std::vector<Wanted> wanted, everything_wanted(request));
+  if (request.destination == "-" && line.format == Format::kJson) {
+    return fail(ErrorCode::kUsage, "--json and - as DEST both want stdout",
+                "name a file or a folder as DEST");
+  }
   if (request.destination == "-") {
     MUSTER_TRY(to_stdout(request, wanted));
     return 0;
@@ -333,15 +412,27 @@ Result<int> download(const CommandLine& line) {
   MUSTER_TRY_ASSIGN(store::SafeRoot target, store::SafeRoot::open(folder));
   MUSTER_TRY_ASSIGN(store::FileStates states,
                     store::read_manifest(request.run.directory.files_jsonl()));
-  Download work(request, std::move(source), std::move(target), std::move(states));
-  for (const Wanted& each : wanted) MUSTER_TRY(work.copy(each));
-  const Done& done = work.done();
-  std::fprintf(
-      stderr, "muster: %s, %s from run %s in %s%s\n",
-      counted(static_cast<std::int64_t>(done.files), "file").c_str(),
-      format_bytes(done.bytes).c_str(), request.run.run_id.c_str(), folder.c_str(),
-      done.there > 0 ? (", " + std::to_string(done.there) + " were there already").c_str() : "");
-  return 0;
+  MUSTER_TRY_ASSIGN(DownloadWatch watch,
+                    DownloadWatch::create(wanted.size(), size_of_all(source, wanted)));
+  Download work(request, std::move(source), std::move(target), std::move(states), watch);
+  Result<> copied;
+  for (auto each = wanted.begin(); copied && each != wanted.end(); ++each) {
+    copied = work.copy(*each);
+  }
+  watch.clear();
+  if (!copied && !watch.signal()) return Failure(std::move(copied).error());
+  if (line.format == Format::kJson) {
+    auto printed = print(json_of(request, folder, work.done(), wanted.size(), watch.signal()));
+    if (!printed) return Failure(printed.error().front());
+  } else {
+    say(request, folder, work.done());
+  }
+  if (!watch.signal()) return 0;
+  std::fprintf(stderr,
+               "muster: interrupted: %zu of %zu files are there; the same command goes on where "
+               "this one was\n",
+               work.done().size(), wanted.size());
+  return 128 + *watch.signal();
 }
 
 }  // namespace

@@ -179,8 +179,11 @@ Result<> add_node_sources(LogKind kind, const store::RunDirectory& run, const re
     case LogKind::kLauncher:
       for (const fs::path& file : launcher_logs(run)) {
         const std::string name = file.stem().string();
-        sources.push_back(
-            {file, "[" + name + "] ", false, name != "agents", {std::nullopt, name, "launcher"}});
+        sources.push_back({file,
+                           "[" + without_controls(name) + "] ",
+                           false,
+                           name != "agents",
+                           {std::nullopt, name, "launcher"}});
       }
       return {};
     case LogKind::kEvents:

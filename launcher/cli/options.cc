@@ -508,7 +508,9 @@ constexpr OptionRow kOptions[] = {
      .help = "replace files that exist",
      .has_variable = false},
     {.name = "json",
-     .commands = "plan validate topo runs metrics status logs verify cache datastores files",
+     .commands =
+         "plan validate topo runs metrics status logs verify cache datastores files download "
+         "sync token",
      .heading = "output",
      .help = "print JSON"},
 

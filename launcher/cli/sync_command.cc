@@ -6,6 +6,8 @@
 #include <thread>
 #include <unistd.h>
 
+#include <nlohmann/json.hpp>
+
 #include "base/exit_code.h"
 #include "base/text.h"
 #include "base/time_text.h"
@@ -23,6 +25,7 @@ namespace muster::cli {
 namespace {
 
 namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
 using namespace std::chrono_literals;
 using replication::SendProgress;
 using Clock = std::chrono::steady_clock;
@@ -217,16 +220,26 @@ CommandResult sync_command(const CommandLine& line) {
   if (!patience) return problem(patience.error());
   auto runs = chosen_runs(line);
   if (!runs) return problem(std::move(runs).error());
-  if (runs->empty()) {
+  const bool json = line.format == Format::kJson;
+  if (runs->empty() && !json) {
     std::fprintf(stderr, "muster: there is nothing to deliver in %s\n",
                  line.words.empty() ? line.runs_dir.c_str() : join(line.words, ", ").c_str());
     return 0;
   }
   Problems problems;
+  Json rows = Json::array();
   for (const FoundRun& run : *runs) {
-    if (auto synced = sync_run(run, line, *patience); !synced) {
-      problems.push_back(std::move(synced).error());
-    }
+    auto synced = sync_run(run, line, *patience);
+    rows.push_back({{"run_id", run.run_id},
+                    {"run_directory", run.directory.root().string()},
+                    {"delivered", synced.has_value()},
+                    {"problem", synced ? Json(nullptr) : Json(synced.error().message)}});
+    if (!synced) problems.push_back(std::move(synced).error());
+  }
+  if (json) {
+    const Json all = {{"complete", problems.empty()}, {"runs", std::move(rows)}};
+    auto printed = print(all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+    if (!printed || problems.empty()) return printed;
   }
   if (problems.empty()) return 0;
   return tl::unexpected<Problems>(std::move(problems));

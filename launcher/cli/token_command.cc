@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <nlohmann/json.hpp>
+
 #include "base/text.h"
 #include "collector/replication/run_token.h"
 #include "launcher/cli/commands.h"
@@ -23,10 +25,18 @@ CommandResult token_command(const CommandLine& line) {
   }
   std::string token = replication::make_token();
   CommandResult result = 0;
-  if (!output) {
+  const bool json = line.format == Format::kJson;
+  if (!output && json) {
+    const std::string_view digits = std::string_view(token).substr(0, token.find('\n'));
+    std::string text = "{\"token\": \"" + std::string(digits) + "\"}\n";
+    result = print(text);
+    replication::wipe(text);
+  } else if (!output) {
     result = print(token);
   } else if (auto written = replication::write_token(*output, token); !written) {
     result = problem(std::move(written).error());
+  } else if (json) {
+    result = print(nlohmann::json({{"token_file", *output}}).dump() + "\n");
   }
   replication::wipe(token);
   return result;

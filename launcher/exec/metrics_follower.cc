@@ -30,7 +30,7 @@ MetricsFollower::MetricsFollower(store::RunDirectory run, metrics::Patterns patt
                                  std::map<std::string, std::string> environment)
     : run_(std::move(run)),
       store_(run_, std::move(environment)),
-      ingest_(run_, store_, list_of(std::move(patterns))) {}
+      ingest_(run_, store_, list_of(std::move(patterns)), metrics::Ingest::Nodes::kBesideOthers) {}
 
 MetricsFollower::~MetricsFollower() {
   stop();

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "launcher/report/metrics_text.h"
+#include "launcher/report/status_line.h"
 
 namespace muster::report {
 namespace {
@@ -122,9 +123,19 @@ std::string padded(const std::string& text, std::size_t width) {
 
 }  // namespace
 
-std::string metric_plot(const std::string& title, const std::vector<metrics::Band>& bands,
+std::string metric_plot(const std::string& name, const std::vector<metrics::Band>& bands,
                         const PlotLook& look) {
-  if (bands.empty()) return title + ": no values\n";
+  const auto drawn_count = std::count_if(bands.begin(), bands.end(),
+                                         [](const auto& band) { return std::isfinite(band.mean); });
+  const auto left_out = static_cast<std::ptrdiff_t>(bands.size()) - drawn_count;
+  std::string note;
+  if (bands.empty()) note = ": no values";
+  if (left_out > 0)
+    note =
+        ": " + std::to_string(left_out) + " of " + std::to_string(bands.size()) + " are nan or inf";
+  const int room_for_name = look.columns - static_cast<int>(note.size());
+  const std::string title = elided(name, std::max(room_for_name, kLeastColumns)) + note;
+  if (drawn_count == 0) return title + "\n";
   const Scale scale = scale_of(bands);
   const std::string top = short_number(scale.most);
   const std::string middle = short_number(scale.least / 2 + scale.most / 2);
@@ -156,7 +167,12 @@ std::string metric_plot(const std::string& title, const std::vector<metrics::Ban
   const std::string last = std::to_string(bands.back().step);
   const auto room = static_cast<std::size_t>(columns);
   std::string axis = "step " + first;
-  axis += axis.size() + last.size() < room ? padded(last, room - axis.size()) : " … " + last;
+  if (axis.size() + last.size() < room) {
+    axis += padded(last, room - axis.size());
+  } else {
+    axis += " +" + std::to_string(static_cast<std::uint64_t>(bands.back().step) -
+                                  static_cast<std::uint64_t>(bands.front().step));
+  }
   return text + std::string(margin + 2, ' ') + axis + "\n";
 }
 

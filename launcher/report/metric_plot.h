@@ -16,7 +16,7 @@ struct PlotLook {
 
 // Two columns and four rows of dots to a character (braille).  The line is the mean; where ranks
 // differ, every other dot from the least to the greatest value is set, too.
-std::string metric_plot(const std::string& title, const std::vector<metrics::Band>& bands,
+std::string metric_plot(const std::string& name, const std::vector<metrics::Band>& bands,
                         const PlotLook& look);
 
 }  // namespace muster::report

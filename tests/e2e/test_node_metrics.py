@@ -70,6 +70,11 @@ class NodeMetricsTest(MusterTest):
         status = json.loads(self.run_muster(["status", "--json"]).stdout)
         self.assertEqual(status["nodes"][0]["node"], os.uname().nodename)
         self.assertGreater(status["nodes"][0]["values"]["cpu.percent"], 1)
+        # The ranks measure nothing: a database is made for whoever asks, and not before.
+        time.sleep(1)
+        self.assertFalse((running.run_directory / "metrics.db").exists())
+        asked = json.loads(self.run_muster(["metrics", "--json", "--name", "cpu.percent"]).stdout)
+        self.assertGreater(asked["metrics"][0]["count"], 0)
         text = self.run_muster(["status"]).stdout
         self.assertRegex(text, r"(?m)^  node +\S+: CPU \d+%.*memory .*of")
         self.stop(running)

@@ -3,9 +3,13 @@
 
 import json
 import os
+import pty
 import shutil
+import signal
 import subprocess
+import tempfile
 import time
+import unittest.mock
 from pathlib import Path
 
 import muster_test
@@ -247,11 +251,11 @@ class Live(OutputsTest):
         try:
             running = self.start("mkdir outputs; echo here > outputs/here; " + WAIT)
             self.wait_for(running, "outputs/here")
-            for i in range(200):
+            for i in range(40):
                 (behind / f"outputs/{i}").write_text(str(i))
             began = time.monotonic()
-            self.wait_for(running, "outputs/199")
-            wait_until(lambda: len(list((running.run_directory / "outputs").iterdir())) == 201,
+            self.wait_for(running, "outputs/39")
+            wait_until(lambda: len(list((running.run_directory / "outputs").iterdir())) == 41,
                        LONG)
             print(f"found after {time.monotonic() - began:.1f} s")
             self.finish(running)
@@ -328,6 +332,41 @@ class Download(OutputsTest):
         self.assertIn("has other bytes than were stored", result.stderr)
         self.assertFalse((self.directory / "other").exists())
 
+    def test_an_interrupted_download_goes_on(self):
+        to = self.directory / "to"
+        to.mkdir()
+        large = self.result.run_directory / "outputs/large.bin"
+        # As a copy that was cut leaves it: as long as the file, zeros where nothing came yet.
+        (to / ".large.bin.muster-part").write_bytes(large.read_bytes()[:2_000_000] + bytes(10**6))
+        result = self.download("--json", "large.bin", to)
+        [file] = json.loads(result.stdout)["files"]
+        self.assertEqual(file["state"], "resumed")
+        self.assertEqual((to / "large.bin").read_bytes(), large.read_bytes())
+        # Ctrl-C, on a terminal, in the middle of what takes long enough.
+        (to / "large.bin").unlink()
+        os.truncate(large, 64 << 30)
+        with open(large, "r+b") as stored:
+            for at in range(0, 64 << 30, 1 << 30):
+                stored.seek(at)
+                stored.write(b"data" * 65536)
+        master, slave = pty.openpty()
+        process = subprocess.Popen(
+            [muster_test.MUSTER, "download", self.result.run_directory, "large.bin", to],
+            stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+            env={**os.environ, "TERM": "xterm"})
+        os.close(slave)
+        seen = b""
+        while b"64.0 GiB" not in seen:
+            seen += os.read(master, 4096)
+        process.send_signal(signal.SIGINT)
+        while b"interrupted" not in seen:
+            seen += os.read(master, 4096)
+        self.assertEqual(process.wait(LONG), 130)
+        os.close(master)
+        self.assertRegex(seen.decode(), r"0 of 1 file, .* of 64\.0 GiB.*large\.bin")
+        self.assertIn(b"the same command goes on", seen)
+        self.assertEqual(self.tree(to), [".large.bin.muster-part"])
+
     def test_names_do_not_leave_the_destination(self):
         to = self.directory / "to"
         elsewhere = self.directory / "elsewhere"
@@ -354,6 +393,16 @@ class Download(OutputsTest):
 
 
 class Sizes(OutputsTest):
+    def setUp(self):
+        """In memory where there is room, but for scripts/soak: ext4 takes many seconds to make files
+        where others have just been deleted, and many times 10,000 are in a day of tests."""
+        memory = Path("/dev/shm")
+        in_memory = ("MUSTER_SOAK" not in os.environ and os.access(memory, os.W_OK)
+                     and shutil.disk_usage(memory).free > 512 << 20)
+        with unittest.mock.patch.object(tempfile, "tempdir",
+                                        str(memory) if in_memory else tempfile.tempdir):
+            super().setUp()
+
     def test_many_small_files_and_a_large_one(self):
         """10,000 small files, and 2 GiB of which most is a hole, arrive whole."""
         running = self.start_in_copy(

@@ -1,6 +1,8 @@
 #include "collector/metrics/ingest.h"
 
 #include <fstream>
+#include <fcntl.h>
+#include <sys/file.h>
 
 #include <gmock/gmock.h>
 
@@ -14,6 +16,7 @@ namespace muster::metrics {
 namespace {
 
 namespace fs = std::filesystem;
+using namespace std::chrono_literals;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
@@ -67,6 +70,47 @@ TEST_F(IngestTest, MakesNoDatabaseForARunWithoutMetrics) {
   EXPECT_EQ(ingest(true), 0U);
   EXPECT_EQ(store_->opened(), nullptr);
   EXPECT_FALSE(fs::exists(scratch() / "metrics.db"));
+}
+
+TEST_F(IngestTest, NodesAloneMakeNoDatabaseForALauncher) {
+  append("node_metrics/node-a.jsonl", R"({"time": 1.5, "node": "node-a", "values": {"cpu": 7}})"
+                                      "\n");
+  store_.emplace(run(), environment());
+  Ingest ingest(run_, *store_, {}, Ingest::Nodes::kBesideOthers);
+  ASSERT_TRUE(ingest.look(true));
+  EXPECT_EQ(store_->opened(), nullptr);
+  EXPECT_FALSE(fs::exists(scratch() / "metrics.db"));
+  append(kRank0, "loss 1\n");
+  const auto both = ingest.look(true);
+  ASSERT_TRUE(both);
+  EXPECT_EQ(both->points, 2U) << "in the same look";
+  // Whoever asks gets them in any case.
+  fs::remove(scratch() / kRank0);
+  fs::remove(scratch() / "metrics.db");
+  EXPECT_EQ(this->ingest(), 1U);
+}
+
+TEST_F(IngestTest, WhatAKilledProcessLeftOnTheNodesDiskIsSwept) {
+  const fs::path place = scratch() / "cache/metrics";
+  const auto make = [&](const std::string& name, bool old) {
+    fs::create_directories(place / name);
+    std::ofstream(place / name / "metrics.db") << "points";
+    if (old) fs::last_write_time(place / name, fs::file_time_type::clock::now() - 1h);
+  };
+  make("muster-metrics-killed", true);
+  make("muster-metrics-inuse", true);
+  make("muster-metrics-new", false);
+  make("another", true);
+  const Fd used(::open((place / "muster-metrics-inuse").c_str(), O_RDONLY | O_DIRECTORY));
+  ASSERT_EQ(::flock(used.get(), LOCK_EX), 0);
+  // A run directory where no database can be.
+  MetricsStore elsewhere(store::RunDirectory("/proc/self"), environment());
+  ASSERT_TRUE(elsewhere.database());
+  EXPECT_TRUE(elsewhere.is_elsewhere());
+  EXPECT_FALSE(fs::exists(place / "muster-metrics-killed"));
+  EXPECT_TRUE(fs::exists(place / "muster-metrics-inuse/metrics.db"));
+  EXPECT_TRUE(fs::exists(place / "muster-metrics-new/metrics.db"));
+  EXPECT_TRUE(fs::exists(place / "another/metrics.db"));
 }
 
 TEST_F(IngestTest, TakesEachLineOnceHoweverOftenItIsAsked) {

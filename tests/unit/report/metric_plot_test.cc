@@ -1,7 +1,9 @@
 #include "launcher/report/metric_plot.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <sstream>
 
 #include <gmock/gmock.h>
 
@@ -44,8 +46,28 @@ TEST(MetricPlot, CopesWithValuesThatAreNoNumbers) {
     const std::vector<Band> bands{
         {0, 0, value, value, value}, {5, 0, 1, 1, 1}, {9, 0, -most, 0, most}};
     EXPECT_THAT(metric_plot("x", bands, {}), HasSubstr("step 0"));
-    EXPECT_THAT(metric_plot("x", {bands[0]}, {}), HasSubstr("step 0"));
+    EXPECT_THAT(metric_plot("x", {bands[0]}, {}),
+                HasSubstr(std::isfinite(value) ? "step 0" : "x: 1 of 1 are nan or inf\n"));
   }
+  const std::vector<Band> some{{0, 0, infinity, infinity, infinity}, {5, 0, 1, 1, 1}};
+  EXPECT_THAT(metric_plot("x", some, {}), HasSubstr("x: 1 of 2 are nan or inf\n"));
+}
+
+TEST(MetricPlot, FitsANarrowTerminal) {
+  const double most = std::numeric_limits<double>::max();
+  const std::vector<Band> bands{{1'700'000'000'000, 0, -most / 3, -most / 3, -most / 3},
+                                {1'700'000'000'019, 0, most / 3, most / 3, most / 3},
+                                {1'700'000'000'020, 0, std::nan(""), std::nan(""), std::nan("")}};
+  const std::string plot = metric_plot(std::string(200, 'x') + "\x1b[31m", bands, {.columns = 40});
+  std::istringstream lines(plot);
+  for (std::string line; std::getline(lines, line);) {
+    const auto columns =
+        std::count_if(line.begin(), line.end(), [](char c) { return (c & 0xC0) != 0x80; });
+    EXPECT_LE(columns, 40) << line;
+    EXPECT_EQ(line.find('\x1b'), std::string::npos);
+  }
+  EXPECT_THAT(plot, HasSubstr("…: 1 of 3 are nan or inf\n"));
+  EXPECT_THAT(plot, HasSubstr("step 1700000000000 +20\n"));
 }
 
 TEST(MetricsText, IsSafeForATerminal) {
