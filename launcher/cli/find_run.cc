@@ -143,12 +143,14 @@ std::vector<FoundRun> list_runs(const fs::path& runs_dir) {
   for (fs::directory_iterator at(runs_dir, error), end; !error && at != end; at.increment(error)) {
     if (auto mark = mark_of(at->path())) marks.emplace_back(at->path().filename(), *mark);
   }
+  // Once: of thousands of paths each step counts.
+  const fs::path absolute = run_at(runs_dir).directory.root();
   std::optional<catalogue::Catalogue> known;
   if (marks.size() >= kManyRuns) known.emplace(runs_dir);
   catalogue::Entries entries = known ? known->read() : catalogue::Entries();
   catalogue::Entries changed;
   for (const auto& [name, mark] : marks) {
-    FoundRun run = run_at(runs_dir / name);
+    FoundRun run{store::RunDirectory(absolute / name), name, (runs_dir / name).string()};
     auto entry = entries.find(name);
     if (entry == entries.end() || entry->second.mark != mark) {
       // Few runs are listed, and resolved, by when they were made alone.

@@ -64,6 +64,14 @@ class Catalogue(MusterTest):
         self.assertEqual(cold[1]["duration_seconds"], 60)
         os.unlink(self.catalogue)
         self.assertEqual(self.listed(), cold)
+        # Of runs that it knows nothing is read: garbage in the very same file goes unseen.
+        record = self.runs / "run-00007/run.json"
+        text = record.read_text(encoding="utf-8")
+        facts = record.stat()
+        record.write_text("x" * len(text), encoding="utf-8")
+        os.utime(record, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+        self.assertEqual(self.listed(), cold)
+        record.write_text(text, encoding="utf-8")
 
         # What changed, came and went.
         self.add(1000, "failed")

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import time
 from datetime import datetime, timezone
@@ -408,6 +409,37 @@ class Picked(LogsTest):
                          ["one", "two", "… 1000 B are missing here (overflow) …"])
         self.assertEqual(json.loads(self.lines_of("--json")[-1])["gap"],
                          {"bytes": 1000, "reason": "overflow"})
+
+
+class TwoNodes(MusterTest):
+    def test_their_lines_are_merged_by_one_clock(self):
+        """Node 1's clock is an hour ahead, as the collector has measured."""
+        result = self.run_muster(["run", "-n", "2", "--backend", "direct", "--", "true"])
+        self.assert_code(result, 0)
+        directory = result.run_directory
+        start, hour = 1_700_000_000 * 10**9, 3600 * 10**9
+        for rank in (0, 1):
+            log = directory / f"ranks/{rank:05}/attempt-0/stdout.log"
+            lines = [f"line {2 * i + rank}\n" for i in range(4)]
+            log.write_text("".join(lines), encoding="utf-8")
+            records, offset = b"MUSTIDX\x01", 0
+            for i, line in enumerate(lines):
+                at = start + (2 * i + rank) * 5_000_000 + rank * hour  # 5 ms apart
+                records += struct.pack("<qQ", at, offset)
+                offset += len(line)
+            log.with_name("stdout.log.index").write_bytes(records)
+        record = json.loads((directory / "run.json").read_text(encoding="utf-8"))
+        record["plan"]["nodes"] = [{"node_rank": 0, "hostname": "a"},
+                                   {"node_rank": 1, "hostname": "b"}]
+        (directory / "run.json").write_text(json.dumps(record), encoding="utf-8")
+        apart = self.run_muster(["logs", "--merge", "--no-prefix"]).stdout.split("\n")[:-1]
+        self.assertEqual([int(line[5:]) for line in apart], [0, 2, 4, 6, 1, 3, 5, 7])
+        # Measured with an error that is less than the lines are apart.
+        (directory / ".muster/clock.jsonl").write_text("".join(
+            json.dumps({"writer": "node-1", "offset_ns": hour + error, "round_trip_ns": trip}) + "\n"
+            for error, trip in ((9 * 10**8, 2 * 10**9), (-4_000_000, 8_000_000))), encoding="utf-8")
+        merged = self.run_muster(["logs", "--merge", "--no-prefix"]).stdout.split("\n")[:-1]
+        self.assertEqual([int(line[5:]) for line in merged], list(range(8)))
 
 
 if __name__ == "__main__":
