@@ -54,6 +54,23 @@ std::vector<std::string> common_streams(const RunDirectory& run) {
   return paths;
 }
 
+std::vector<std::string> append_only_files(const RunDirectory& run) {
+  std::vector<std::string> paths = common_streams(run);
+  std::error_code error;
+  std::erase_if(paths, [&](const std::string& path) {
+    return !fs::is_regular_file(fs::symlink_status(run.root() / path, error));
+  });
+  fs::recursive_directory_iterator at(run.streams(), error);
+  for (; !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
+    std::error_code ignored;
+    if (!fs::is_regular_file(at->symlink_status(ignored))) continue;
+    std::string path = at->path().lexically_relative(run.root()).string();
+    const auto kind = kind_of(path);
+    if (kind && is_append_only(*kind)) paths.push_back(std::move(path));
+  }
+  return paths;
+}
+
 Result<> end_streams(const RunDirectory& run, const std::vector<std::string>& paths) {
   MUSTER_TRY_ASSIGN(const SafeRoot root, SafeRoot::open(run.root().string()));
   StreamLedger ledger(run.streams_jsonl());

@@ -52,7 +52,8 @@ std::optional<LedgerEnd> read_end(const Json& json) {
   const auto length = count_of(json, "length");
   const auto stored = count_of(json, "stored");
   if (!length || !stored) return std::nullopt;
-  return LedgerEnd{*length, *stored, text_of(json, "xxh3").value_or("")};
+  return LedgerEnd{*length, *stored, text_of(json, "xxh3").value_or(""),
+                   count_of(json, "certain").value_or(kAll)};
 }
 
 std::optional<FreedRange> read_freed(const Json& json) {
@@ -129,6 +130,7 @@ void StreamLedger::gap(std::string_view stream, const Gap& gap) {
 void StreamLedger::end(std::string_view stream, const LedgerEnd& end) {
   Json json = about(stream);
   json["end"] = {{"length", end.length}, {"stored", end.stored}, {"xxh3", end.xxh3}};
+  if (end.certain != kAll) json["end"]["certain"] = end.certain;
   log_.add_later(line_of(std::move(json)));
 }
 

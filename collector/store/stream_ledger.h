@@ -34,10 +34,15 @@ struct Gap {
   friend bool operator==(const Gap&, const Gap&) = default;
 };
 
+inline constexpr std::uint64_t kAll = ~std::uint64_t{0};
+
 struct LedgerEnd {
   std::uint64_t length = 0;  // of the stream, gaps included
   std::uint64_t stored = 0;  // of it, without the gaps
   std::string xxh3;          // XXH3-128 of the stored bytes in their order, in hex; "": not known
+  // From there on nobody can tell whether the bytes are those that were written: the machine ended
+  // before they were on its disk for certain.
+  std::uint64_t certain = kAll;
 
   friend bool operator==(const LedgerEnd&, const LedgerEnd&) = default;
 };

@@ -10,6 +10,7 @@
 #include "collector/store/digest.h"
 #include "collector/store/file_manifest.h"
 #include "collector/store/file_parts.h"
+#include "collector/store/recovery.h"
 #include "collector/store/safe_path.h"
 #include "collector/store/stream_kind.h"
 #include "collector/store/stream_ledger.h"
@@ -37,8 +38,9 @@ std::uint64_t dropped_later(const std::vector<Gap>& gaps) {
 class Verifier {
  public:
   Verifier(SafeRoot root, StreamRecords records, FileStates files, const RunDirectory& run,
-           StoreCheck& check)
-      : root_(std::move(root)),
+           Recovery recovery, StoreCheck& check)
+      : recovery_(std::move(recovery)),
+        root_(std::move(root)),
         records_(std::move(records)),
         files_(std::move(files)),
         run_(run),
@@ -124,6 +126,16 @@ class Verifier {
         return "bytes follow a gap of unknown length at " + std::to_string(gap.from);
       }
     }
+    const std::uint64_t durable = recovery_.durable(path).value_or(0);
+    if (size < durable && !check_.is_growing) {
+      return "its file has " + std::to_string(size) + " bytes, and had " + std::to_string(durable) +
+             " on the disk";
+    }
+    std::uint64_t certain = check.length;
+    if (record.end) certain = std::min(record.end->certain, check.length);
+    if (!record.end && !check_.is_growing) certain = recovery_.certain(path, size);
+    // Gaps are certain: nothing is there.
+    check.uncertain = check.length - certain - (check.missing - record.missing(certain));
     if (!record.end) {
       // Events end last: whoever wrote that down knew of every stream.
       const auto events = records_.find("events.jsonl");
@@ -200,6 +212,7 @@ class Verifier {
                           "its bytes are not those that it had");
   }
 
+  Recovery recovery_;
   SafeRoot root_;
   StreamRecords records_;
   FileStates files_;
@@ -237,9 +250,12 @@ Result<StoreCheck> verify(const RunDirectory& run) {
   auto root = SafeRoot::open(run.root().string());
   if (!root) return fail(ErrorCode::kData, root.error().message);
   // The records before the files: what has its end by now does not change any more.
-  MUSTER_TRY_ASSIGN(StreamRecords records, read_ledger(run.streams_jsonl()));
-  MUSTER_TRY_ASSIGN(FileStates files, read_manifest(run.files_jsonl()));
-  Verifier(std::move(*root), std::move(records), std::move(files), run, check).look();
+  Recovery recovery(run);
+  check.machine_ended = recovery.machine_ended();
+  MUSTER_TRY_ASSIGN(StreamRecords records, recovery.read_streams(run));
+  MUSTER_TRY_ASSIGN(FileStates files, recovery.read_files(run));
+  Verifier(std::move(*root), std::move(records), std::move(files), run, std::move(recovery), check)
+      .look();
   return check;
 }
 

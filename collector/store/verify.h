@@ -23,12 +23,13 @@ const char* to_text(CheckState state);
 struct StreamCheck {
   std::string path;
   CheckState state = CheckState::kOk;
-  std::uint64_t length = 0;   // of the stream, as far as it is known
-  std::uint64_t stored = 0;   // of it, here or (below `freed`) at the collector
-  std::uint64_t missing = 0;  // gaps with a known end
-  bool missing_more = false;  // and one whose end is unknown
-  std::uint64_t freed = 0;    // below it the bytes are at the collector only
-  std::string problem = {};   // with kWrong
+  std::uint64_t length = 0;     // of the stream, as far as it is known
+  std::uint64_t stored = 0;     // of it, here or (below `freed`) at the collector
+  std::uint64_t missing = 0;    // gaps with a known end
+  bool missing_more = false;    // and one whose end is unknown
+  std::uint64_t freed = 0;      // below it the bytes are at the collector only
+  std::uint64_t uncertain = 0;  // of `stored`: the machine ended before they were on its disk
+  std::string problem = {};     // with kWrong
 };
 
 struct FileCheck {
@@ -39,7 +40,8 @@ struct FileCheck {
 };
 
 struct StoreCheck {
-  bool is_growing = false;  // somebody writes this store now
+  bool is_growing = false;     // somebody writes this store now
+  bool machine_ended = false;  // the one that wrote it, or it was another
   std::vector<StreamCheck> streams;
   std::vector<FileCheck> files;
   std::uint64_t bytes_read = 0;

@@ -9,11 +9,9 @@ namespace muster::store {
 using Json = nlohmann::ordered_json;
 
 Result<> write_writer(const RunDirectory& run, const Writer& writer) {
-  const Json json = {{"run_id", writer.run_id},
-                     {"writer", writer.name},
-                     {"node", writer.node},
-                     {"lowest_rank", writer.lowest_rank},
-                     {"epoch", writer.epoch}};
+  const Json json = {{"run_id", writer.run_id},   {"writer", writer.name},
+                     {"node", writer.node},       {"lowest_rank", writer.lowest_rank},
+                     {"boot_id", writer.boot_id}, {"epoch", writer.epoch}};
   const std::string text = json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   auto written = replace_file(run.writer_json(), text);
   if (!written) written.error().code = ErrorCode::kRunDirectory;
@@ -29,6 +27,7 @@ Result<Writer> read_writer(const RunDirectory& run) {
     writer.name = json.at("writer").get<std::string>();
     writer.node = json.value("node", "");
     writer.lowest_rank = json.value("lowest_rank", 0);
+    writer.boot_id = json.value("boot_id", "");
     writer.epoch = json.at("epoch").get<std::uint64_t>();
     return writer;
   } catch (const Json::exception&) {

@@ -12,10 +12,11 @@ namespace muster::store {
 
 struct Writer {
   std::string run_id;
-  std::string name;         // "node-0"; one for each launcher of a run
-  std::string node;         // its host's name: a label
-  int lowest_rank = 0;      // of its ranks: whose files keep their names in a conflict
-  std::uint64_t epoch = 0;  // grows with every start of the same writer; the highest may write
+  std::string name;          // "node-0"; one for each launcher of a run
+  std::string node;          // its host's name: a label
+  int lowest_rank = 0;       // of its ranks: whose files keep their names in a conflict
+  std::uint64_t epoch = 0;   // grows with every start of the same writer; the highest may write
+  std::string boot_id = {};  // of the kernel under which it was written; "": unknown
 };
 
 // .muster/writer.json.  Errors: kRunDirectory.

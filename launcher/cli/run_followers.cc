@@ -8,6 +8,7 @@
 #include "launcher/exec/metrics_follower.h"
 #include "launcher/exec/node_metrics_follower.h"
 #include "launcher/exec/replication_follower.h"
+#include "launcher/exec/sync_follower.h"
 
 namespace muster::cli {
 namespace {
@@ -103,6 +104,7 @@ Result<RunFollowers> RunFollowers::create(const FollowerContext& context) {
     followers.followers_.push_back(std::move(node_metrics));
   }
   followers.followers_.push_back(metrics_of(context));
+  followers.followers_.push_back(std::make_unique<exec::SyncFollower>(context.directory));
   MUSTER_TRY(followers.add_delivery(context));
   return followers;
 }

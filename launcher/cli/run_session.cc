@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "base/time_text.h"
 #include "collector/store/azureml_names.h"
+#include "collector/store/durable_state.h"
 #include "collector/store/stream_ends.h"
 #include "collector/store/writer.h"
 #include "launcher/cli/console_setup.h"
@@ -296,6 +297,7 @@ Result<> RunSession::make_followers() {
   writer.run_id = start_.run_id;
   writer.name = "node-" + std::to_string(plan_.nodes.front().node_rank);
   writer.node = plan_.nodes.front().hostname;
+  writer.boot_id = store::this_boot();
   writer.epoch = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
                                                 std::chrono::system_clock::now().time_since_epoch())
                                                 .count());

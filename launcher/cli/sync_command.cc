@@ -19,7 +19,6 @@
 #include "launcher/cli/collector_client.h"
 #include "launcher/cli/commands.h"
 #include "launcher/cli/find_run.h"
-#include "launcher/report/read_run.h"
 
 namespace muster::cli {
 namespace {
@@ -198,14 +197,10 @@ Result<> sync_run(const FoundRun& run, const CommandLine& line,
   }
   const Fd lock = run.directory.lock();
   MUSTER_TRY_ASSIGN(store::Writer writer, next_writer(run));
-  auto view = report::read_run(run.directory);
-  const bool over = view && view->status != "running" && view->status != "stopping";
-  if (!over) {
-    MUSTER_TRY_ASSIGN(const int lost, store::end_lost_streams(run.directory));
-    if (lost > 0) {
-      std::fprintf(stderr, "muster: run %s: its launcher was killed; %s end where they are\n",
-                   run.run_id.c_str(), counted(lost, "stream").c_str());
-    }
+  MUSTER_TRY_ASSIGN(const int lost, store::end_lost_streams(run.directory));
+  if (lost > 0) {
+    std::fprintf(stderr, "muster: run %s: its launcher was killed; %s end where they are\n",
+                 run.run_id.c_str(), counted(lost, "stream").c_str());
   }
   MUSTER_TRY_ASSIGN(auto settings, client_settings(address, line, std::move(writer)));
   MUSTER_TRY(Delivery(run, address, patience).run(std::move(settings)));

@@ -18,15 +18,15 @@ using Json = nlohmann::ordered_json;
 using store::CheckState;
 
 std::string json_of(const FoundRun& run, const store::StoreCheck& check) {
-  Json json = {{"run_id", run.run_id},        {"ok", check.problems().empty()},
-               {"growing", check.is_growing}, {"bytes_read", check.bytes_read},
-               {"streams", Json::array()},    {"files", Json::array()},
-               {"problems", check.problems()}};
+  Json json = {{"run_id", run.run_id},           {"ok", check.problems().empty()},
+               {"growing", check.is_growing},    {"machine_ended", check.machine_ended},
+               {"bytes_read", check.bytes_read}, {"streams", Json::array()},
+               {"files", Json::array()},         {"problems", check.problems()}};
   for (const store::StreamCheck& stream : check.streams) {
     Json row = {{"path", stream.path},       {"state", to_text(stream.state)},
                 {"length", stream.length},   {"stored", stream.stored},
                 {"missing", stream.missing}, {"missing_more", stream.missing_more},
-                {"freed", stream.freed}};
+                {"freed", stream.freed},     {"uncertain", stream.uncertain}};
     if (!stream.problem.empty()) row["problem"] = stream.problem;
     json["streams"].push_back(std::move(row));
   }
@@ -53,18 +53,23 @@ std::string text_of(const FoundRun& run, const store::StoreCheck& check) {
                      {"STORED", TextTable::Align::kRight},
                      {"MISSING", TextTable::Align::kRight},
                      {"FREED", TextTable::Align::kRight},
+                     {"UNCERTAIN", TextTable::Align::kRight},
                      {"STATE"}});
   std::size_t empty = 0;
   std::uint64_t missing = 0;
+  std::uint64_t uncertain = 0;
   for (const store::StreamCheck& stream : check.streams) {
     missing += stream.missing;
+    uncertain += stream.uncertain;
     const bool is_dull = stream.length == 0 && !stream.missing_more &&
                          (stream.state == CheckState::kOk || stream.state == CheckState::kGrowing);
     if (is_dull) ++empty;
     if (is_dull) continue;
     streams.add_row({without_controls(stream.path), std::to_string(stream.length),
                      std::to_string(stream.stored), missing_of(stream),
-                     stream.freed > 0 ? std::to_string(stream.freed) : "", words_of(stream.state)});
+                     stream.freed > 0 ? std::to_string(stream.freed) : "",
+                     stream.uncertain > 0 ? std::to_string(stream.uncertain) : "",
+                     words_of(stream.state)});
   }
   std::string text = streams.without_empty_columns().to_string();
   // Files that are as they should be are thousands.
@@ -84,6 +89,10 @@ std::string text_of(const FoundRun& run, const store::StoreCheck& check) {
           format_bytes(check.bytes_read) + " read, " +
           counted(static_cast<std::int64_t>(missing), "byte") + " missing\n";
   if (check.is_growing) text += "the run is being written: what grows has no end to compare with\n";
+  if (uncertain > 0) {
+    text += counted(static_cast<std::int64_t>(uncertain), "byte") +
+            " uncertain: the machine ended before they were on its disk\n";
+  }
   for (const std::string& problem : check.problems()) {
     text += "wrong: " + without_controls(problem) + "\n";
   }

@@ -2,6 +2,8 @@
 here and at a collector."""
 
 import json
+import os
+import signal
 
 import muster_test
 from muster_test import MusterTest, wait_until
@@ -66,6 +68,50 @@ class AtACollector(WithCollector):
             states = {stream["path"]: stream["state"] for stream in check["streams"]}
             self.assertEqual(set(states.values()), {"ok"}, states)
             self.assertIn("events.jsonl", states)
+
+    def test_what_a_machine_had_not_on_its_disk_is_uncertain(self):
+        """As the directory looks after a power cut: another boot, a hole, a torn record."""
+        relay, address = self.start_relay()
+        running = self.start_muster(
+            ["run", "--backend", "direct", "-n", "1", "--run-id", "c", "--console", "none", "--",
+             muster_test.PYTHON, "-c",
+             "import time\nfor i in range(10**9):\n print(i, flush=True); time.sleep(0.01)"])
+        run = self.runs_dir / "c"
+        name = "ranks/00000/attempt-0/stdout.log"
+        durable = run / ".muster/durable.json"
+        wait_until(durable.exists, 20, "the first sync")
+        certain = json.loads(durable.read_text())["streams"][name]
+        wait_until(lambda: (run / name).stat().st_size > certain, 20, "more lines")
+        os.kill(running.pid, signal.SIGKILL)
+        running.process.wait(20)
+        wait_until(lambda: {each.pid for each in self.processes()} <= {relay.pid}, 20, "its ranks")
+        state = json.loads(durable.read_text())
+        state["boot_id"] = "another"
+        durable.write_text(json.dumps(state))
+        with open(run / name, "ab") as file:
+            file.truncate(16384)
+            file.seek(0, os.SEEK_END)
+            file.write(b"last\n")
+        with open(run / "events.jsonl", "ab") as file:
+            file.write(b'{"event":"to\0\n')
+
+        check = json.loads(self.run_muster(["verify", "--json", str(run)]).stdout)
+        self.assertTrue(check["ok"] and check["machine_ended"])
+        stdout = {each["path"]: each for each in check["streams"]}[name]
+        self.assertEqual((stdout["state"], stdout["uncertain"]),
+                         ("ends_unknown", 16389 - certain))
+        synced = self.run_muster(["sync", str(run), "--collector", address])
+        self.assert_code(synced, 0)
+        self.end_relay(relay)
+        for store in (run, self.store / "c"):
+            check = json.loads(self.run_muster(["verify", "--json", str(store)]).stdout)
+            self.assertEqual(check["problems"], [])
+            stdout = {each["path"]: each for each in check["streams"]}[name]
+            self.assertEqual(stdout["state"], "ok")
+            self.assertGreaterEqual(stdout["missing"], 8192)
+            self.assertTrue(stdout["missing_more"])
+            self.assertNotIn(b"to\0", (store / "events.jsonl").read_bytes())
+        self.assertIn("bytes uncertain", self.run_muster(["verify", str(run)]).stdout)
 
 
 del WithCollector
