@@ -14,6 +14,12 @@
 #include <utility>
 #include <vector>
 
+#include "muster/result.h"
+
+namespace muster::sqlite {
+class Database;
+}
+
 namespace muster::catalogue {
 
 // Tells one run.json from another: it is only ever replaced by rename.
@@ -48,8 +54,10 @@ class Catalogue {
   void update(const Entries& changed, const std::vector<std::string>& gone);
 
  private:
-  struct Database;
-  std::unique_ptr<Database> database_;
+  Result<Entries> read_all();
+  Result<> write(const Entries& changed, const std::vector<std::string>& gone);
+
+  std::unique_ptr<sqlite::Database> database_;
 };
 
 // Where it lies.

@@ -61,11 +61,11 @@ Result<> prepare_alone(Database& database) {
 
 Result<MetricsDb> MetricsDb::open(const std::filesystem::path& file, Sharing sharing) {
   MetricsDb db;
-  MUSTER_TRY_ASSIGN(db.database_, Database::open(file, Database::Mode::kWrite));
+  MUSTER_TRY_ASSIGN(db.database_, Database::open(file, {Database::Mode::kWrite}));
   if (sharing == Sharing::kAlone || !can_be_shared(db.database_)) {
     if (sharing == Sharing::kShared) {  // without what the attempt has left
       db.database_ = Database();
-      MUSTER_TRY_ASSIGN(db.database_, Database::open(file, Database::Mode::kWrite));
+      MUSTER_TRY_ASSIGN(db.database_, Database::open(file, {Database::Mode::kWrite}));
     }
     MUSTER_TRY(prepare_alone(db.database_));
   }
@@ -286,7 +286,7 @@ void MetricsDb::settle() {
 }
 
 bool is_unusable_database(const std::filesystem::path& file) {
-  auto database = Database::open(file, Database::Mode::kWrite);
+  auto database = Database::open(file, {Database::Mode::kWrite});
   if (!database) return false;  // not permitted, no such file: not the file's fault
   const auto empty = is_new(*database);
   if (!empty) return database->is_damaged();

@@ -15,10 +15,13 @@
 #include <vector>
 
 #include "collector/metrics/sample.h"
-#include "collector/metrics/sqlite.h"
+#include "collector/sqlite/sqlite.h"
 #include "muster/result.h"
 
 namespace muster::metrics {
+
+using sqlite::Database;
+using sqlite::Statement;
 
 // What one file says, and about whom.
 struct Origin {

@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "collector/metrics/database_place.h"
+#include "collector/sqlite/local_disk.h"
 
 namespace muster::metrics {
 namespace fs = std::filesystem;
@@ -72,7 +73,7 @@ bool MetricsStore::exists() const {
 bool MetricsStore::may_be_in_place() const {
   struct stat status {};
   return ::stat(run_.root().c_str(), &status) == 0 && status.st_uid == ::geteuid() &&
-         ::access(run_.root().c_str(), W_OK | X_OK) == 0 && keeps_databases(run_.root());
+         ::access(run_.root().c_str(), W_OK | X_OK) == 0 && sqlite::keeps_databases(run_.root());
 }
 
 Result<MetricsDb*> MetricsStore::database() {

@@ -23,6 +23,7 @@ FLOORS = {
     "launcher/cluster": 3,
     "launcher/topology": 3,
     "collector/store": 3,
+    "collector/sqlite": 3,
     "collector/replication": 4,
     "collector/outputs": 4,
     "collector/metrics": 4,
@@ -53,7 +54,7 @@ HEAVY = {
     "cxxopts": ("cxxopts", None),
     "pugixml": ("pugixml", ("launcher/topology",)),
     "openssl/": ("OpenSSL", ("collector/replication",)),
-    "sqlite3": ("SQLite", ("collector/metrics", "collector/catalogue")),
+    "sqlite3": ("SQLite", ("collector/sqlite",)),
     "re2/": ("RE2", ("collector/metrics", "launcher/config", "launcher/report")),
 }
 

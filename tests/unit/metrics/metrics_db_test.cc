@@ -154,7 +154,7 @@ TEST_F(MetricsDbTest, TellsWhatIsNoDatabaseOfOurs) {
         "this is no database, but it is long enough to look like one of some kind….....");
   EXPECT_TRUE(is_unusable_database(scratch() / "text.db"));
   EXPECT_FALSE(MetricsDb::open(scratch() / "text.db", MetricsDb::Sharing::kShared));
-  auto other = Database::open(scratch() / "other.db", Database::Mode::kWrite);
+  auto other = Database::open(scratch() / "other.db", {Database::Mode::kWrite});
   ASSERT_TRUE(other->run("CREATE TABLE t(x)"));
   EXPECT_TRUE(is_unusable_database(scratch() / "other.db"));
   const auto refused = MetricsDb::open(scratch() / "other.db", MetricsDb::Sharing::kShared);

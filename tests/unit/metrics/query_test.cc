@@ -4,7 +4,7 @@
 
 #include <gmock/gmock.h>
 
-#include "collector/metrics/database_place.h"
+#include "collector/sqlite/local_disk.h"
 #include "collector/metrics/export.h"
 #include "collector/metrics/tfevents.h"
 #include "tests/support/scratch.h"
@@ -145,15 +145,15 @@ TEST_F(QueryTest, ExportsEventFilesThatOnlyGrow) {
 }
 
 TEST(DatabasePlace, TrustsOnlyFileSystemsOfThisNode) {
-  EXPECT_TRUE(keeps_databases(0xEF53L));
-  EXPECT_TRUE(keeps_databases(0x01021994L));
-  EXPECT_FALSE(keeps_databases(0x6969L));      // NFS
-  EXPECT_FALSE(keeps_databases(0x0BD00BD0L));  // Lustre
-  EXPECT_FALSE(keeps_databases(0x47504653L));  // GPFS
-  EXPECT_FALSE(keeps_databases(0xFF534D42L));  // CIFS
-  EXPECT_FALSE(keeps_databases(0x65735546L));  // FUSE
-  EXPECT_FALSE(keeps_databases(0x01021997L));  // 9p
-  EXPECT_FALSE(keeps_databases(0x12345678L));
+  EXPECT_TRUE(sqlite::keeps_databases(0xEF53L));
+  EXPECT_TRUE(sqlite::keeps_databases(0x01021994L));
+  EXPECT_FALSE(sqlite::keeps_databases(0x6969L));      // NFS
+  EXPECT_FALSE(sqlite::keeps_databases(0x0BD00BD0L));  // Lustre
+  EXPECT_FALSE(sqlite::keeps_databases(0x47504653L));  // GPFS
+  EXPECT_FALSE(sqlite::keeps_databases(0xFF534D42L));  // CIFS
+  EXPECT_FALSE(sqlite::keeps_databases(0x65735546L));  // FUSE
+  EXPECT_FALSE(sqlite::keeps_databases(0x01021997L));  // 9p
+  EXPECT_FALSE(sqlite::keeps_databases(0x12345678L));
 }
 
 }  // namespace

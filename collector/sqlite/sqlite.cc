@@ -1,14 +1,12 @@
-#include "collector/metrics/sqlite.h"
+#include "collector/sqlite/sqlite.h"
 
 #include <cmath>
 #include <limits>
 
 #include <sqlite3.h>
 
-namespace muster::metrics {
+namespace muster::sqlite {
 namespace {
-
-constexpr int kBusyMilliseconds = 5000;
 
 Failure failure(sqlite3* database, const std::string& doing) {
   const std::string why = database == nullptr ? "out of memory" : sqlite3_errmsg(database);
@@ -17,7 +15,7 @@ Failure failure(sqlite3* database, const std::string& doing) {
 
 std::string name_of(sqlite3* database) {
   const char* name = sqlite3_db_filename(database, "main");
-  return name == nullptr || *name == '\0' ? "metrics in memory" : name;
+  return name == nullptr || *name == '\0' ? "a database in memory" : name;
 }
 
 }  // namespace
@@ -82,15 +80,16 @@ std::string Statement::text(int column) const {
              : std::string(static_cast<const char*>(bytes), static_cast<std::size_t>(size));
 }
 
-Result<Database> Database::open(const std::filesystem::path& file, Mode mode) {
-  const int flags =
-      (mode == Mode::kRead ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) |
-      SQLITE_OPEN_NOMUTEX;
+Result<Database> Database::open(const std::filesystem::path& file, const How& how) {
+  const int access =
+      how.mode == Mode::kRead ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  const int links = how.follow_links ? 0 : SQLITE_OPEN_NOFOLLOW;
   sqlite3* opened = nullptr;
-  const int code = sqlite3_open_v2(file.c_str(), &opened, flags, nullptr);
+  const int code =
+      sqlite3_open_v2(file.c_str(), &opened, access | links | SQLITE_OPEN_NOMUTEX, nullptr);
   Database database(opened);
   if (code != SQLITE_OK) return failure(opened, "opening " + file.string());
-  sqlite3_busy_timeout(opened, kBusyMilliseconds);
+  sqlite3_busy_timeout(opened, static_cast<int>(how.patience.count()));
   return database;
 }
 
@@ -133,4 +132,4 @@ bool Database::is_damaged() const {
   return code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
 }
 
-}  // namespace muster::metrics
+}  // namespace muster::sqlite

@@ -1,6 +1,7 @@
-// SQLite, as far as metrics need it: the owners of a connection and of a prepared statement.
+// SQLite, as far as we need it: the owners of a connection and of a prepared statement.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -12,7 +13,7 @@
 struct sqlite3;
 struct sqlite3_stmt;
 
-namespace muster::metrics {
+namespace muster::sqlite {
 
 // What is bound lives until the next step() has been called.
 class Statement {
@@ -54,8 +55,14 @@ class Database {
  public:
   enum class Mode { kRead, kWrite };
 
+  struct How {
+    Mode mode = Mode::kWrite;
+    std::chrono::milliseconds patience{5000};  // with one that another process writes
+    bool follow_links = true;
+  };
+
   // ":memory:" is a path, too.  Errors: kInternal, with SQLite's words.
-  static Result<Database> open(const std::filesystem::path& file, Mode mode);
+  static Result<Database> open(const std::filesystem::path& file, const How& how);
   Database() = default;
   Database(Database&& other) noexcept : database_(std::exchange(other.database_, nullptr)) {}
   Database& operator=(Database&& other) noexcept {
@@ -79,4 +86,4 @@ class Database {
   sqlite3* database_ = nullptr;
 };
 
-}  // namespace muster::metrics
+}  // namespace muster::sqlite
