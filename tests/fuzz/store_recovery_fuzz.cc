@@ -1,10 +1,11 @@
 // What a collector reads of its own store after a crash: the ledger of streams, the manifest of
-// files, what is durable.  The first byte of an input says which.
+// files, what is durable, and how much of records is sound.  The first byte of an input says which.
 
 #include <optional>
 
 #include "collector/store/durable_state.h"
 #include "collector/store/file_manifest.h"
+#include "collector/store/recovery.h"
 #include "collector/store/stream_ledger.h"
 #include "tests/fuzz/fuzz_target.h"
 
@@ -43,6 +44,12 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     read_ledger(text);
   } else if (which == 'm') {
     read_manifest(text);
+  } else if (which == 's') {
+    const std::uint64_t certain = text.empty() ? 0 : static_cast<unsigned char>(text.front());
+    const std::uint64_t sound = store::sound_length(text, certain);
+    fuzz::require(sound <= text.size(), "no more is sound than there is");
+    fuzz::require(sound == 0 || text[sound - 1] == '\n', "what is sound ends with a record");
+    fuzz::require(store::sound_length(text.substr(0, sound), certain) == sound, "it stays so");
   } else if (const auto state = store::parse_durable_state(std::string(text))) {
     for (const auto& [path, offset] : state->streams) {
       fuzz::require(store::trusted_size(&*state, "now", path, 100) <= 100,

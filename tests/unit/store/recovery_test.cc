@@ -4,6 +4,7 @@
 #include "collector/store/group_sync.h"
 #include "collector/store/lost_streams.h"
 #include "collector/store/verify.h"
+#include "collector/store/writer.h"
 #include "tests/support/scratch.h"
 
 namespace muster::store {
@@ -113,6 +114,20 @@ TEST_F(RecoveryTest, RecordsBehindATornOneAreNotBelieved) {
   EXPECT_EQ(check_of(kStdout).state, CheckState::kEndsUnknown);
   EXPECT_EQ(end_lost_streams(run()).value(), 1);
   EXPECT_TRUE(read(run().streams_jsonl()).starts_with(sound + "{"));
+}
+
+TEST_F(RecoveryTest, DamagedStateIsNeverTakenForAnother) {
+  for (const char* text :
+       {"", "{", "[]", "7", "\xff", R"({"run_id":"r","writer":"w"})",
+        R"({"run_id":"r","writer":"w","epoch":-1})", R"({"run_id":"r","writer":"w","epoch":1e300})",
+        R"({"run_id":"r","writer":"w","epoch":"1"})", R"({"run_id":7,"writer":"w","epoch":1})",
+        R"({"run_id":"r","writer":"w","epoch":1,"boot_id":[]})"}) {
+    store(".muster/writer.json", text);
+    EXPECT_FALSE(read_writer(run())) << text;
+    store(".muster/durable.json", text);
+    EXPECT_FALSE(Recovery(run()).machine_ended()) << text;
+    EXPECT_FALSE(Recovery(run()).durable(kStdout)) << text;
+  }
 }
 
 TEST(SoundLength, EndsBeforeTheFirstTornRecord) {
