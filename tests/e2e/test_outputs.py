@@ -158,8 +158,10 @@ class Live(OutputsTest):
     def test_runs_in_one_directory_name_each_other(self):
         """The short one is over before the long one looks at anything."""
         running = self.start(WAIT + "mkdir -p outputs; echo long > outputs/long")
-        wait_until(lambda: running.run_directory and "all_ranks_started" in
-                   (running.run_directory / "events.jsonl").read_text(), LONG)
+        def has_started():
+            events = running.run_directory and running.run_directory / "events.jsonl"
+            return events and events.exists() and "all_ranks_started" in events.read_text()
+        wait_until(has_started, LONG)
         short = self.run_muster(["run", "--", "sh", "-c", "mkdir outputs; echo > outputs/short"])
         self.assert_code(short, 0)
         self.assertIn(f"another run works in {self.work_dir}", short.stderr)
