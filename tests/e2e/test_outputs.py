@@ -162,16 +162,17 @@ class Live(OutputsTest):
             events = running.run_directory and running.run_directory / "events.jsonl"
             return events and events.exists() and "all_ranks_started" in events.read_text()
         wait_until(has_started, LONG)
-        short = self.run_muster(["run", "--", "sh", "-c", "mkdir outputs; echo > outputs/short"])
-        self.assert_code(short, 0)
-        self.assertIn(f"another run works in {self.work_dir}", short.stderr)
-        self.assertIn(str(running.run_directory), short.stderr)
-        result = self.finish(running)
-        self.assertIn(str(short.run_directory), result.stderr)
-        record = json.loads((result.run_directory / "run.json").read_text())
-        self.assertIn(str(short.run_directory), " ".join(record["warnings"]))
-        # One that stores nothing, and one that is alone, have nothing to say.
-        self.assertEqual(set(self.files(short.run_directory)), {"outputs/short"})
+        long = running.run_directory
+        result = self.run_muster(["run", "--", "sh", "-c", "mkdir outputs; echo > outputs/short"])
+        self.assert_code(result, 0)
+        [short] = [path for path in self.runs_dir.iterdir() if path.name != long.name]
+        self.assertIn(f"another run works in {self.work_dir}", result.stderr)
+        self.assertIn(str(long), result.stderr)
+        self.assertIn(str(short), self.finish(running).stderr)
+        record = json.loads((long / "run.json").read_text())
+        self.assertIn(str(short), " ".join(record["warnings"]))
+        # One that is alone has nothing to say.
+        self.assertEqual(set(self.files(short)), {"outputs/short"})
         alone = self.run_muster(["run", "--", "sh", "-c", "echo > outputs/alone"])
         self.assertNotIn("another run", alone.stderr)
 
