@@ -99,6 +99,18 @@ std::string shell_quoted(std::span<const std::string> words) {
   return join(quoted, " ");
 }
 
+namespace {
+
+// U+202A to U+202E and U+2066 to U+2069: what follows is shown in another order than it stands.
+bool is_direction_control(std::string_view text) {
+  if (text.size() < 3 || text[0] != '\xe2') return false;
+  const auto last = static_cast<unsigned char>(text[2]);
+  return (text[1] == '\x80' && last >= 0xaa && last <= 0xae) ||
+         (text[1] == '\x81' && last >= 0xa6 && last <= 0xa9);
+}
+
+}  // namespace
+
 std::string without_controls(std::string_view text) {
   std::string safe(text);
   for (std::size_t at = 0; at < safe.size(); ++at) {
@@ -106,6 +118,7 @@ std::string without_controls(std::string_view text) {
     const auto next = static_cast<unsigned char>(at + 1 < safe.size() ? safe[at + 1] : 0);
     if ((byte < 0x20 && byte != '\t') || byte == 0x7f) safe[at] = '?';
     if (byte == 0xc2 && next >= 0x80 && next < 0xa0) safe.replace(at, 2, "??");
+    if (is_direction_control(std::string_view(safe).substr(at))) safe.replace(at, 3, "???");
   }
   return safe;
 }

@@ -11,6 +11,7 @@
 
 #include "base/fd.h"
 #include "base/files.h"
+#include "base/json_text.h"
 #include "base/text.h"
 #include "collector/metrics/tfevents.h"
 
@@ -144,7 +145,7 @@ std::string jsonl_line(const Series& series, const Point& point) {
   line["step"] = point.step;
   line["time"] = utc(point.time);
   line["value"] = json_number(point.value);
-  return line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return without_raw_controls(line.dump(-1, ' ', false, Json::error_handler_t::replace)) + "\n";
 }
 
 std::string csv_head() {

@@ -250,6 +250,7 @@ std::vector<OutputFolders::FolderEnd> OutputFolders::finish(const KeepOn& keep_o
     ends.push_back(std::move(end));
   }
   if (publisher_) {
+    publisher_->record_rest();
     if (auto flushed = publisher_->manifest().flush(); !flushed && !ends.empty()) {
       ends.front().problems.push_back(std::move(flushed).error());
       ++ends.front().problem_count;

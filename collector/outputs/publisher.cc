@@ -145,10 +145,17 @@ Result<> Publisher::check_room(const Work& work, std::uint64_t more, bool is_las
 
 void Publisher::record(Stored& stored, bool always) {
   const auto now = std::chrono::steady_clock::now();
-  if (!always && now - stored.recorded < record_interval(stored.records)) return;
+  stored.is_recorded = always || now - stored.recorded >= record_interval(stored.records);
+  if (!stored.is_recorded) return;
   stored.recorded = now;
   ++stored.records;
   manifest_.stored(stored.entry);
+}
+
+void Publisher::record_rest() {
+  for (auto& [path, stored] : stored_) {
+    if (!stored.is_recorded) record(stored, true);
+  }
 }
 
 void Publisher::remember(Stored stored, const FileFacts& facts, Record when) {

@@ -78,6 +78,8 @@ class Publisher {
   bool was_stored_by_others(const std::string& path, const std::string& folder) const;
   const store::SafeRoot& run() const { return run_; }
   store::FileManifest& manifest() { return manifest_; }
+  // At the end: how far what only grew has come, where that was not written down yet.
+  void record_rest();
 
   struct Sum {
     std::uint64_t files = 0;
@@ -93,6 +95,7 @@ class Publisher {
     std::optional<store::Digest> digest = {};  // of one that grows, as far as it has come
     int records = 0;                           // of this generation
     std::chrono::steady_clock::time_point recorded = {};
+    bool is_recorded = true;  // as far as it has come
     bool deleted = false;
   };
   struct Prepared {

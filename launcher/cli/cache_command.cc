@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "base/cache_directory.h"
+#include "base/json_text.h"
 #include "base/text.h"
 #include "base/text_table.h"
 #include "launcher/cli/commands.h"
@@ -55,7 +56,7 @@ json json_of(const data::CacheEntry& entry) {
 }
 
 std::string as_text(const json& value) {
-  return value.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
+  return without_raw_controls(value.dump(2, ' ', false, json::error_handler_t::replace)) + "\n";
 }
 
 std::string table_of(const std::vector<data::CacheEntry>& entries) {

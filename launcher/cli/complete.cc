@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "launcher/cli/commands.h"
+#include "launcher/cli/log_request.h"
 #include "launcher/cli/options.h"
 
 namespace muster::cli {
@@ -108,11 +109,19 @@ class Completer {
 
   void complete_value(const OptionRow& option, const std::string& prefix) {
     for (const std::string& choice : choices_of(option)) add(prefix + choice, "");
+    if (option.name == "stream") complete_list(stream_names(), prefix);
     if (option.argument == "DIR") done_.rest = Completion::Rest::kDirectories;
     if (option.argument == "FILE") done_.rest = Completion::Rest::kFiles;
     if (option.name == "process-count-per-node") {
       for (const char* word : {"auto", "cpu", "gpu"}) add(prefix + word, "");
     }
+  }
+
+  // The last part of "stdout,eve".
+  void complete_list(const std::vector<std::string>& names, const std::string& prefix) {
+    const std::size_t comma = typed_.rfind(',');
+    const std::string before = comma == std::string::npos ? prefix : typed_.substr(0, comma + 1);
+    for (const std::string& name : names) add(before + name, "");
   }
 
   void complete_word(std::size_t plain_words) {

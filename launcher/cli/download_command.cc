@@ -15,16 +15,17 @@
 #include <nlohmann/json.hpp>
 
 #include "base/fd.h"
-#include "base/ignore_rules.h"
+#include "base/json_text.h"
 #include "base/text.h"
 #include "collector/outputs/copy_bytes.h"
 #include "collector/outputs/file_facts.h"
-#include "collector/store/file_manifest.h"
 #include "collector/store/safe_path.h"
 #include "collector/store/stream_kind.h"
+#include "launcher/cli/check_copy.h"
 #include "launcher/cli/commands.h"
 #include "launcher/cli/download_watch.h"
 #include "launcher/cli/find_run.h"
+#include "launcher/cli/wanted_files.h"
 
 namespace muster::cli {
 namespace fs = std::filesystem;
@@ -32,13 +33,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-struct Wanted {
-  std::string path;    // in the run directory
-  std::string target;  // below DEST
-};
-
 struct Request {
   FoundRun run;
+  bool run_named = true;  // else it is the latest
   std::vector<std::string> paths;
   std::string destination = ".";
   bool force = false;
@@ -61,6 +58,7 @@ Result<Request> read_request(const CommandLine& line) {
   }
   std::vector<std::string> words = line.words;
   auto run = find_run(words.front(), line.runs_dir);
+  const bool run_named = run.has_value();
   if (run) {
     words.erase(words.begin());
   } else if (auto latest = find_run("latest", line.runs_dir); latest && words.size() < 3) {
@@ -75,7 +73,7 @@ Result<Request> read_request(const CommandLine& line) {
     return fail(ErrorCode::kUsage, "which files of run " + run->run_id + "?",
                 "`muster files " + run->run_id + "` lists them");
   }
-  Request request{std::move(*run), {}};
+  Request request{std::move(*run), run_named, {}};
   if (words.size() > 1) {
     request.destination = words.back();
     words.pop_back();
@@ -83,10 +81,6 @@ Result<Request> read_request(const CommandLine& line) {
   request.paths = std::move(words);
   request.force = line.has("force");
   return request;
-}
-
-bool is_pattern(std::string_view word) {
-  return word.find_first_of("*?[") != std::string_view::npos;
 }
 
 // Every file of the run directory that is a user's to have.
@@ -107,92 +101,40 @@ std::vector<std::string> all_files(const store::RunDirectory& run) {
   return all;
 }
 
-// "outputs" of "outputs/*.pt": what is above the first pattern is not repeated below DEST.
-std::string fixed_folder(const std::string& pattern) {
-  const std::string head = pattern.substr(0, pattern.find_first_of("*?["));
-  const std::size_t slash = head.rfind('/');
-  return slash == std::string::npos ? "" : head.substr(0, slash + 1);
-}
-
-// What one word means: a file, a folder with all that is in it, or whatever a pattern matches.
-std::vector<Wanted> find_wanted(const std::string& word, const std::vector<std::string>& files) {
-  std::vector<Wanted> wanted;
-  std::string name = word;
-  while (name.size() > 1 && name.back() == '/') name.pop_back();
-  for (const std::string& prefix : {std::string(), std::string("outputs/")}) {
-    const std::string path = prefix + name;
-    const std::string above = path.substr(0, path.rfind('/') + 1);
-    for (const std::string& file : files) {
-      if (is_pattern(word)) {
-        // Without a slash it is about names in any folder.
-        if (!IgnorePattern(path.find('/') == std::string::npos ? path : "/" + path).matches(file)) {
-          continue;
-        }
-        std::string base = fixed_folder(path);
-        if (base.empty() && file.starts_with("outputs/")) base = "outputs/";
-        wanted.push_back({file, file.substr(base.size())});
-      } else if (file == path || file.starts_with(path + "/")) {
-        wanted.push_back({file, file.substr(above.size())});
-      }
-    }
-    if (!wanted.empty()) break;
-  }
-  return wanted;
+// As a user would type it.
+std::string in_folder(const std::string& folder, const std::string& target) {
+  return without_controls((fs::path(folder) / target).lexically_normal().string());
 }
 
 class Download {
  public:
-  Download(const Request& request, store::SafeRoot source, store::SafeRoot target,
-           store::FileStates states, DownloadWatch& watch)
+  Download(const Request& request, store::SafeRoot source, store::SafeRoot target, CopyCheck check,
+           DownloadWatch& watch)
       : request_(request),
         source_(std::move(source)),
         target_(std::move(target)),
-        states_(std::move(states)),
+        check_(std::move(check)),
         watch_(watch) {}
 
-  Result<> copy(const Wanted& wanted);
+  Result<> copy(const WantedFile& wanted);
   const std::vector<Copied>& done() const { return done_; }
 
  private:
-  Result<> check_digest(const Wanted& wanted, std::uint64_t size, const std::string& digest) const;
-  Result<bool> is_there(const Wanted& wanted, const Fd& source, std::uint64_t size) const;
+  Result<bool> is_there(const WantedFile& wanted, const Fd& source, std::uint64_t size) const;
 
   const Request& request_;
   store::SafeRoot source_;
   store::SafeRoot target_;
-  store::FileStates states_;
+  CopyCheck check_;
   DownloadWatch& watch_;
   const outputs::KeepOn keep_on_ = [this] { return watch_.keep_on(); };
   const outputs::Told told_ = [this](std::uint64_t at) { watch_.at(at); };
   std::vector<Copied> done_;
 };
 
-// Of a file that still grows the manifest knows an earlier length; then there is nothing to
-// compare.
-Result<> Download::check_digest(const Wanted& wanted, std::uint64_t size,
-                                const std::string& digest) const {
-  const auto known = states_.find(wanted.path);
-  if (known == states_.end() || !known->second.stored) return {};
-  const store::FileEntry& entry = *known->second.stored;
-  if (entry.xxh3.empty() || entry.size != size || entry.xxh3 == digest) return {};
-  // It may have been replaced since the manifest was read.
-  auto again = store::read_manifest(request_.run.directory.files_jsonl());
-  if (again) {
-    const auto now = again->find(wanted.path);
-    if (now != again->end() && now->second.stored &&
-        (now->second.stored->xxh3 == digest || now->second.stored->size != size)) {
-      return {};
-    }
-  }
-  return fail(ErrorCode::kData,
-              wanted.path + " of run " + request_.run.run_id +
-                  " has other bytes than were stored: its digest is " + digest + ", not " +
-                  entry.xxh3,
-              "look at the run with `muster verify " + request_.run.run_id + "`");
-}
-
 // Whether the same bytes are at the target already; other ones are refused without --force.
-Result<bool> Download::is_there(const Wanted& wanted, const Fd& source, std::uint64_t size) const {
+Result<bool> Download::is_there(const WantedFile& wanted, const Fd& source,
+                                std::uint64_t size) const {
   MUSTER_TRY_ASSIGN(const auto there, target_.look(wanted.target));
   if (!there) return false;
   if (S_ISREG(there->st_mode) && static_cast<std::uint64_t>(there->st_size) == size) {
@@ -201,14 +143,14 @@ Result<bool> Download::is_there(const Wanted& wanted, const Fd& source, std::uin
     MUSTER_TRY(watch_.keep_on());
   }
   if (request_.force && S_ISREG(there->st_mode)) return false;
-  return fail(ErrorCode::kUsage,
-              target_.directory() + "/" + without_controls(wanted.target) +
-                  " is there already, and is something else",
-              S_ISREG(there->st_mode) ? "--force replaces it, or choose another DEST"
-                                      : "choose another DEST");
+  return fail(
+      ErrorCode::kUsage,
+      in_folder(target_.directory(), wanted.target) + " is there already, and is something else",
+      S_ISREG(there->st_mode) ? "--force replaces it, or choose another DEST"
+                              : "choose another DEST");
 }
 
-Result<> Download::copy(const Wanted& wanted) {
+Result<> Download::copy(const WantedFile& wanted) {
   watch_.begin(wanted.target);
   MUSTER_TRY(watch_.keep_on());
   MUSTER_TRY_ASSIGN(const Fd source, source_.open_file(wanted.path, O_RDONLY));
@@ -262,7 +204,7 @@ Result<> Download::copy(const Wanted& wanted) {
     size = more.size;
   }
   if (size != facts.size) return fail(ErrorCode::kData, wanted.path + " ended sooner than it said");
-  MUSTER_TRY(check_digest(wanted, size, digest.hex()));
+  MUSTER_TRY(check_.check(wanted.path, size, digest.hex()));
   const timespec times[2] = {{0, UTIME_OMIT}, info.st_mtim};
   ::fchmod(target.get(), info.st_mode & 0777);
   ::futimens(target.get(), times);
@@ -279,7 +221,7 @@ Result<> Download::copy(const Wanted& wanted) {
   return {};
 }
 
-Result<> to_stdout(const Request& request, const std::vector<Wanted>& wanted) {
+Result<> to_stdout(const Request& request, const std::vector<WantedFile>& wanted) {
   if (wanted.size() != 1) {
     return fail(ErrorCode::kUsage,
                 std::to_string(wanted.size()) + " files are meant, and - takes one",
@@ -288,12 +230,17 @@ Result<> to_stdout(const Request& request, const std::vector<Wanted>& wanted) {
   MUSTER_TRY_ASSIGN(const store::SafeRoot source,
                     store::SafeRoot::open(request.run.directory.root().string()));
   MUSTER_TRY_ASSIGN(const Fd file, source.open_file(wanted.front().path, O_RDONLY));
+  MUSTER_TRY_ASSIGN(const CopyCheck check, CopyCheck::create(request.run));
+  store::Digest digest;
+  std::uint64_t size = 0;
   std::vector<char> bytes(1 << 18);
   while (true) {
     const ssize_t got = ::read(file.get(), bytes.data(), bytes.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return Failure(system_error(ErrorCode::kData, "reading " + wanted.front().path));
-    if (got == 0) return {};
+    if (got == 0) return check.check(wanted.front().path, size, digest.hex());
+    digest.update({bytes.data(), static_cast<std::size_t>(got)});
+    size += static_cast<std::uint64_t>(got);
     for (ssize_t put = 0; put < got;) {
       const ssize_t now =
           ::write(STDOUT_FILENO, bytes.data() + put, static_cast<std::size_t>(got - put));
@@ -305,18 +252,21 @@ Result<> to_stdout(const Request& request, const std::vector<Wanted>& wanted) {
   }
 }
 
-Result<std::vector<Wanted>> everything_wanted(const Request& request) {
+Result<std::vector<WantedFile>> everything_wanted(const Request& request) {
   const std::vector<std::string> files = all_files(request.run.directory);
-  std::vector<Wanted> wanted;
+  std::vector<WantedFile> wanted;
   std::map<std::string, std::string> targets;
   for (const std::string& word : request.paths) {
-    std::vector<Wanted> found = find_wanted(word, files);
+    std::vector<WantedFile> found = find_wanted(word, files);
     if (found.empty()) {
-      return fail(ErrorCode::kUsage,
-                  "run " + request.run.run_id + " has no file `" + without_controls(word) + "`",
-                  "`muster files " + request.run.run_id + "` lists them");
+      const std::string shown = "`" + without_controls(word) + "`";
+      const std::string what = request.run_named
+                                   ? "run " + request.run.run_id + " has no file " + shown
+                                   : shown + " is no run, and the latest one, " +
+                                         request.run.run_id + ", has no file of that name";
+      return fail(ErrorCode::kUsage, what, "`muster files " + request.run.run_id + "` lists them");
     }
-    for (Wanted& each : found) {
+    for (WantedFile& each : found) {
       const auto [at, is_new] = targets.try_emplace(each.target, each.path);
       if (!is_new && at->second != each.path) {
         return fail(ErrorCode::kUsage,
@@ -330,7 +280,7 @@ Result<std::vector<Wanted>> everything_wanted(const Request& request) {
 }
 
 // The folder that everything goes to; the name of a single file, if DEST says it, goes to it.
-Result<std::string> destination_folder(const Request& request, std::vector<Wanted>& wanted) {
+Result<std::string> destination_folder(const Request& request, std::vector<WantedFile>& wanted) {
   const std::string& destination = request.destination;
   std::error_code error;
   if (fs::is_directory(destination, error)) return destination;
@@ -338,8 +288,14 @@ Result<std::string> destination_folder(const Request& request, std::vector<Wante
                         !is_pattern(request.paths.front()) && !destination.ends_with('/');
   if (one_file && wanted.front().target.find('/') == std::string::npos) {
     const fs::path path(destination);
+    const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
+    if (!fs::is_directory(parent, error)) {
+      return fail(ErrorCode::kRunDirectory,
+                  destination + " cannot be written: there is no folder " + parent.string(),
+                  "make it, or write " + destination + "/ for a folder that is made");
+    }
     wanted.front().target = path.filename().string();
-    return path.has_parent_path() ? path.parent_path().string() : std::string(".");
+    return parent.string();
   }
   fs::create_directories(destination, error);
   if (error) {
@@ -349,9 +305,9 @@ Result<std::string> destination_folder(const Request& request, std::vector<Wante
   return destination;
 }
 
-std::uint64_t size_of_all(const store::SafeRoot& source, const std::vector<Wanted>& wanted) {
+std::uint64_t size_of_all(const store::SafeRoot& source, const std::vector<WantedFile>& wanted) {
   std::uint64_t bytes = 0;
-  for (const Wanted& each : wanted) {
+  for (const WantedFile& each : wanted) {
     const auto facts = source.look(each.path);
     if (facts && *facts) bytes += static_cast<std::uint64_t>((*facts)->st_size);
   }
@@ -373,7 +329,7 @@ std::string json_of(const Request& request, const std::string& folder,
                              {"size", each.size},
                              {"xxh3", each.xxh3.empty() ? Json(nullptr) : Json(each.xxh3)}});
   }
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return without_raw_controls(json.dump(2, ' ', false, Json::error_handler_t::replace)) + "\n";
 }
 
 void say(const Request& request, const std::string& folder, const std::vector<Copied>& done) {
@@ -397,7 +353,7 @@ void say(const Request& request, const std::string& folder, const std::vector<Co
 
 Result<int> download(const CommandLine& line) {
   MUSTER_TRY_ASSIGN(const Request request, read_request(line));
-  MUSTER_TRY_ASSIGN(std::vector<Wanted> wanted, everything_wanted(request));
+  MUSTER_TRY_ASSIGN(std::vector<WantedFile> wanted, everything_wanted(request));
   if (request.destination == "-" && line.format == Format::kJson) {
     return fail(ErrorCode::kUsage, "--json and - as DEST both want stdout",
                 "name a file or a folder as DEST");
@@ -410,11 +366,10 @@ Result<int> download(const CommandLine& line) {
   MUSTER_TRY_ASSIGN(store::SafeRoot source,
                     store::SafeRoot::open(request.run.directory.root().string()));
   MUSTER_TRY_ASSIGN(store::SafeRoot target, store::SafeRoot::open(folder));
-  MUSTER_TRY_ASSIGN(store::FileStates states,
-                    store::read_manifest(request.run.directory.files_jsonl()));
+  MUSTER_TRY_ASSIGN(CopyCheck check, CopyCheck::create(request.run));
   MUSTER_TRY_ASSIGN(DownloadWatch watch,
                     DownloadWatch::create(wanted.size(), size_of_all(source, wanted)));
-  Download work(request, std::move(source), std::move(target), std::move(states), watch);
+  Download work(request, std::move(source), std::move(target), std::move(check), watch);
   Result<> copied;
   for (auto each = wanted.begin(); copied && each != wanted.end(); ++each) {
     copied = work.copy(*each);
@@ -425,7 +380,8 @@ Result<int> download(const CommandLine& line) {
     auto printed = print(json_of(request, folder, work.done(), wanted.size(), watch.signal()));
     if (!printed) return Failure(printed.error().front());
   } else {
-    say(request, folder, work.done());
+    say(request, wanted.size() == 1 ? in_folder(folder, wanted.front().target) : folder,
+        work.done());
   }
   if (!watch.signal()) return 0;
   std::fprintf(stderr,

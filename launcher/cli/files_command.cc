@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "base/ignore_rules.h"
 #include "collector/outputs/folder_scan.h"
 #include "launcher/cli/commands.h"
 #include "launcher/cli/find_run.h"
+#include "launcher/cli/wanted_files.h"
 #include "launcher/report/files_table.h"
 #include "launcher/report/run_state.h"
 
@@ -15,14 +15,8 @@ namespace {
 
 bool is_wanted(const std::string& path, const std::vector<IgnorePattern>& patterns) {
   return patterns.empty() ||
-         std::any_of(patterns.begin(), patterns.end(), [&](const IgnorePattern& pattern) {
-           // As .gitignore has it, a folder's name means what is in it.
-           for (std::size_t end = path.find('/'); end != std::string::npos;
-                end = path.find('/', end + 1)) {
-             if (pattern.matches(path.substr(0, end))) return true;
-           }
-           return pattern.matches(path);
-         });
+         std::any_of(patterns.begin(), patterns.end(),
+                     [&](const IgnorePattern& pattern) { return is_meant(path, pattern); });
 }
 
 std::vector<report::StoredFile> files_of(const store::RunDirectory& run) {

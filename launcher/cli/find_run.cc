@@ -131,7 +131,7 @@ Failure unknown_run(const std::string& word, const fs::path& runs_dir,
 }
 
 bool is_latest(const std::string& word) {
-  return word.empty() || word == "latest";
+  return word == "latest";
 }
 
 }  // namespace
@@ -175,6 +175,11 @@ std::vector<FoundRun> list_runs(const fs::path& runs_dir) {
 }
 
 Result<FoundRun> find_run(const std::string& word, const fs::path& runs_dir) {
+  // $id of a script that was never set must not mean some other run.
+  if (word.empty()) {
+    return fail(ErrorCode::kUsage, "the run's name is empty",
+                "name a run, or leave the word out for the latest");
+  }
   if (!is_latest(word)) {
     if (word.find('/') == std::string::npos && is_run(runs_dir / word)) {
       return run_at(runs_dir / word);
@@ -198,7 +203,7 @@ Result<FoundRun> find_run(const std::string& word, const fs::path& runs_dir) {
 }
 
 Result<FoundRun> find_run(const CommandLine& line) {
-  const std::string word = line.words.empty() ? "" : line.words.front();
+  const std::string word = line.words.empty() ? "latest" : line.words.front();
   MUSTER_TRY_ASSIGN(FoundRun run, find_run(word, line.runs_dir));
   if (is_latest(word) && ::isatty(STDERR_FILENO) == 1) {
     std::fprintf(stderr, "muster: run %s, the newest in %s\n", run.run_id.c_str(),

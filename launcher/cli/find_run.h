@@ -22,8 +22,8 @@ struct FoundRun {
 // a catalogue remembers what need not be read again.
 std::vector<FoundRun> list_runs(const std::filesystem::path& runs_dir);
 
-// `word` is a run's directory, its id, the beginning of its id, or `latest`, as is "".  Errors:
-// kUsage, with the runs that could be meant.
+// `word` is a run's directory, its id, the beginning of its id, or `latest`.  Errors: kUsage,
+// with the runs that could be meant.
 Result<FoundRun> find_run(const std::string& word, const std::filesystem::path& runs_dir);
 
 // The run of a command line, in its --runs-dir.  When it was not named, a person at a terminal is

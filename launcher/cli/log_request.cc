@@ -24,6 +24,10 @@ constexpr std::array<std::pair<std::string_view, LogKind>, 6> kKinds{
      {"launcher", LogKind::kLauncher},
      {"events", LogKind::kEvents}}};
 
+// As they are said in a hurry.
+constexpr std::array<std::pair<std::string_view, LogKind>, 2> kShortNames{
+    {{"out", LogKind::kStdout}, {"err", LogKind::kStderr}}};
+
 std::string name_of(LogKind kind) {
   for (const auto& [name, each] : kKinds) {
     if (each == kind) return std::string(name);
@@ -33,6 +37,23 @@ std::string name_of(LogKind kind) {
 
 bool is_of_a_rank(LogKind kind) {
   return kind == LogKind::kStdout || kind == LogKind::kStderr || kind == LogKind::kMetrics;
+}
+
+std::optional<LogKind> kind_of_name(std::string_view word) {
+  for (const auto& [name, kind] : kKinds) {
+    if (name == word) return kind;
+  }
+  for (const auto& [name, kind] : kShortNames) {
+    if (name == word) return kind;
+  }
+  return std::nullopt;
+}
+
+// "1" of " 1 ": a list may have been written as people write them.
+std::string_view without_spaces(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(' ');
+  if (first == text.npos) return {};
+  return text.substr(first, text.find_last_not_of(' ') - first + 1);
 }
 
 Failure wrong_rank_list(std::string_view text) {
@@ -45,23 +66,22 @@ Result<std::vector<LogKind>> parse_kinds(const CommandLine& line) {
   const auto add = [&](LogKind kind) {
     if (std::find(kinds.begin(), kinds.end(), kind) == kinds.end()) kinds.push_back(kind);
   };
-  for (const std::string& word : split(line.text("stream").value_or("both"), ',')) {
+  for (const std::string& given : split(line.text("stream").value_or("both"), ',')) {
+    const std::string word(without_spaces(given));
     if (word == "both") {
       add(LogKind::kStdout);
       add(LogKind::kStderr);
       continue;
     }
-    const auto* found = std::find_if(kKinds.begin(), kKinds.end(),
-                                     [&](const auto& each) { return each.first == word; });
-    if (found == kKinds.end()) {
-      std::vector<std::string> names{"both"};
-      for (const auto& [name, kind] : kKinds) names.emplace_back(name);
+    const auto kind = kind_of_name(word);
+    if (!kind) {
+      const std::vector<std::string> names = stream_names();
       const std::string near = did_you_mean_hint(word, names);
       return fail(ErrorCode::kUsage,
                   line.as_given("stream") + ": there is no stream \"" + word + "\"",
                   near.empty() ? "write one or more of " + join(names, ", ") : near);
     }
-    add(found->second);
+    add(*kind);
   }
   return kinds;
 }
@@ -173,8 +193,9 @@ std::string writer_of(const report::LogSource& source, const report::RunView& vi
   return "node-" + std::to_string(node);
 }
 
-Result<> add_node_sources(LogKind kind, const store::RunDirectory& run, const report::RunView& view,
-                          std::vector<report::LogSource>& sources) {
+// Beside other streams one that there is none of says nothing.
+Result<> add_node_sources(const LogRequest& request, LogKind kind, const store::RunDirectory& run,
+                          const report::RunView& view, std::vector<report::LogSource>& sources) {
   switch (kind) {
     case LogKind::kLauncher:
       for (const fs::path& file : launcher_logs(run)) {
@@ -194,6 +215,7 @@ Result<> add_node_sources(LogKind kind, const store::RunDirectory& run, const re
   }
   std::error_code ignored;
   if (!view.is_unfinished() && !fs::exists(run.mpirun_log(), ignored)) {
+    if (request.kinds.size() > 1) return {};
     return fail(ErrorCode::kUsage, "run " + view.run_id + " has no mpirun.log",
                 "it was started without mpirun");
   }
@@ -202,6 +224,12 @@ Result<> add_node_sources(LogKind kind, const store::RunDirectory& run, const re
 }
 
 }  // namespace
+
+std::vector<std::string> stream_names() {
+  std::vector<std::string> names{"both"};
+  for (const auto& [name, kind] : kKinds) names.emplace_back(name);
+  return names;
+}
 
 Result<std::optional<WallTime>> parse_moment(const CommandLine& line, const std::string& option,
                                              WallTime now) {
@@ -215,11 +243,11 @@ Result<std::optional<WallTime>> parse_moment(const CommandLine& line, const std:
 
 Result<std::vector<int>> parse_rank_list(std::string_view text) {
   std::vector<int> ranks;
-  for (const std::string& part : split(text, ',')) {
+  for (const std::string& each : split(text, ',')) {
+    const std::string_view part = without_spaces(each);
     const std::size_t dash = part.find('-', 1);
-    const auto first = parse_integer(std::string_view(part).substr(0, dash));
-    const auto last =
-        dash == std::string::npos ? first : parse_integer(std::string_view(part).substr(dash + 1));
+    const auto first = parse_integer(part.substr(0, dash));
+    const auto last = dash == part.npos ? first : parse_integer(part.substr(dash + 1));
     if (!first || !last || *first < 0 || *last < *first || *last >= kMostRanks) {
       return wrong_rank_list(text);
     }
@@ -279,7 +307,7 @@ Result<std::vector<report::LogSource>> log_sources(const LogRequest& request,
     }
   }
   for (const LogKind kind : request.kinds) {
-    if (!is_of_a_rank(kind)) MUSTER_TRY(add_node_sources(kind, run, view, sources));
+    if (!is_of_a_rank(kind)) MUSTER_TRY(add_node_sources(request, kind, run, view, sources));
   }
   const report::ClockOffsets clocks = report::read_clock_offsets(run.clock_jsonl());
   for (report::LogSource& source : sources) {

@@ -39,6 +39,9 @@ Result<std::vector<report::LogSource>> log_sources(const LogRequest& request,
 Result<std::optional<plan::WallTime>> parse_moment(const CommandLine& line,
                                                    const std::string& option, plan::WallTime now);
 
+// What --stream takes a list of; out and err are stdout and stderr, too.
+std::vector<std::string> stream_names();
+
 // "0,2-3": sorted, each once.
 Result<std::vector<int>> parse_rank_list(std::string_view text);
 

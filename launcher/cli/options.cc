@@ -319,7 +319,8 @@ constexpr OptionRow kOptions[] = {
      .argument = "LIST",
      .commands = "logs",
      .heading = "which lines",
-     .help = "of each rank: stdout, stderr, both, metrics; of the run: mpirun, launcher, events",
+     .help = "of each rank: stdout or out, stderr or err, both, metrics; of the run: mpirun, "
+             "launcher, events",
      .default_text = "both"},
     {.name = "attempt",
      .argument = "K",

@@ -55,7 +55,9 @@ class StatusCommand {
  private:
   report::StatusContext context() const {
     report::StatusContext context;
-    context.run_directory = run_.found.shown_directory;
+    // As `muster runs --json` has it: a program may not be where the user was.
+    context.run_directory =
+        json_ ? run_.found.directory.root().string() : run_.found.shown_directory;
     if (run_.goes_on()) context.lease = lease_text(run_.state.view.run_id);
     if (run_.state.phase != report::RunPhase::kEnded) {
       context.nodes = report::read_node_views(run_.found.directory);

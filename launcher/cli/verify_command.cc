@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/exit_code.h"
+#include "base/json_text.h"
 #include "base/text.h"
 #include "base/text_table.h"
 #include "collector/store/verify.h"
@@ -35,7 +36,7 @@ std::string json_of(const FoundRun& run, const store::StoreCheck& check) {
     if (!file.problem.empty()) row["problem"] = file.problem;
     json["files"].push_back(std::move(row));
   }
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return without_raw_controls(json.dump(2, ' ', false, Json::error_handler_t::replace)) + "\n";
 }
 
 std::string words_of(CheckState state) {

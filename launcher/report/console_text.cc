@@ -52,7 +52,8 @@ std::size_t character_length(unsigned char lead) {
 }
 
 // Length of the printable non-ASCII character that `text` begins with; 0 when there is none, also
-// for the C1 controls U+0080 to U+009F, overlong forms and surrogates.
+// for the C1 controls U+0080 to U+009F, overlong forms, surrogates, and U+202A to U+202E and U+2066
+// to U+2069, which show what follows in another order than it stands.
 std::size_t printable_character(std::string_view text) {
   const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
   const std::size_t length = character_length(byte(0));
@@ -63,6 +64,11 @@ std::size_t printable_character(std::string_view text) {
   switch (byte(0)) {
     case 0xc2: return byte(1) >= 0xa0 ? length : 0;
     case 0xe0: return byte(1) >= 0xa0 ? length : 0;
+    case 0xe2: {
+      const bool turns = (byte(1) == 0x80 && byte(2) >= 0xaa && byte(2) <= 0xae) ||
+                         (byte(1) == 0x81 && byte(2) >= 0xa6 && byte(2) <= 0xa9);
+      return turns ? 0 : length;
+    }
     case 0xed: return byte(1) <= 0x9f ? length : 0;
     case 0xf0: return byte(1) >= 0x90 ? length : 0;
     case 0xf4: return byte(1) <= 0x8f ? length : 0;

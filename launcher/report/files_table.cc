@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json_text.h"
 #include "base/text.h"
 #include "base/text_table.h"
 #include "base/time_text.h"
@@ -116,7 +117,7 @@ std::string files_json(const std::string& run_id, const std::vector<FileRow>& ro
     files.push_back(std::move(file));
   }
   const Json json = {{"run_id", run_id}, {"files", std::move(files)}};
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return without_raw_controls(json.dump(2, ' ', false, Json::error_handler_t::replace)) + "\n";
 }
 
 }  // namespace muster::report

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json_text.h"
 #include "base/text.h"
 
 namespace muster::report {
@@ -37,7 +38,7 @@ Json head(const LogLabels& labels, std::optional<plan::WallTime> time, std::uint
 }
 
 std::string dumped(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return without_raw_controls(json.dump(-1, ' ', false, Json::error_handler_t::replace)) + "\n";
 }
 
 bool is_utf8(const std::string& text) {

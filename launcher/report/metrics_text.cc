@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json_text.h"
 #include "base/text.h"
 #include "base/text_table.h"
 
@@ -150,7 +151,7 @@ std::string metrics_json(const MetricsDocument& document) {
         {{"stream", bad.stream}, {"count", bad.count}, {"example", bad.example}});
   }
   json["refused_points"] = document.refused_points;
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return without_raw_controls(json.dump(2, ' ', false, Json::error_handler_t::replace)) + "\n";
 }
 
 std::string sample_line(const metrics::Origin& origin, const metrics::Sample& sample) {

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json_text.h"
 #include "base/text.h"
 #include "base/text_table.h"
 #include "launcher/report/console_text.h"
@@ -194,7 +195,7 @@ std::string runs_table(const std::vector<RunRow>& rows, plan::WallTime now, int 
 std::string runs_json(const std::vector<RunRow>& rows, plan::WallTime now) {
   Json json = Json::array();
   for (const RunRow& row : rows) json.push_back(row_json(row, now));
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return without_raw_controls(json.dump(2, ' ', false, Json::error_handler_t::replace)) + "\n";
 }
 
 }  // namespace muster::report

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json_text.h"
 #include "base/text.h"
 #include "base/text_table.h"
 #include "launcher/report/outcome_groups.h"
@@ -239,7 +240,9 @@ std::string duration_text(const RunView& run) {
 
 // Bytes that are not UTF-8 become U+FFFD.
 std::string dumped(const Json& json, bool one_line) {
-  return json.dump(one_line ? -1 : 2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return without_raw_controls(
+             json.dump(one_line ? -1 : 2, ' ', false, Json::error_handler_t::replace)) +
+         "\n";
 }
 
 Json time_or_null(std::int64_t nanoseconds) {

@@ -125,6 +125,8 @@ TEST(WithoutControlsTest, KeepsTextAndTabsAndTheLength) {
             "??31m \xc2\xa0")
       << "C1 as UTF-8";
   EXPECT_EQ(without_controls("cut \xc2"), "cut \xc2");
+  EXPECT_EQ(without_controls("a\u202eb\u2066c\u2069 \u2026"), "a???b???c??? \u2026");
+  EXPECT_EQ(without_controls("cut \xe2\x80"), "cut \xe2\x80");
 }
 
 TEST(CountedTest, KnowsOneFromMany) {

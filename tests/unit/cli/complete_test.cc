@@ -51,11 +51,17 @@ TEST(Complete, EveryOptionOfACommand) {
 TEST(Complete, ChoicesOfAnOption) {
   EXPECT_THAT(texts_of({"run", "--console", ""}), ElementsAre("rank0", "all", "none", "errors"));
   EXPECT_THAT(texts_of({"run", "--console=a"}), ElementsAre("--console=all"));
-  EXPECT_THAT(texts_of({"plan", "--format", ""}),
-              ElementsAre("text", "json", "svg", "argv"));
+  EXPECT_THAT(texts_of({"plan", "--format", ""}), ElementsAre("text", "json", "svg", "argv"));
   EXPECT_THAT(texts_of({"topo", "--format", ""}), ElementsAre("text", "json", "svg"));
   EXPECT_THAT(texts_of({"run", "-n", "a"}), ElementsAre("auto"));
   EXPECT_THAT(texts_of({"run", "--nproc-per-node", "c"}), ElementsAre("cpu"));
+}
+
+TEST(Complete, ListsOfStreams) {
+  EXPECT_THAT(texts_of({"logs", "--stream", "st"}), ElementsAre("stdout", "stderr"));
+  EXPECT_THAT(texts_of({"logs", "--stream=std"}),
+              ElementsAre("--stream=stdout", "--stream=stderr"));
+  EXPECT_THAT(texts_of({"logs", "--stream", "stdout,ev"}), ElementsAre("stdout,events"));
 }
 
 TEST(Complete, LeavesFilesAndProgramsToTheShell) {

@@ -76,7 +76,7 @@ TEST_F(FindRun, SuggestsTheNearestOfThoseThatAreThere) {
 }
 
 TEST_F(FindRun, SaysWhereItLookedWhenThereIsNone) {
-  const auto none = find_run("", runs());
+  const auto none = find_run("latest", runs());
   ASSERT_FALSE(none);
   EXPECT_THAT(none.error().message, HasSubstr(runs().string()));
   EXPECT_THAT(none.error().hint, HasSubstr("--runs-dir"));

@@ -51,10 +51,18 @@ class LogSourcesTest : public test::ScratchTest {
 TEST(LogRequest, RankListsAreNumbersAndRanges) {
   EXPECT_EQ(*parse_rank_list("3"), std::vector<int>{3});
   EXPECT_EQ(*parse_rank_list("5,0,2-4,3"), (std::vector<int>{0, 2, 3, 4, 5}));
+  EXPECT_EQ(*parse_rank_list(" 0, 1 ,3"), (std::vector<int>{0, 1, 3}));
   for (const char* text :
        {"", ",", "1,", "a", "-1", "3-2", "1-", "1-2-3", "1 2", "0x1", "100000", "0-99999999999"}) {
     EXPECT_FALSE(parse_rank_list(text)) << text;
   }
+}
+
+TEST(LogRequest, StreamsHaveShortNames) {
+  using Kinds = std::vector<LogKind>;
+  EXPECT_EQ(request({"--stream", "err"})->kinds, Kinds{LogKind::kStderr});
+  EXPECT_EQ(request({"--stream", "out, err"})->kinds, (Kinds{LogKind::kStdout, LogKind::kStderr}));
+  EXPECT_EQ(request({"--stream", "stdout,out"})->kinds, Kinds{LogKind::kStdout});
 }
 
 TEST(LogRequest, TimesAreMomentsOrSpansBeforeNow) {
@@ -126,6 +134,7 @@ TEST_F(LogSourcesTest, WhatTheRunDoesNotHaveIsTold) {
   EXPECT_EQ(sources({"--rank", "2-4"}), Texts{"run r1 has no rank 4"});
   EXPECT_EQ(sources({"--attempt", "1"}), Texts{"run r1 has no attempt 1"});
   EXPECT_EQ(sources({"--stream", "mpirun"}), Texts{"run r1 has no mpirun.log"});
+  EXPECT_EQ(sources({"--stream", "events,mpirun"}), Texts{"events.jsonl"}) << "beside others";
   view_.ended_at.reset();
   EXPECT_EQ(sources({"--stream", "mpirun"}), Texts{"mpirun.log"}) << "it may come";
 }

@@ -129,6 +129,20 @@ TEST_F(OutputFoldersTest, WhatGrowsIsExtendedInPlace) {
   EXPECT_EQ(entry.generation, 1U);
 }
 
+TEST_F(OutputFoldersTest, HowFarAFileHasGrownIsRecordedAtTheEnd) {
+  std::string all;
+  for (int i = 0; i < 5; ++i) {
+    all += "line\n";
+    write("work/logs/run.log", all);
+    ASSERT_TRUE(look_until([&] { return is_stored("logs/run.log", all); }));
+  }
+  folders().finish(kAlways);
+  const auto state = states().at("logs/run.log");
+  ASSERT_TRUE(state.stored);
+  EXPECT_EQ(state.stored->size, all.size());
+  EXPECT_EQ(state.stored->xxh3, store::digest_of(all));
+}
+
 TEST_F(OutputFoldersTest, ALogThatIsWrittenAnewIsANewGeneration) {
   write("work/logs/run.log", "the first text of this log\n");
   ASSERT_TRUE(look_until([&] { return fs::exists(stored("logs/run.log")); }));

@@ -104,6 +104,7 @@ TEST(ConsoleLines, SpellsOutWhatCouldSteerATerminal) {
                   "31m\xc2\x9b"
                   "2J\n"),
             "\\x9b31m\\xc2\\x9b2J\n");
+  EXPECT_EQ(shown("\u202egpj.exe\u2069 …\n"), "\\xe2\\x80\\xaegpj.exe\\xe2\\x81\\xa9 …\n");
   EXPECT_EQ(shown("a\tb\n"), "a\tb\n");
   EXPECT_EQ(shown("\x1b"), "^[\n");
   EXPECT_EQ(shown("\x1b[3\n1m"), "^[[3\n1m\n");
