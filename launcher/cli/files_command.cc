@@ -55,6 +55,13 @@ CommandResult files_command(const CommandLine& line) {
   std::erase_if(rows, [&](const report::FileRow& row) { return !is_wanted(row.path, patterns); });
 
   const auto now = std::chrono::system_clock::now();
+  if (state && state->phase == report::RunPhase::kLost) {
+    std::fprintf(
+        stderr,
+        "muster: the launcher of run %s was killed: what its ranks wrote last may be where "
+        "they ran, and not here\n",
+        run->run_id.c_str());
+  }
   if (line.format == Format::kJson) return print(report::files_json(run->run_id, rows, now));
   if (rows.empty()) {
     std::fprintf(stderr, "muster: run %s has no %sfiles in its output folders\n",

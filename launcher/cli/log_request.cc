@@ -237,6 +237,7 @@ Result<std::optional<WallTime>> parse_moment(const CommandLine& line, const std:
   if (!text) return std::optional<WallTime>();
   if (const auto span = parse_span(*text)) return std::optional(now - *span);
   if (const auto time = parse_time(*text)) return time;
+  if (const auto day = parse_time(*text + "T00:00:00Z")) return day;
   return fail(ErrorCode::kUsage, line.as_given(option) + " is neither a time nor a span",
               "write 2026-11-23T06:15:00Z, or 90s, 10m, 2h30m for so long ago");
 }

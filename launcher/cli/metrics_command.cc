@@ -146,6 +146,11 @@ Result<int> follow(const FoundRun& run, const CommandLine& line, const MetricsRe
     if (code != 0) return code;
     if (live) std::this_thread::sleep_for(kBetweenLooks);
   }
+  if (const auto end = report::look_at_run(run.directory);
+      end && end->phase == report::RunPhase::kLost) {
+    std::fprintf(stderr, "muster: the launcher of run %s is gone: no more will come\n",
+                 run.run_id.c_str());
+  }
   return 0;
 }
 
@@ -178,8 +183,9 @@ Result<int> export_text(metrics::MetricsDb& db, const CommandLine& line,
   if (failed) write();
   if (failed) return 0;
   if (stopped == EPIPE) return 128 + SIGPIPE;  // the reader has seen enough
-  failed.error().code = ErrorCode::kRunDirectory;
-  return Failure(std::move(failed).error().with_context("writing " + output));
+  const bool to_stdout = output == "-";
+  return Failure(system_error(to_stdout ? ErrorCode::kInternal : ErrorCode::kRunDirectory,
+                              "writing " + (to_stdout ? "to stdout" : output), stopped));
 }
 
 Result<int> export_tensorboard(metrics::MetricsDb& db, const FoundRun& run, const CommandLine& line,
@@ -188,10 +194,21 @@ Result<int> export_tensorboard(metrics::MetricsDb& db, const FoundRun& run, cons
   const std::filesystem::path directory =
       output ? std::filesystem::path(*output) : run.directory.root() / "tb";
   // In the run directory, what ranks wrote as event files is there already.
-  MUSTER_TRY_ASSIGN(const auto done,
-                    metrics::export_tensorboard(db, selection, directory, !output));
-  return printed(counted(static_cast<std::int64_t>(done.points), "new value") + " in " +
-                 counted(static_cast<std::int64_t>(done.folders), "folder") + " below " +
+  const auto done = metrics::export_tensorboard(db, selection, directory, !output);
+  if (!done) {
+    Error error = done.error();
+    // Somebody else's run may be read and not written.
+    std::error_code ignored;
+    const bool there = std::filesystem::exists(directory, ignored);
+    const auto place = there ? directory : directory.parent_path();
+    if (!output && ::access(place.c_str(), W_OK) != 0 && errno == EACCES) {
+      error.code = ErrorCode::kPermission;
+      error.hint = "--output DIR writes to a directory of your own";
+    }
+    return Failure(std::move(error));
+  }
+  return printed(counted(static_cast<std::int64_t>(done->points), "new value") + " in " +
+                 counted(static_cast<std::int64_t>(done->folders), "folder") + " below " +
                  (output ? *output : run.shown_directory + "/tb") + "\n");
 }
 
@@ -258,7 +275,18 @@ Result<int> show(metrics::MetricsDb& db, const FoundRun& run, const CommandLine&
   return printed(text);
 }
 
+// A run whose record cannot be read has metrics all the same.
+Result<> check_ranks(const FoundRun& run, const MetricsRequest& request) {
+  const auto view = report::read_run(run.directory);
+  if (!view || request.selection.ranks.empty()) return {};
+  const int last = request.selection.ranks.back();
+  if (view->world_size == 0 || last < view->world_size) return {};
+  return fail(ErrorCode::kUsage, "run " + run.run_id + " has no rank " + std::to_string(last),
+              "it has " + counted(view->world_size, "rank") + ", counted from 0");
+}
+
 Result<int> answer(const FoundRun& run, const CommandLine& line, const MetricsRequest& request) {
+  MUSTER_TRY(check_ranks(run, request));
   if (line.has("follow")) return follow(run, line, request);
   MUSTER_TRY_ASSIGN(auto patterns, all_patterns(run.directory, request));
   metrics::MetricsStore store(run.directory, caller_environment());

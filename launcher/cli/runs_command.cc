@@ -1,7 +1,10 @@
 // `muster runs`: which runs there are, and what became of them.
 
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -43,6 +46,21 @@ report::RunRow record_of(const FoundRun& run) {
   return row;
 }
 
+// What may be runs, for somebody who may look.
+std::int64_t count_closed(const std::string& runs_dir) {
+  namespace fs = std::filesystem;
+  std::int64_t count = 0;
+  std::error_code error;
+  fs::directory_iterator at(runs_dir, error);
+  if (error) return error == std::errc::permission_denied ? 1 : 0;
+  for (; !error && at != fs::directory_iterator(); at.increment(error)) {
+    struct stat info {};
+    const fs::path record = store::RunDirectory(at->path()).run_json();
+    if (::stat(record.c_str(), &info) != 0 && errno == EACCES) ++count;
+  }
+  return count;
+}
+
 report::RunRow row_of(const FoundRun& run) {
   report::RunRow row = record_of(run);
   if (!row.state || !row.state->view.missing.undelivered) return row;
@@ -76,8 +94,17 @@ CommandResult runs_command(const CommandLine& line) {
   }
   if (line.format == Format::kJson) return print(report::runs_json(rows, now));
   if (rows.empty()) {
-    std::fprintf(stderr, "muster: no %s%sruns in %s\n", status.value_or("").c_str(),
-                 status ? " " : "", line.runs_dir.c_str());
+    const auto all = static_cast<std::int64_t>(runs.size());
+    if (all > 0 && *limit > 0) {
+      std::fprintf(stderr, "muster: none of the %s in %s is such a one\n",
+                   counted(all, "run").c_str(), line.runs_dir.c_str());
+    } else {
+      std::fprintf(stderr, "muster: no runs in %s\n", line.runs_dir.c_str());
+    }
+    if (const auto closed = count_closed(line.runs_dir); closed > 0) {
+      std::fprintf(stderr, "muster: what may be %s there may not be opened by this user\n",
+                   counted(closed, "run").c_str());
+    }
     return 0;
   }
   const int columns = ::isatty(STDOUT_FILENO) == 1 ? report::terminal_columns(STDOUT_FILENO) : 0;

@@ -74,7 +74,9 @@ void LogPrinter::look_at_ledger() {
   ledger_size_ = size;
   for (const auto& stream : streams_) {
     const auto found = records->find(stream->source().path);
-    if (found != records->end()) stream->set_gaps(found->second.gaps);
+    if (found == records->end()) continue;
+    stream->set_gaps(found->second.gaps);
+    stream->set_length(found->second.end ? found->second.end->length : 0);
   }
 }
 
@@ -203,8 +205,9 @@ std::optional<Error> LogPrinter::input_failure() const {
   for (const auto& stream : streams_) {
     const int failure = stream->file().failure();
     if (failure != 0) {
-      return system_error(ErrorCode::kInternal, "reading " + stream->source().file.string(),
-                          failure);
+      const bool denied = failure == EACCES || failure == EPERM;
+      return system_error(denied ? ErrorCode::kPermission : ErrorCode::kInternal,
+                          "reading " + stream->source().file.string(), failure);
     }
   }
   return std::nullopt;

@@ -178,6 +178,19 @@ void LogStream::flush(std::string& output) {
       told_open_gap_ = gap.from;
     }
   }
+  tell_cut(output);
+}
+
+// What the ledger says was stored, and no gap is, and the file has not: somebody took it away.
+void LogStream::tell_cut(std::string& output) {
+  const std::uint64_t size = file_.is_open() ? file_.size() : 0;
+  if (told_cut_ || options_.until || file_.failure() != 0 || length_ <= size) return;
+  const bool is_known = std::any_of(gaps_.begin(), gaps_.end(), [&](const store::Gap& gap) {
+    return gap.from <= size && gap.to.value_or(length_) > size;
+  });
+  if (is_known) return;
+  tell({size, length_, file_.is_open() ? "its file was cut" : "its file is gone"}, output);
+  told_cut_ = true;
 }
 
 // What stands before it is all that there is of its line.

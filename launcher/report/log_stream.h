@@ -59,6 +59,9 @@ class LogStream {
   // What of the stream is missing, as known since; not needed when the bytes are shown as stored.
   void set_gaps(const std::vector<store::Gap>& gaps) { gaps_ = gaps; }
 
+  // How long the stream is, where its end is on record: a file that is shorter has lost bytes.
+  void set_length(std::uint64_t length) { length_ = length; }
+
   // The time of what comes next, never earlier than what came before; nullopt: nothing is left.
   std::optional<plan::WallTime> next() const;
   std::optional<plan::WallTime> newest() const { return times_->newest(); }
@@ -85,6 +88,7 @@ class LogStream {
   // Where the next one begins.
   std::uint64_t gap_after(std::uint64_t offset) const;
   void tell(const store::Gap& gap, std::string& output);
+  void tell_cut(std::string& output);
 
   LogSource source_;
   const LogOptions& options_;
@@ -98,6 +102,8 @@ class LogStream {
   std::optional<plan::WallTime> time_;  // of the block that is read
   std::vector<store::Gap> gaps_;
   std::optional<std::uint64_t> told_open_gap_;
+  std::uint64_t length_ = 0;
+  bool told_cut_ = false;
   bool begun_ = false;
   std::uint64_t end_ = FollowedFile::kNoEnd;
   mutable plan::WallTime order_;

@@ -193,12 +193,13 @@ std::vector<NodeView> read_node_views(const store::RunDirectory& run) {
   return views;
 }
 
-std::vector<std::string> node_lines(const std::vector<NodeView>& nodes, plan::WallTime now) {
+std::vector<std::string> node_lines(const std::vector<NodeView>& nodes, plan::WallTime now,
+                                    bool is_over) {
   std::vector<std::string> lines;
   for (const NodeView& node : nodes) {
     const auto age = std::chrono::floor<std::chrono::seconds>(now - node.time);
     lines.push_back(titled("node", false) + without_controls(node.node) + ": " + node_text(node) +
-                    (age >= kOld ? " (" + format_duration(age) + " ago)" : ""));
+                    (age >= kOld || is_over ? " (" + format_duration(age) + " ago)" : ""));
     const std::string of = nodes.size() > 1 ? " of " + without_controls(node.node) : "";
     for (const auto& [number, gpu] : node.gpus) {
       lines.push_back(titled("gpu " + std::to_string(number) + of, !trouble_of(gpu).empty()) +

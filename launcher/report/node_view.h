@@ -31,6 +31,8 @@ void take_node_lines(std::string_view text, std::map<std::string, NodeView>& nod
 //
 //   "  node       node-a: CPU 87% (I/O wait 3%), load 63.1; memory 52.0 GiB of 64.0 GiB"
 //   "  gpu 0      98%, 37.3 GiB of 40.0 GiB, 312 of 400 W, 61 °C"
-std::vector<std::string> node_lines(const std::vector<NodeView>& nodes, plan::WallTime now);
+// Ages are told of those that are old; `is_over`: of all, as nothing newer will come.
+std::vector<std::string> node_lines(const std::vector<NodeView>& nodes, plan::WallTime now,
+                                    bool is_over = false);
 
 }  // namespace muster::report

@@ -1,6 +1,8 @@
 #include "launcher/report/read_run.h"
 
+#include <cerrno>
 #include <climits>
+#include <fcntl.h>
 
 #include <nlohmann/json.hpp>
 
@@ -160,6 +162,11 @@ Result<RunView> parse_run(std::string_view run_json) {
 }
 
 Result<RunView> read_run(const store::RunDirectory& run) {
+  const auto file = open_file(run.run_json(), O_RDONLY);
+  if (!file && (errno == EACCES || errno == EPERM)) {
+    return fail(ErrorCode::kPermission, file.error().message,
+                "read it as the owner of the run, or as root");
+  }
   MUSTER_TRY_ASSIGN(const std::string text, read_file(run.run_json(), kLargestRunJson));
   auto view = parse_run(text);
   if (!view) {

@@ -214,9 +214,9 @@ std::string command_lines(const RunView& run, const StatusContext& context) {
   return text;
 }
 
-std::string nodes_text(const StatusContext& context, plan::WallTime now) {
+std::string nodes_text(const StatusContext& context, plan::WallTime now, bool is_over = false) {
   std::string text;
-  for (const std::string& line : node_lines(context.nodes, now)) text += line + "\n";
+  for (const std::string& line : node_lines(context.nodes, now, is_over)) text += line + "\n";
   return text;
 }
 
@@ -504,7 +504,7 @@ std::string status_text(const RunState& state, const StatusContext& context) {
   }
   text += command_lines(run, context);
   if (state.phase != RunPhase::kEnded) {
-    text += nodes_text(context, std::chrono::system_clock::now());
+    text += nodes_text(context, std::chrono::system_clock::now(), state.phase == RunPhase::kLost);
   }
   return fitted(text, context.columns);
 }

@@ -4,9 +4,12 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 
 import muster_test
-from muster_test import MusterTest, wait_until
+from muster_test import MUSTER, MusterTest, needs_root, wait_until
+
+NOBODY = 65534
 
 WRITES = """
 mkdir -p outputs/ckpt-1 logs
@@ -105,6 +108,99 @@ class Words(QueryTest):
         line = self.muster("logs", run, "--json").stdout
         self.assertIn('"a\\u009bb\\u202ec\\u2069d\\u001b[2Jé"', line)
         self.assertEqual(json.loads(line)["text"], "a\x9bb\u202ec\u2069d\x1b[2Jé")
+
+
+class Records(QueryTest):
+    def verify(self, run, code=0):
+        result = self.muster("verify", run, "--json", code=code)
+        return json.loads(result.stdout), self.muster("verify", run, code=code).stdout
+
+    def test_what_has_no_record_is_not_judged_sound(self):
+        run = self.lost("echo hello")
+        check, text = self.verify(run)
+        self.assertIn("not checked (no end record)", text)
+        self.assertIn("not checked: ", text)
+        self.assertNotIn("everything is as its records say", text)
+        self.assertGreater(check["unchecked"]["bytes"], 0)
+        self.assertIn("was killed", self.muster("files", run).stderr)
+        self.assertIn("is gone: no more will come", self.muster("metrics", run, "--follow").stderr)
+
+    def test_records_that_were_lost_are_missed(self):
+        run = self.ran(WRITES)
+        self.assertIn("everything is as its records say", self.verify(run)[1])
+        ledger = run / ".muster/streams.jsonl"
+        kept = ledger.read_bytes()
+        ledger.unlink()
+        check, text = self.verify(run, code=70)
+        self.assertFalse(check["ok"])
+        self.assertIn("no record of the end", text)
+        ledger.write_bytes(kept)
+        shutil.rmtree(run / ".muster")
+        self.verify(run, code=70)
+
+    def test_a_file_that_is_cut_or_gone_is_told(self):
+        run = self.ran(WRITES)
+        stdout = run / "ranks/00000/attempt-0/stdout.log"
+        size = stdout.stat().st_size
+        os.truncate(stdout, 100)
+        shown = self.muster("logs", run, "--stream", "out").stdout
+        self.assertTrue(shown.endswith("are missing here (its file was cut) …\n"), shown[-200:])
+        gap = json.loads(self.muster("logs", run, "--stream", "out", "--json")
+                         .stdout.splitlines()[-1])
+        self.assertEqual((gap["offset"], gap["gap"]["bytes"]), (100, size - 100))
+        stdout.unlink()
+        shown = self.muster("logs", run, "--stream", "out").stdout
+        self.assertIn("are missing here (its file is gone) …", shown)
+        self.assertEqual(self.muster("logs", run, "--stream", "out", "--raw").stdout, "")
+
+
+class Denied(QueryTest):
+    def as_nobody(self, *words, code):
+        return self.muster(*words, code=code, prefix=["setpriv", f"--reuid={NOBODY}",
+                                                      "--clear-groups"])
+
+    @needs_root
+    def test_what_may_not_be_read_is_said(self):
+        self.directory.chmod(0o755)
+        if subprocess.run(["setpriv", f"--reuid={NOBODY}", "--clear-groups", MUSTER, "--version"],
+                          env=self.environment(), capture_output=True, check=False).returncode != 0:
+            self.skipTest("another user cannot execute this muster")
+        run = self.ran("echo loss 1 > \"$MUSTER_METRICS\"; echo hello")
+        for above in [run, *run.parents]:
+            if above == self.directory.parent:
+                break
+            above.chmod(0o755)
+        said = self.as_nobody("metrics", run, "--export", "tensorboard", code=77).stderr
+        self.assertIn("--output DIR", said)
+        (run / "ranks/00000/attempt-0/stdout.log").chmod(0o600)
+        self.assertIn("ermission", self.as_nobody("logs", run, code=77).stderr)
+        self.assertIn("may not be read", self.as_nobody("verify", run, code=77).stderr)
+        (run / "run.json").chmod(0o600)
+        self.assertIn("ermission", self.as_nobody("status", run, code=77).stderr)
+        self.assertIn("ermission", self.as_nobody("logs", run, code=77).stderr)
+        run.chmod(0o700)
+        said = self.as_nobody("runs", "--runs-dir", run.parent, code=0).stderr
+        self.assertIn("1 run there may not be opened", said)
+
+    def test_a_full_stdout_has_one_sentence(self):
+        run = self.ran("echo loss 1 > \"$MUSTER_METRICS\"; echo hello")
+        for words in (["logs", run], ["metrics", run, "--export", "csv"]):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run([MUSTER, *words], stdout=full, stderr=subprocess.PIPE,
+                                      env=self.environment(), cwd=self.work_dir, check=False)
+            self.assertEqual(done.returncode, 70, words)
+            self.assertIn("writing to stdout: No space left", done.stderr.decode())
+
+
+class NotThere(QueryTest):
+    def test_what_there_is_none_of_is_said(self):
+        run = self.ran("echo loss 1 > \"$MUSTER_METRICS\"")
+        said = self.muster("metrics", run, "--rank", "7", code=64).stderr
+        self.assertIn("has no rank 7", said)
+        self.assertIn("it has 1 rank", said)
+        said = self.muster("runs", "--since", "2999-01-01").stderr
+        self.assertIn("none of the 1 run in ", said)
+        self.assertIn("none of the 1 run in ", self.muster("runs", "--status", "failed").stderr)
 
 
 if __name__ == "__main__":

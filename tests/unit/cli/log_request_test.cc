@@ -69,6 +69,7 @@ TEST(LogRequest, TimesAreMomentsOrSpansBeforeNow) {
   EXPECT_EQ(request({"--since", "10m"})->options.since, kNow - 10min);
   EXPECT_EQ(request({"--since", "2023-11-14T22:13:19Z"})->options.since, kNow - 1s);
   EXPECT_EQ(request({"--until", "1h30m"})->options.until, kNow - 90min);
+  EXPECT_EQ(request({"--since", "2023-11-14"})->options.since, kNow - 22h - 13min - 20s);
   EXPECT_EQ(error_of({"--since", "noon"}), "--since noon is neither a time nor a span");
 }
 
