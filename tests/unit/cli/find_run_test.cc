@@ -42,7 +42,7 @@ TEST_F(FindRun, PrefersAnIdToTheBeginningOfAnother) {
 TEST_F(FindRun, TakesTheNewestByItsCreationWhateverItIsCalled) {
   add_run("zz", "2026-11-23T06:15:00.000001Z");
   add_run("aa", "2026-11-23T06:15:00.000002Z");
-  EXPECT_EQ(found(""), "aa");
+  EXPECT_EQ(found(""), "error: the run's name is empty");
   EXPECT_EQ(found("latest"), "aa");
   std::vector<std::string> ids;
   for (const FoundRun& run : list_runs(runs())) ids.push_back(run.run_id);
