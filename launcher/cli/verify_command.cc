@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
@@ -73,6 +74,11 @@ std::string json_of(const FoundRun& run, const store::StoreCheck& check) {
   return without_raw_controls(json.dump(2, ' ', false, Json::error_handler_t::replace)) + "\n";
 }
 
+bool is_link(const FoundRun& run, const store::FileCheck& file) {
+  std::error_code ignored;
+  return std::filesystem::is_symlink(run.directory.root() / file.path, ignored);
+}
+
 // A launcher writes the ends of its ranks' streams before it writes how the run ended: a record of
 // one that is not there was lost.
 void judge_by_record(const FoundRun& run, store::StoreCheck& check) {
@@ -88,6 +94,15 @@ void judge_by_record(const FoundRun& run, store::StoreCheck& check) {
     if (!is_rank_stream || has_end) continue;
     stream.state = CheckState::kWrong;
     stream.problem = "the run has ended, and there is no record of the end of this";
+  }
+  // How far a file has grown is written down at the end: then it grows no more.
+  for (store::FileCheck& file : check.files) {
+    std::error_code error;
+    const auto size = std::filesystem::file_size(run.directory.root() / file.path, error);
+    if (error || file.state != CheckState::kOk || size <= file.size || is_link(run, file)) continue;
+    file.state = CheckState::kWrong;
+    file.problem =
+        "it has " + std::to_string(size) + " bytes, and had " + std::to_string(file.size);
   }
 }
 

@@ -61,6 +61,7 @@ class Copies(QueryTest):
             said = self.muster("download", run, path, to, code=74).stderr
             self.assertIn("has other bytes than were stored", said)
             self.assertFalse(to.exists())
+            self.assertIn(path, self.muster("verify", run, code=70).stdout)
             self.assertIn("has other bytes", self.muster("download", run, path, "-", code=74).stderr)
 
     def test_patterns_take_what_files_shows(self):
