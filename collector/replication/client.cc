@@ -42,6 +42,7 @@ struct SenderClient::Impl final : ConnectionOwner {
     EventLoop::Watch retry;
     std::chrono::milliseconds not_before{0};  // the collector asked for it
     bool up = false;
+    bool welcomed = false;  // the collector takes the run
     Time since;
   };
 
@@ -71,10 +72,11 @@ struct SenderClient::Impl final : ConnectionOwner {
     return links[0].connection.get() == &connection ? links[0] : links[1];
   }
 
-  void note(bool connected, std::optional<Error> trouble) {
+  void note(bool connected, std::optional<Error> trouble, bool answers = false) {
     const std::scoped_lock lock(mutex);
     if (connected != state.connected) state.since = Clock::now();
     state.connected = connected;
+    state.answers = answers;
     state.refused =
         trouble && (trouble->code == ErrorCode::kPermission || trouble->code == ErrorCode::kUsage);
     state.trouble = std::move(trouble);
@@ -85,7 +87,7 @@ struct SenderClient::Impl final : ConnectionOwner {
   void dial(Link& link) {
     link.retry = {};
     if (ending || link.dialer || link.connection || sender.superseded()) return;
-    if (link.role == LinkRole::kBulk && (!wants_bulk || !links[0].up)) return;
+    if (link.role == LinkRole::kBulk && (!wants_bulk || !links[0].welcomed)) return;
     link.dialer = std::make_unique<Dialer>(loop, settings.collector, kDialLimit,
                                            [this, &link](Result<Fd> socket) {
                                              const auto done = std::move(link.dialer);
@@ -124,8 +126,8 @@ struct SenderClient::Impl final : ConnectionOwner {
         std::make_unique<Connection>(loop, std::move(socket), std::move(setup), buffer, *this);
   }
 
-  void try_later(Link& link, const Error& why) {
-    if (link.role == LinkRole::kLive) note(false, why);
+  void try_later(Link& link, const Error& why, bool answers = false) {
+    if (link.role == LinkRole::kLive) note(false, why, answers);
     const auto wait = std::max(link.backoff.next(), std::exchange(link.not_before, {}));
     link.retry = loop.at(Clock::now() + wait, [this, &link] { dial(link); });
     turn_soon();
@@ -136,30 +138,47 @@ struct SenderClient::Impl final : ConnectionOwner {
     link.up = true;
     link.since = Clock::now();
     sender.link_up(link.role, link.since);
-    if (link.role == LinkRole::kLive) {
-      note(true, std::nullopt);
-      dial(links[1]);
-    }
     turn_soon();
   }
 
   void closed(Connection& connection, const Error& why) override {
     Link& link = link_of(connection);
-    const Error reason = why;
+    Error reason = why;
+    // It said no, or nothing: but it is there.
+    const bool answers = !sender.welcomed(link.role);
+    if (!link.up) explain_scheme(reason);
     if (std::exchange(link.up, false)) {
       sender.link_down(link.role, Clock::now());
       if (Clock::now() - link.since >= kGood) link.backoff.reset();
     }
     link.connection.reset();
-    if (!ending) try_later(link, reason);
+    link.welcomed = false;
+    if (!ending) try_later(link, reason, answers);
   }
 
   // --- what is said
 
   Result<> received(Connection& connection, std::string_view bytes) override {
-    const auto result = sender.receive(link_of(connection).role, bytes, Clock::now());
+    Link& link = link_of(connection);
+    const auto result = sender.receive(link.role, bytes, Clock::now());
+    if (sender.welcomed(link.role) && !std::exchange(link.welcomed, true)) {
+      if (link.role == LinkRole::kLive) {
+        note(true, std::nullopt);
+        dial(links[1]);
+      }
+    }
     turn_soon();
     return result;
+  }
+
+  // A collector of the other scheme understands nothing, and says nothing.
+  void explain_scheme(Error& why) const {
+    const bool tls_here = settings.collector.transport == Transport::kTls;
+    if (settings.collector.transport == Transport::kUnix || why.code != ErrorCode::kInternal) {
+      return;
+    }
+    why.message += std::string("; a collector whose address begins with ") +
+                   (tls_here ? "tcp:" : "tls:") + " does that";
   }
 
   std::string take_output(Connection& connection, std::size_t most) override {
@@ -232,6 +251,11 @@ struct SenderClient::Impl final : ConnectionOwner {
                    [this, latest] { end_when_closed(latest); });
   }
 };
+
+std::string whereabouts(const ClientState& state) {
+  if (state.connected) return "";
+  return state.answers ? "which takes nothing now" : "which is not there";
+}
 
 SenderClient::SenderClient(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 

@@ -35,7 +35,12 @@ struct ClientState {
   std::optional<Error> trouble;  // why the last try failed; none while connected
   // It is about the token or the version: trying again helps only when somebody changes something.
   bool refused = false;
+  bool answers = false;  // somebody is there, and yet it is in trouble
 };
+
+// "which is not there", for a sentence about a collector that one waits for; "" while it takes the
+// run.
+std::string whereabouts(const ClientState& state);
 
 class SenderClient {
  public:

@@ -68,7 +68,10 @@ void Connection::on_readable() {
     return;
   }
   if (got == 0) {
-    drop(why_ ? *why_ : lost("the connection was closed by the peer"));
+    drop(why_ ? *why_
+              : lost(state_ == State::kShaking
+                         ? "the peer closed the connection before either side was known"
+                         : "the connection was closed by the peer"));
     return;
   }
   if (state_ == State::kClosing) return;  // nobody wants it any more

@@ -109,11 +109,13 @@ ReceivedStream* Receiver::State::find(const StreamId& id) {
 }
 
 void Receiver::State::stall(const StreamId& id, ReceivedStream& stream, std::string why) {
+  const bool is_new = stream.stall == StreamStall::kNone;
   stream.stall = store.is_full() ? StreamStall::kFull : StreamStall::kFailed;
   stream.rewound = true;
   stalled.insert(id);
   if (!retry_at) retry_at = now + kTryAgain;
-  if (!stream.told) return;
+  // An Open has no answer yet: that, and why, is told once.
+  if (!stream.told && !is_new) return;
   const auto reason =
       stream.stall == StreamStall::kFull ? wire::RewindReason::kFull : wire::RewindReason::kFailed;
   rewind(id, stream, reason, true, std::move(why));

@@ -97,6 +97,7 @@ struct RunReplica::State {
   Result<ReplicaRun*> run_of(const std::string& run_id);
   Open* find(Handle handle);
   Result<> need_file(Open& open);
+  void look_for_room();
   void note(const store::AppendFile& file);
   void drop_idle(const std::string& run_id);
   Result<> put(Handle handle, std::uint64_t offset, std::uint64_t count,
@@ -179,9 +180,20 @@ void RunReplica::State::note(const store::AppendFile& file) {
   full_looked = Clock::now();
 }
 
+// Records that did not fit say so by their error's text only; the file system knows better.
+void RunReplica::State::look_for_room() {
+  struct statvfs space {};
+  if (::statvfs(directory.c_str(), &space) != 0 || space.f_bavail > 0) return;
+  full = true;
+  by_quota = false;
+  full_looked = Clock::now();
+}
+
 Result<> RunReplica::admit(const store::Writer& writer) {
-  MUSTER_TRY_ASSIGN(ReplicaRun* const run, state_->run_of(writer.run_id));
-  return run->admit(writer);
+  const auto run = state_->run_of(writer.run_id);
+  const Result<> admitted = run ? (*run)->admit(writer) : Result<>(Failure(run.error()));
+  if (!admitted) state_->look_for_room();
+  return admitted;
 }
 
 void RunReplica::attach(const store::Writer& writer) {
@@ -215,12 +227,7 @@ Result<OpenedStream> RunReplica::open(const store::Writer& writer,
   MUSTER_TRY_ASSIGN(ReplicaRun* const run, state_->run_of(writer.run_id));
   auto stream = run->open_stream(writer, description);
   if (!stream) {
-    // Records that did not fit say so by their error's text only; the file system knows better.
-    struct statvfs space {};
-    if (::statvfs(state_->directory.c_str(), &space) == 0 && space.f_bavail == 0) {
-      state_->full = true;
-      state_->full_looked = Clock::now();
-    }
+    state_->look_for_room();
     return Failure(std::move(stream).error());
   }
   OpenedStream opened;

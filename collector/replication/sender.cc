@@ -99,6 +99,12 @@ std::size_t Sender::buffered_bytes() const {
 const store::Writer& Sender::writer() const {
   return state_->writer;
 }
+std::string Sender::held_up() const {
+  return state_->blocked > 0 ? state_->blocked_why : "";
+}
+bool Sender::welcomed(LinkRole role) const {
+  return state_->link(role).up && state_->link(role).welcomed;
+}
 bool Sender::superseded() const {
   return state_->superseded;
 }

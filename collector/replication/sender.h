@@ -107,6 +107,9 @@ class Sender {
   const store::Writer& writer() const;
   std::size_t buffered_bytes() const;  // of frames, in both directions: bounded
   bool superseded() const;             // for good
+  // Why the receiver takes nothing of some stream for now (its disk is full); "" while it does.
+  std::string held_up() const;
+  bool welcomed(LinkRole role) const;  // the receiver takes the run on that link
   const SenderTotals& totals() const;
 
  private:

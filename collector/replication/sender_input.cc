@@ -97,7 +97,7 @@ Result<> Sender::State::opened(LinkRole role, const FrameView& frame) {
     return {};
   }
   entry->phase = SendPhase::kOpen;
-  entry->blocked = false;
+  set_blocked(*entry, false);
   moved(frame.stream, lost);
   return {};
 }
@@ -159,14 +159,19 @@ Result<> Sender::State::rewind(LinkRole role, const FrameView& frame) {
   MUSTER_TRY_ASSIGN(const wire::Rewind rewind, wire::read_rewind(frame.payload));
   SentStream* entry = stream_of(role, frame.stream);
   // What was said to a stream that has been closed since: its next Opened tells how it is.
-  if (entry == nullptr || entry->phase != SendPhase::kOpen) return {};
+  if (entry == nullptr) return {};
+  if (rewind.wait) {
+    blocked_why = rewind.text.empty() ? "it has no room" : rewind.text;
+    set_blocked(*entry, true);
+  }
+  if (entry->phase != SendPhase::kOpen) return {};  // and it is not opened before there is room
   if (rewind.reason == wire::RewindReason::kDigest && ++entry->digest_failures >= kDigestTries) {
     wire::add(link(role).control, frame.stream, StreamEnd{0, {}, false});
     refuse(frame.stream, rewind.text.empty() ? "its digest there is another" : rewind.text);
     return {};
   }
   const std::uint64_t lost = entry->out.rewind(rewind.expected);
-  entry->blocked = rewind.wait;
+  set_blocked(*entry, rewind.wait);
   moved(frame.stream, lost);
   return {};
 }

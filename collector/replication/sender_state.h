@@ -87,6 +87,8 @@ struct Sender::State {
   std::vector<ClosedLink> closed;
   SenderTotals totals;
   bool superseded = false;
+  std::uint64_t blocked = 0;  // streams that the receiver said to wait with
+  std::string blocked_why;    // what it said last
   bool hurry = false;
 
   SenderLink& link(LinkRole role) { return links[role == LinkRole::kBulk ? 1 : 0]; }
@@ -104,6 +106,7 @@ struct Sender::State {
 
   // ---- ends of streams ----
 
+  void set_blocked(SentStream& entry, bool blocked);
   void leave_link(StreamNumber number);
   void drop_weight(SentStream& entry);
   void done(StreamNumber number, SendPhase how);

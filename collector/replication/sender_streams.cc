@@ -77,6 +77,12 @@ std::uint64_t Sender::State::size_class(const SentStream& entry) {
   return std::max(entry.out.description().size_hint, entry.out.size());
 }
 
+void Sender::State::set_blocked(SentStream& entry, bool is_blocked) {
+  if (entry.blocked == is_blocked) return;
+  entry.blocked = is_blocked;
+  is_blocked ? ++blocked : --blocked;
+}
+
 void Sender::State::leave_link(StreamNumber number) {
   SentStream& entry = entries[number];
   if (entry.phase != SendPhase::kOpening && entry.phase != SendPhase::kOpen) {
@@ -85,6 +91,7 @@ void Sender::State::leave_link(StreamNumber number) {
   link(entry.link).streams.erase(number);
   drop_weight(entry);
   entry.phase = SendPhase::kWaiting;
+  set_blocked(entry, false);
 }
 
 void Sender::State::drop_weight(SentStream& entry) {
@@ -145,7 +152,7 @@ void Sender::State::forget_link(LinkRole role) {
     SentStream& entry = entries[number];
     entry.phase = SendPhase::kWaiting;
     entry.weight = FileWeight::kNone;
-    entry.blocked = false;
+    set_blocked(entry, false);
     schedule(number);
   }
   for (const StreamNumber number : queued) schedule(number);

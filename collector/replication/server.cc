@@ -40,6 +40,7 @@ struct CollectorServer::State final : ConnectionOwner {
   };
 
   EventLoop& loop;
+  ReplicaStore& store;
   ServerSettings settings;
   Listener listener;
   std::optional<TlsContext> tls;
@@ -55,14 +56,16 @@ struct CollectorServer::State final : ConnectionOwner {
   std::optional<Time> tick_at;
   EventLoop::Watch round;
   bool round_is_due = false;
+  bool full = false;  // the store, by what was told
   std::function<void()> ended;
   EventLoop::Watch farewell;
 
-  State(EventLoop& on, ReplicaStore& store, ServerSettings given, Listener opened)
+  State(EventLoop& on, ReplicaStore& into, ServerSettings given, Listener opened)
       : loop(on),
+        store(into),
         settings(std::move(given)),
         listener(std::move(opened)),
-        receiver(store, settings.limits) {}
+        receiver(into, settings.limits) {}
 
   void log(std::string line) {
     if (const auto written = log_gate.pass(std::move(line), Clock::now())) settings.log(*written);
@@ -188,7 +191,16 @@ struct CollectorServer::State final : ConnectionOwner {
 
   // --- the receiver's wishes
 
+  // Past the gate: strangers who are told of must not hide it.
+  void tell_room() {
+    const bool is_full = store.is_full();
+    if (is_full == std::exchange(full, is_full)) return;
+    settings.log(full ? "disk_full: there is no room in the store; nothing is taken until there is"
+                      : "disk_has_room: there is room in the store again");
+  }
+
   void settle() {
+    tell_room();
     for (const auto& [link, reason] : receiver.take_closed()) {
       const auto found = links.find(link);
       if (found != links.end()) found->second->close(plain_error(reason));

@@ -437,6 +437,7 @@ void StoreFollower::drop(std::size_t stream, std::uint64_t from, std::uint64_t t
   }
   sink_.gap(followed.number, {from, to, gap.reason});
   followed.gone.add(from, to);
+  followed.dropped.add(from, to);
   punch(followed.path, from, to);
 }
 

@@ -42,8 +42,9 @@ struct FollowedStream {
   store::StreamKind kind = store::StreamKind::kLog;
   StreamNumber number = 0;
   std::uint64_t size = 0;
-  store::OffsetRanges gone;    // takes no room: freed, dropped, or never stored
-  std::uint64_t freed_to = 0;  // of what the collector has, told to the sink
+  store::OffsetRanges gone;     // takes no room: freed, dropped, or never stored
+  store::OffsetRanges dropped;  // of it: for want of room, undelivered
+  std::uint64_t freed_to = 0;   // of what the collector has, told to the sink
   bool ended = false;
 };
 

@@ -141,6 +141,12 @@ struct StoreSender::Impl {
       follower.drop(room.stream, room.from, room.to);
       dropped += room.to - room.from;
     }
+    if (!decision.dropped.empty()) {
+      dropped_ranges = 0;
+      for (const FollowedStream& each : follower.streams()) {
+        dropped_ranges += each.dropped.all().size();
+      }
+    }
     nearly_full = decision.kept > settings.bound->max_size / 2;
     set_waiting(decision.wait, now);
   }
@@ -165,6 +171,8 @@ struct StoreSender::Impl {
     shown.refused = refused;
     shown.refused_count = refusals.size();
     shown.dropped = dropped;
+    shown.dropped_ranges = dropped_ranges;
+    shown.held_up = sink.sender == nullptr ? "" : sink.sender->held_up();
     shown.lost_there = lost_there;
     shown.waits = stalled.is_waiting();
     shown_nearly_full = nearly_full;
@@ -181,6 +189,8 @@ struct StoreSender::Impl {
         now.link.connected != last_told.link.connected ||
         now.link.refused != last_told.link.refused ||
         now.link.trouble.has_value() != last_told.link.trouble.has_value() ||
+        now.link.answers != last_told.link.answers ||
+        now.held_up.empty() != last_told.held_up.empty() ||
         now.superseded != last_told.superseded || now.waits != last_told.waits ||
         (now.dropped > 0) != (last_told.dropped > 0) || now.lost_there != last_told.lost_there ||
         now.cannot_free != last_told.cannot_free ||
@@ -273,6 +283,9 @@ struct StoreSender::Impl {
       now.complete = shown.complete && shown.refused_count == 0;
       if (shown.streams_closed) now.unsent = shown.unsent;
     }
+    // What is known of a collector that has something is not replaced by one that nobody reached.
+    reached = reached || now.complete || client->state().connected;
+    if (had_upstream && !reached) return;
     if (written && *written == now) return;
     if (write_upstream(run, now)) written = now;
   }
@@ -287,6 +300,7 @@ struct StoreSender::Impl {
   std::vector<std::string> refused;
   std::unordered_set<std::string> refusals;
   std::uint64_t dropped = 0;
+  std::uint64_t dropped_ranges = 0;
   std::uint64_t lost_there = 0;
   std::optional<std::string> superseded_by;
   SendProgress last_told;
@@ -296,6 +310,8 @@ struct StoreSender::Impl {
   bool ended = false;
   bool bulk_opened = false;
   std::optional<Upstream> written;
+  bool had_upstream = false;  // before this sender
+  bool reached = false;       // the collector has taken the run, at least once
 
   mutable std::mutex mutex;  // guards what follows
   std::condition_variable wake;
@@ -315,6 +331,8 @@ Result<std::unique_ptr<StoreSender>> StoreSender::start(store::RunDirectory run,
                                                         StoreSenderSettings settings) {
   auto impl = std::make_unique<Impl>(std::move(run), std::move(settings));
   if (impl->settings.client) {
+    const auto before = read_upstream(impl->run);
+    impl->had_upstream = before && *before;
     MUSTER_TRY_ASSIGN(impl->client, SenderClient::start(*impl->settings.client, impl->follower,
                                                         [impl = impl.get()](Sender& sender) {
                                                           impl->hear(sender);

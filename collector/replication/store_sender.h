@@ -34,10 +34,12 @@ struct SendProgress {
   std::vector<std::string> refused;     // streams and files that it does not take, and why
   std::uint64_t refused_count = 0;      // of these, also those that are not listed
   std::uint64_t dropped = 0;            // bytes that went for want of room
-  std::uint64_t lost_there = 0;         // that were freed here, and that the collector has lost
-  bool waits = false;                   // ranks wait for room
-  std::string cannot_free;              // why the file system gives no room back; "" while it does
-  bool run_is_over = false;             // by run.json
+  std::uint64_t dropped_ranges = 0;     // that they are; those that meet are one
+  std::string held_up;           // why the collector takes less for now; "" while it does not
+  std::uint64_t lost_there = 0;  // that were freed here, and that the collector has lost
+  bool waits = false;            // ranks wait for room
+  std::string cannot_free;       // why the file system gives no room back; "" while it does
+  bool run_is_over = false;      // by run.json
 };
 
 struct StoreSenderSettings {

@@ -3,6 +3,7 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/sslerr.h>
 
 #include <algorithm>
 #include <array>
@@ -188,7 +189,24 @@ TlsSession::TlsSession(const TlsContext& context) : state_(std::make_unique<Stat
 
 TlsSession::~TlsSession() = default;
 
+// Of the keys that a PSK is checked by; a peer tells of it by one of two alerts.
+bool is_about_the_token(unsigned long code) {
+  switch (ERR_GET_REASON(code)) {
+    case SSL_R_BINDER_DOES_NOT_VERIFY:
+    case SSL_R_SSLV3_ALERT_ILLEGAL_PARAMETER:
+    case SSL_R_TLSV1_ALERT_DECRYPT_ERROR: return true;
+    default: return false;
+  }
+}
+
 Failure TlsSession::failed(const std::string& doing) {
+  if (!ready_ && is_about_the_token(ERR_peek_error())) {
+    ERR_clear_error();
+    const bool ours = state_->side == TlsSide::kClient;
+    return fail(ErrorCode::kPermission,
+                std::string(ours ? "the collector refuses: " : "") + "the run token is another one",
+                "both sides need the same --token-file");
+  }
   const std::string peer = state_->side == TlsSide::kClient ? "the collector" : "the sender";
   return fail(ErrorCode::kPermission, doing + " with " + peer + " failed: " + openssl_reason(),
               "both sides need tls: in their address, and the same --token-file");

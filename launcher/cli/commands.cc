@@ -159,8 +159,9 @@ constexpr CommandRow kCommands[] = {
      .usage = "[options] [RUN|DIR …]",
      .details =
          "RUN is a run's id, the beginning of one, its directory, or latest; DIR a directory "
-         "of runs, of which those are delivered that had a collector and are not there in "
-         "full. Without any it is --runs-dir. A run whose launcher lives is left to it; of "
+         "of runs, of which those are delivered that are not at their collector in "
+         "full, with --collector also those that never had one. Without any it is --runs-dir. A "
+         "run whose launcher lives is left to it; of "
          "one that was killed, the streams end where they are, and say so. The exit code is "
          "76 when not everything was delivered.",
      .examples = "muster sync runs/20261123-065122-c028\n"

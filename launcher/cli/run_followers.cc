@@ -22,6 +22,7 @@ void record_failure(plan::RunOutcome& outcome, const Error& error) {
 
 void add(plan::Incomplete& all, const plan::Incomplete& more) {
   all.dropped_bytes += more.dropped_bytes;
+  all.dropped_ranges += more.dropped_ranges;
   all.undelivered = all.undelivered || more.undelivered;
   all.undelivered_bytes += more.undelivered_bytes;
   all.files_not_stored += more.files_not_stored;
@@ -154,6 +155,9 @@ Result<> RunFollowers::add_delivery(const FollowerContext& context) {
     state.set_unsent_bytes(progress.unsent);
     state.set_behind_ms(progress.behind.count());
     if (progress.link.trouble) state.set_trouble(progress.link.trouble->message);
+    if (progress.link.connected) state.set_trouble(progress.held_up);
+    state.set_answers(progress.link.answers);
+    state.set_dropped_bytes(progress.dropped);
     control.collector(state);
   };
   MUSTER_TRY_ASSIGN(auto follower,

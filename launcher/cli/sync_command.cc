@@ -124,6 +124,7 @@ Result<store::Writer> next_writer(const FoundRun& run) {
 std::string trouble_of(const SendProgress& progress) {
   if (progress.superseded) return "it takes nothing more of this run: " + progress.superseded_by;
   if (progress.link.trouble) return progress.link.trouble->message;
+  if (!progress.held_up.empty()) return progress.held_up;
   return progress.link.connected ? "it takes nothing" : "the connection ended";
 }
 
@@ -174,9 +175,10 @@ class Delivery {
       if (now - moved_at >= patience_) return progress;
       if (now >= next_word) {
         next_word = now + kNextWord;
+        const std::string where = replication::whereabouts(progress.link);
         std::fprintf(stderr, "muster: run %s: %s are on their way to %s%s\n", run_.run_id.c_str(),
                      format_bytes(progress.unsent).c_str(), address_.c_str(),
-                     progress.link.connected ? "" : ", which is not there");
+                     where.empty() ? "" : (", " + where).c_str());
       }
       std::this_thread::sleep_for(kLook);
     }

@@ -15,12 +15,27 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kLook = 10ms;
 constexpr auto kFirstWord = 1s;  // most deliveries are done before anybody wonders
 constexpr auto kNextWord = 5s;
+constexpr auto kBetweenWords = 30s;
+constexpr auto kHasRoomFor = 2500ms;  // it tries every second
 constexpr std::size_t kListed = 4;
 
 std::string why(const SendProgress& progress) {
   if (progress.superseded) return "it takes nothing more of this run: " + progress.superseded_by;
   if (progress.link.trouble) return progress.link.trouble->message;
+  if (progress.link.connected) return progress.held_up;
   return "the connection ended";
+}
+
+void add_dropped(plan::Incomplete& incomplete, const SendProgress& progress) {
+  incomplete.dropped_bytes = progress.dropped;
+  incomplete.dropped_ranges = progress.dropped_ranges;
+}
+
+// ", which is not there"
+std::string absence(const SendProgress& progress) {
+  if (progress.link.connected && !progress.held_up.empty()) return ", which has no room now";
+  const std::string where = replication::whereabouts(progress.link);
+  return where.empty() ? "" : ", " + where;
 }
 
 }  // namespace
@@ -82,9 +97,11 @@ void ReplicationFollower::told(const SendProgress& progress) {
   }
   // Told once for each time that it is away; the run does not wait for it.
   if (away && !progress.superseded && !std::exchange(said_absent_, true)) {
-    listener_.say("muster: warning: the collector " + settings_.collector + " is not there (" +
+    listener_.say("muster: warning: the collector " + settings_.collector +
+                  (progress.link.answers ? " takes nothing now (" : " is not there (") +
                   why(progress) + "); the run goes on, and it is tried again");
   }
+  if (progress.link.connected) tell_held_up(progress);
   if (progress.superseded && !std::exchange(superseded_, true)) {
     listener_.event("collector_refused", why(progress), progress.unsent);
     listener_.say("muster: warning: nothing more goes to the collector: " + why(progress));
@@ -113,11 +130,42 @@ void ReplicationFollower::told(const SendProgress& progress) {
   }
 }
 
+// A disk at its edge is full again with the next bytes: it has room when that has held for a while.
+void ReplicationFollower::tell_held_up(const SendProgress& progress) {
+  const auto now = Clock::now();
+  if (!progress.held_up.empty()) {
+    has_room_since_.reset();
+    if (std::exchange(held_up_, true)) return;
+    listener_.event("collector_full", progress.held_up, progress.unsent);
+  } else {
+    if (!held_up_) return;
+    if (!has_room_since_) has_room_since_ = now;
+    if (!progress.streams_complete && now - *has_room_since_ < kHasRoomFor) return;
+    held_up_ = false;
+    listener_.event("collector_has_room", settings_.collector, progress.unsent);
+  }
+  say_held_up(progress.held_up);
+}
+
+void ReplicationFollower::say_held_up(const std::string& reason) {
+  const auto now = Clock::now();
+  if (!reason.empty() && (!held_up_said_at_ || now - *held_up_said_at_ > kBetweenWords)) {
+    held_up_said_at_ = now;
+    held_up_said_ = true;
+    listener_.say("muster: warning: the collector " + settings_.collector +
+                  " takes less for now (" + reason +
+                  "); the run goes on, and what it lacks stays here");
+  }
+  if (reason.empty() && std::exchange(held_up_said_, false)) {
+    listener_.say("muster: the collector " + settings_.collector + " takes everything again");
+  }
+}
+
 FollowerEnd ReplicationFollower::finish(const FinishLimits& limits) {
   if (!sender_) return {};
   if (settings_.collector.empty()) {
     FollowerEnd end;
-    end.incomplete.dropped_bytes = sender_->progress().dropped;
+    add_dropped(end.incomplete, sender_->progress());
     sender_.reset();
     return end;
   }
@@ -125,8 +173,9 @@ FollowerEnd ReplicationFollower::finish(const FinishLimits& limits) {
   sender_->close_streams();
   const SendProgress progress = wait_until(
       [](const SendProgress& now) { return now.streams_closed && now.streams_complete; }, limits);
+  told(progress);  // what waits to be told belongs before the end
   FollowerEnd end = end_of(progress);
-  end.incomplete.dropped_bytes = progress.dropped;
+  add_dropped(end.incomplete, progress);
   listener_.progress(progress);
   if (!progress.streams_complete) sender_.reset();
   return end;
@@ -183,8 +232,7 @@ SendProgress ReplicationFollower::wait_until(const std::function<bool(const Send
     if (now >= next_word) {
       next_word = now + kNextWord;
       say("muster: " + format_bytes(progress.unsent) + " are on their way to " +
-          settings_.collector + (progress.link.connected ? "" : ", which is not there") +
-          "; waiting up to " +
+          settings_.collector + absence(progress) + "; waiting up to " +
           format_duration(std::chrono::duration_cast<std::chrono::milliseconds>(until - now)) +
           " (Ctrl-C: no longer)");
     }
@@ -234,8 +282,14 @@ std::string ReplicationFollower::where_it_is(const SendProgress& progress) {
   std::string text =
       format_bytes(progress.unsent) + " are not at the collector " + settings_.collector;
   if (!streams.empty()) text += " (" + join(streams, ", ") + ")";
-  if (!progress.link.connected || progress.superseded) text += ": " + why(progress);
-  return text + "; `" + settings_.sync_command + "` delivers the rest";
+  if (const std::string reason = why(progress); !reason.empty()) text += ": " + reason;
+  std::string command = settings_.sync_command;
+  // The same line with the same token would be refused as this was.
+  const auto& trouble = progress.link.trouble;
+  if (progress.link.refused && trouble && trouble->code == ErrorCode::kPermission) {
+    command = "muster sync " + shell_quoted(run_.root().string()) + " --token-file FILE";
+  }
+  return text + "; `" + command + "` delivers the rest";
 }
 
 }  // namespace muster::exec

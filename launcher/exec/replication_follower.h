@@ -50,6 +50,8 @@ class ReplicationFollower : public Follower {
                       DeliveryListener listener);
   Result<> begin(replication::StoreSenderSettings sender);
   void told(const replication::SendProgress& progress);
+  void tell_held_up(const replication::SendProgress& progress);
+  void say_held_up(const std::string& reason);  // "": no more
   void say(const std::string& line);
   // Waits until that is so, or cannot be, or nobody wants to wait any longer.
   replication::SendProgress wait_until(const std::function<bool(const replication::SendProgress&)>&,
@@ -70,6 +72,10 @@ class ReplicationFollower : public Follower {
   bool refused_ = false;
   bool superseded_ = false;
   bool dropped_ = false;
+  bool held_up_ = false;
+  bool held_up_said_ = false;
+  std::optional<std::chrono::steady_clock::time_point> has_room_since_;
+  std::optional<std::chrono::steady_clock::time_point> held_up_said_at_;
   std::uint64_t lost_there_ = 0;  // that was told
   bool waited_ = false;
   bool cannot_free_ = false;

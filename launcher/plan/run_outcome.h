@@ -105,6 +105,7 @@ struct StreamGap {
 // What of a run is not where it should be, beside the gaps of its streams.
 struct Incomplete {
   std::uint64_t dropped_bytes = 0;      // of streams, to keep within streams.max_size
+  std::uint64_t dropped_ranges = 0;     // that they are
   bool undelivered = false;             // the collector has not all of it
   std::uint64_t undelivered_bytes = 0;  // of which so many are known
   std::uint64_t files_not_stored = 0;   // of the output folders

@@ -305,10 +305,20 @@ void Report::gaps() {
     line("missing: " + std::to_string(outcome_.gaps.size() - kMostEntries) + " more, listed in " +
          directory_.run_json().string());
   }
+  const plan::Incomplete& incomplete = outcome_.incomplete;
+  if (incomplete.dropped_bytes > 0) {
+    line("missing: " + format_bytes(incomplete.dropped_bytes) + " in " +
+         counted(static_cast<std::int64_t>(incomplete.dropped_ranges), "range") +
+         ", dropped for want of room (streams.max_size); `muster verify` says of which streams");
+  }
 }
 
 void Report::warnings() {
   std::vector<std::string> all = outcome_.warnings;
+  // The headline has said it.
+  if (outcome_.first_failure && outcome_.first_failure->origin == plan::FailureOrigin::kMuster) {
+    std::erase(all, outcome_.first_failure->description);
+  }
   // A sandbox refuses all ranks alike: said once.
   std::map<std::string, std::vector<int>> noted;
   for (const plan::RankOutcome& rank : outcome_.ranks) {

@@ -140,6 +140,7 @@ Json gaps_json(const std::vector<plan::StreamGap>& gaps) {
 Json incomplete_json(const plan::RunOutcome* outcome) {
   if (outcome == nullptr) return nullptr;
   return {{"dropped_bytes", outcome->incomplete.dropped_bytes},
+          {"dropped_ranges", outcome->incomplete.dropped_ranges},
           {"undelivered", outcome->incomplete.undelivered},
           {"undelivered_bytes", outcome->incomplete.undelivered_bytes},
           {"files_not_stored", outcome->incomplete.files_not_stored}};

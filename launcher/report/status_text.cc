@@ -333,12 +333,21 @@ std::string collector_line(const protocol::RunState& state) {
   const protocol::CollectorState& collector = state.collector();
   std::string text = "  collector  " + elided(collector.address(), 200);
   if (!collector.connected()) {
-    text += ", not connected";
-    if (!collector.trouble().empty()) text += " (" + elided(collector.trouble(), 200) + ")";
+    text += collector.answers() ? ", takes nothing now" : ", not connected";
+  } else if (!collector.trouble().empty()) {
+    text += ", takes less for now";
   }
-  if (collector.unsent_bytes() == 0) return text + ", nothing is unsent\n";
-  return text + ", " + format_bytes(collector.unsent_bytes()) + " unsent, " +
-         format_duration(std::chrono::milliseconds(collector.behind_ms())) + " behind\n";
+  if (!collector.trouble().empty()) text += " (" + elided(collector.trouble(), 200) + ")";
+  if (collector.unsent_bytes() == 0) {
+    text += ", nothing is unsent";
+  } else {
+    text += ", " + format_bytes(collector.unsent_bytes()) + " unsent, " +
+            format_duration(std::chrono::milliseconds(collector.behind_ms())) + " behind";
+  }
+  if (collector.dropped_bytes() > 0) {
+    text += ", " + format_bytes(collector.dropped_bytes()) + " dropped for want of room";
+  }
+  return text + "\n";
 }
 
 Json collector_json(const protocol::RunState& state) {
@@ -348,6 +357,7 @@ Json collector_json(const protocol::RunState& state) {
           {"connected", collector.connected()},
           {"unsent_bytes", collector.unsent_bytes()},
           {"behind_ms", collector.behind_ms()},
+          {"dropped_bytes", collector.dropped_bytes()},
           {"trouble", text_or_null(collector.trouble())}};
 }
 

@@ -202,8 +202,10 @@ class Disks(SenderTest):
             time.sleep(chance.uniform(1, 2))
             self.assertIsNone(relay.process.poll(), "it serves on")
             self.assertIsNone(delivery.process.poll(), "nothing false was acknowledged")
+            self.assertIn("disk_full", relay.log.read_text())
             disk.free()
             self.assert_arrives(delivery, relay, size, disk.inside)
+            self.assertIn("disk_has_room", relay.log.read_text())
 
         self.each_seed(one_seed)
 

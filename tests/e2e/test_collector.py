@@ -12,6 +12,7 @@ import unittest
 from pathlib import Path
 
 import muster_test
+from chaos import SmallDisk
 from muster_test import MUSTER, MusterTest, program, wait_until
 
 MIB = 1 << 20
@@ -132,6 +133,9 @@ class Delivery(CollectorTest):
             self.assertEqual((there / metrics).read_text(), "loss 0.5 1\n")
         upstream = json.loads((result.run_directory / ".muster/upstream.json").read_text())
         self.assertEqual(upstream["complete"], True)
+        report = (result.run_directory / "report.txt").read_text()
+        self.assertIn("delivered to the collector", report)
+        self.assertTrue(result.stderr.endswith(report), result)
         events = [json.loads(line)["event"] for line
                   in (result.run_directory / "events.jsonl").read_text().splitlines()]
         self.assertIn("collector_connected", events)
@@ -297,13 +301,37 @@ class Delivery(CollectorTest):
         tokens = [self.directory / name for name in ("one", "other")]
         for token in tokens:
             self.assert_code(self.run_muster(["token", "--output", str(token)]), 0)
-        relay, address = self.start_relay("tcp:127.0.0.1:0", None, ["--token-file", str(tokens[0])])
-        result = self.run_muster(["run", "-n", "1", "--collector", address, "--token-file",
-                                  str(tokens[1]), "--", "echo", "hello"])
-        self.assert_code(result, 76)
-        self.assertIn("does not take this run", result.stderr)
-        self.assertEqual(result.rank_bytes(0), b"hello\n")
-        self.end_relay(relay)
+        for scheme in ("tcp", "tls"):
+            with self.subTest(scheme=scheme):
+                relay, address = self.start_relay(f"{scheme}:127.0.0.1:0", None,
+                                                  ["--token-file", str(tokens[0])])
+                result = self.run_muster(["run", "-n", "1", "--collector", address, "--token-file",
+                                          str(tokens[1]), "--", "echo", "hello"])
+                self.assert_code(result, 76)
+                self.assertIn("does not take this run", result.stderr)
+                self.assertIn("the collector refuses: the run token is another one", result.stderr)
+                # Not the line that was refused just now.
+                self.assertIn("--token-file FILE` delivers the rest", result.stderr)
+                self.assertEqual(result.rank_bytes(0), b"hello\n")
+                self.end_relay(relay)
+
+    def test_another_scheme_than_the_collectors_is_no_collector_that_is_away(self):
+        token = self.directory / "token"
+        self.assert_code(self.run_muster(["token", "--output", str(token)]), 0)
+        options = ["--token-file", str(token)]
+        for theirs, ours in (("tls", "tcp"), ("tcp", "tls")):
+            with self.subTest(ours=ours):
+                relay, address = self.start_relay(f"{theirs}:127.0.0.1:0", None, options)
+                wrong = ours + address[3:]
+                result = self.run_muster(["run", "-n", "1", "--collector", wrong, *options,
+                                          "--drain-timeout", "300ms", "--", "echo", "hello"])
+                self.assert_code(result, 76)
+                synced = self.run_muster(["sync", result.run_directory, *options, "--patience", "300ms"])
+                self.assert_code(synced, 76)
+                for done in (result, synced):
+                    self.assertNotIn("is not there", done.stderr)
+                    self.assertIn(f"begins with {theirs}:", done.stderr)
+                self.end_relay(relay)
 
 
 @unittest.skipUnless(has_relay(), "this muster has no relay")
@@ -314,6 +342,7 @@ class Later(CollectorTest):
         self.assert_code(result, 76)
         self.assertIn("muster sync", result.stderr)
         self.assertIn("stdout.log", result.stderr)
+        self.assertEqual(result.stderr.count("are not at the collector"), 1)
         self.assertEqual(result.run_json["exit_code"], 76)
         self.assertEqual(result.run_json["origin"], "muster")
         self.assertRegex(self.run_muster(["runs"]).stdout, r"\d+\.\d MiB undelivered")
@@ -324,6 +353,10 @@ class Later(CollectorTest):
         for rank in (0, 1):
             self.assert_flood(self.stored(rank), rank, 2 * MIB)
         self.assertNotIn("undelivered", self.run_muster(["runs"]).stdout)
+        # A collector that nobody reached does not take its place.
+        nobody = self.run_muster(["sync", "--patience", "300ms", "--collector",
+                                  f"unix:{self.directory}/nobody.sock", result.run_directory])
+        self.assert_code(nobody, 76)
         # Nothing is left to do.
         again = self.run_muster(["sync", str(self.runs_dir)])
         self.assert_code(again, 0)
@@ -456,6 +489,70 @@ class Later(CollectorTest):
                    "the end of the killed launcher's processes")
 
 
+@muster_test.needs_root
+@unittest.skipUnless(has_relay(), "this muster has no relay")
+class FullDisk(CollectorTest):
+    """F14, with a launcher: the collector's disk has no room for a while."""
+
+    def start_relay_on(self, disk):
+        log = self.directory / "relay.log"
+        with open(log, "wb") as file:
+            process = subprocess.Popen(
+                [*disk.inside, MUSTER, "relay", "--listen", self.address, "--store",
+                 str(disk.path / "store")], env=self.environment(), stdin=subprocess.DEVNULL,
+                stdout=file, stderr=file, start_new_session=True)
+        self.addCleanup(muster_test.end, process)
+        wait_until(lambda: "listens on" in log.read_text(), 20, "the relay listening")
+        return process, log
+
+    def events(self):
+        path = self.runs_dir / "r/events.jsonl"
+        return [json.loads(line)["event"] for line in path.read_text().splitlines()]
+
+    def test_it_is_told_at_both_ends_and_the_rest_follows(self):
+        disk = SmallDisk(self, "24m")
+        disk.fill(20)
+        relay, log = self.start_relay_on(disk)
+        running = self.start_muster(
+            ["run", "-n", "1", "--run-id", "r", "--collector", self.address, "--console", "none", "--",
+             "sh", "-c", f"'{program('flood')}' --bytes {8 * MIB}; "
+             "while ! test -e go; do sleep 0.02; done"])
+        self.wait_said(running, "takes less for now")
+        wait_until(lambda: "disk_full" in log.read_text(), 20, "the relay's word")
+        shown = self.run_muster(["status", self.runs_dir / "r"])
+        self.assertIn("takes less for now", shown.stdout)
+        disk.free()
+        (self.work_dir / "go").touch()
+        result = running.wait(60)
+        self.assert_code(result, 0)
+        self.assertIn("No space left", result.stderr)
+        events = [event for event in self.events()
+                  if event in ("collector_full", "collector_has_room", "delivered")]
+        self.assertEqual(events[-3:], ["collector_full", "collector_has_room", "delivered"])
+        self.assertLess(len(events), 8)
+        self.assertEqual(result.stderr.count("takes less for now"), 1)
+        self.assertGreater(log.read_text().rfind("disk_has_room"), log.read_text().rfind("disk_full"))
+        self.end_relay(relay)
+
+    def test_full_from_the_beginning_it_is_there_and_takes_nothing(self):
+        disk = SmallDisk(self, "4m")
+        relay, log = self.start_relay_on(disk)
+        disk.fill(8)
+        result = self.start_muster(
+            ["run", "-n", "1", "--run-id", "r", "--collector", self.address, "--drain-timeout",
+             "100ms", "--", "sleep", "2.5"]).wait(60)
+        self.assert_code(result, 76)
+        self.assertEqual(result.stderr.count("takes nothing now ("), 1)
+        self.assertNotIn("is not there", result.stderr)
+        self.assertNotIn(" is there", result.stderr)
+        self.assertIn("No space left", (result.run_directory / "report.txt").read_text())
+        self.assertNotIn("collector_connected", self.events())
+        self.assertIn("disk_full", log.read_text())
+        disk.free()
+        self.assert_code(self.run_muster(["sync", result.run_directory]), 0)
+        self.end_relay(relay)
+
+
 @unittest.skipUnless(has_relay(), "this muster has no relay")
 class Bound(CollectorTest):
     def test_the_oldest_bytes_go_when_the_collector_is_away(self):
@@ -473,6 +570,13 @@ class Bound(CollectorTest):
         self.assert_code(self.run_muster(["sync", str(ours)]), 0)
         there, _ = ledger(self.store / "r", name)
         missing = sum(gap["to"] - gap["from"] for gap in there)
+        incomplete = result.run_json["incomplete"]
+        self.assertEqual(incomplete["dropped_bytes"], missing)
+        # Two that meet are one, and in the ledger two.
+        self.assertIn(incomplete["dropped_ranges"], range(1, len(gaps) + 1))
+        self.assertIn("dropped for want of room", result.stderr)
+        # What was dropped is not to be delivered any more.
+        self.assertLess(incomplete["undelivered_bytes"], 5 * MIB)
         self.assertEqual(missing, sum(gap["to"] - gap["from"] for gap in gaps))
         # What is stored is right, byte for byte.
         data = self.stored(0).read_bytes()
@@ -483,6 +587,45 @@ class Bound(CollectorTest):
             self.assertTrue(data[at:gap["from"]] == expected[at:gap["from"]])
             at = gap["to"]
         self.assertTrue(data[at:] == expected[at:])
+        self.end_relay(relay)
+
+    def test_it_is_kept_and_the_ledger_is_true_while_a_collector_stops_and_goes_on(self):
+        bound = 8 * MIB
+        relay, address = self.start_relay()
+        running = self.run_flood(64, ["--collector", address, "--set", "streams.max_size=8m"],
+                                 ranks=1, extra=["--rate", "32M"])
+        stream = self.runs_dir / "r/ranks/00000/attempt-0/stdout.log"
+        most = 0
+        for start in (16 * MIB, 40 * MIB):
+            wait_until(lambda: stream.exists() and stream.stat().st_size > start, 30, "some bytes")
+            relay.send_signal(signal.SIGSTOP)
+            time.sleep(0.6)
+            most = max(most, stream.stat().st_blocks * 512)
+            relay.send_signal(signal.SIGCONT)
+        result = running.wait(60)
+        self.assert_code(result, 0)
+        # Between two looks a flood goes on.
+        self.assertLess(most, bound + 16 * MIB)
+        self.assertLess(stream.stat().st_blocks * 512, bound + MIB)
+        # What the ledger says is gone takes no room, and the rest is there.
+        records = [json.loads(line) for line in
+                   (result.run_directory / ".muster/streams.jsonl").read_text().splitlines()]
+        name = "ranks/00000/attempt-0/stdout.log"
+        gone = [(0, record["freed"]["to"]) for record in records
+                if record["stream"] == name and "freed" in record]
+        self.assertNotEqual(gone, [])
+        gone += [(gap["from"], gap["to"]) for gap in ledger(result.run_directory, name)[0]]
+        expected = muster_test.flood_bytes(0, 0, 64 * MIB).tobytes()
+        stored = stream.read_bytes()
+        at = kept = 0
+        for begin, end in [*sorted(gone), (64 * MIB, 64 * MIB)]:
+            if begin > at:
+                self.assertTrue(stored[at:begin] == expected[at:begin], at)
+                kept += begin - at
+            at = max(at, end)
+        self.assertLessEqual(abs(stream.stat().st_blocks * 512 - kept), 64 << 10)
+        self.verify(result.run_directory)
+        self.verify(self.store / "r")
         self.end_relay(relay)
 
     def test_what_a_collector_loses_after_all_is_told(self):

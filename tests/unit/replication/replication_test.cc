@@ -266,9 +266,11 @@ TEST(ReplicationTest, AFullDiskStopsAndGoesOn) {
   const std::uint64_t sent = pair.sender.totals().bytes_sent;
   pair.settle(100);
   EXPECT_EQ(pair.sender.totals().bytes_sent, sent) << "nothing is sent while there is no room";
+  EXPECT_EQ(pair.sender.held_up(), "no room");
   pair.store.full = false;
   pair.settle(30);
   EXPECT_TRUE(pair.sender.all_complete());
+  EXPECT_EQ(pair.sender.held_up(), "");
   EXPECT_TRUE(pair.is_whole(kOut, 500'000));
 }
 

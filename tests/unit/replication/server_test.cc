@@ -211,6 +211,8 @@ TEST_P(CollectorServerOn, TakesNothingOfAnotherToken) {
   EXPECT_FALSE(state.connected);
   EXPECT_TRUE(state.refused) << state.trouble->message;
   EXPECT_EQ(state.trouble->code, ErrorCode::kPermission) << state.trouble->message;
+  EXPECT_EQ(state.trouble->message, "the collector refuses: the run token is another one");
+  EXPECT_TRUE(state.answers);
   EXPECT_EQ(collector.stored_streams(), 0U);
   EXPECT_THAT(collector.log(), HasSubstr("refused"));
   EXPECT_THAT(collector.log(), testing::Not(HasSubstr(token_.substr(0, 16))));

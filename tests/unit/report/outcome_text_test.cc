@@ -400,16 +400,33 @@ TEST_F(OutcomeTextTest, TellsGapsAndWarningsAlsoOfASuccess) {
   EXPECT_THAT(report(), HasSubstr("  missing: 4 more, listed in RUN/run.json\n"));
 }
 
+TEST_F(OutcomeTextTest, TellsHowMuchWasDroppedForWantOfRoom) {
+  outcome_.incomplete.dropped_bytes = 110 << 20;
+  outcome_.incomplete.dropped_ranges = 12;
+  EXPECT_THAT(report(), HasSubstr("  missing: 110.0 MiB in 12 ranges, dropped for want of room"));
+}
+
+TEST_F(OutcomeTextTest, TellsOnceWhatTheHeadlineSays) {
+  const std::string text = "3.0 MiB are not at the collector";
+  fails_first(std::nullopt, "run_store", 0, text, plan::FailureOrigin::kMuster);
+  outcome_.warnings = {"something else", text};
+  const std::string told = report();
+  EXPECT_THAT(told, HasSubstr(text));
+  EXPECT_EQ(told.find(text), told.rfind(text));
+  EXPECT_THAT(told, HasSubstr("  warning: something else\n"));
+}
+
 TEST_F(OutcomeTextTest, TellsOfRanksThatRunElsewhereThanPlannedAlsoAfterASuccess) {
   rank(2).placement_differences = {"process 4711 (python3) may use CPU 4 only, planned 4-7; why"};
   EXPECT_THAT(report(), HasSubstr("  warning: rank 2: process 4711 (python3) may use CPU 4 only, "
                                   "planned 4-7; why\n"));
   rank(1).placement_differences = {"process 99 (python3) may use CPU 0 only, planned 0-1,8; why",
                                    "its memory policy is default, planned preferred:1"};
-  EXPECT_THAT(report(),
-              HasSubstr("  warning: ranks 1, 2, for example rank 1: process 99 (python3) may use CPU "
-                        "0 only, planned 0-1,8; why\n"
-                        "  warning: rank 1: its memory policy is default, planned preferred:1\n"));
+  EXPECT_THAT(
+      report(),
+      HasSubstr("  warning: ranks 1, 2, for example rank 1: process 99 (python3) may use CPU "
+                "0 only, planned 0-1,8; why\n"
+                "  warning: rank 1: its memory policy is default, planned preferred:1\n"));
 }
 
 TEST(RankList, JoinsNeighbours) {
