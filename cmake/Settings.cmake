@@ -15,6 +15,9 @@ if(MUSTER_SANITIZE)
   target_compile_options(muster_settings INTERFACE
     -fsanitize=${MUSTER_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(muster_settings INTERFACE -fsanitize=${MUSTER_SANITIZE})
+  if(MUSTER_SANITIZE_LESS)
+    target_compile_options(muster_settings INTERFACE -fno-sanitize=${MUSTER_SANITIZE_LESS})
+  endif()
   if(MUSTER_SANITIZE MATCHES "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # Asio has fences, which GCC's thread sanitizer does not follow; its loop stays on one thread.
     target_compile_options(muster_settings INTERFACE -Wno-tsan)
