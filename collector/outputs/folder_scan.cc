@@ -82,6 +82,7 @@ class Scan {
   }
 
   void enter(Fd fd, const std::string& path, mode_t mode, int depth) {
+    const std::size_t number = found_.folders.size();
     found_.folders.push_back({path, mode});
     const int at = fd.get();
     Directory directory(::fdopendir(at));
@@ -91,14 +92,21 @@ class Scan {
     }
     fd.release();  // closedir() closes it
     add_rules(at, path);
+    bool is_empty = true;
     while (true) {
       errno = 0;
       const dirent* entry = ::readdir(directory.get());
       if (entry == nullptr) break;
       const std::string_view name = entry->d_name;
-      if (name != "." && name != "..") look_at(at, path, entry->d_name, depth);
+      if (name == "." || name == "..") continue;
+      is_empty = false;
+      look_at(at, path, entry->d_name, depth);
     }
-    if (errno != 0) found_.unreadable.push_back({path, reason()});
+    if (errno != 0) {
+      found_.unreadable.push_back({path, reason()});
+    } else if (struct stat info{}; is_empty && ::fstat(at, &info) == 0) {
+      found_.folders[number].is_empty = facts_of(info).mtime_ns >= options_.since_ns;
+    }
   }
 
   void add_rules(int at, const std::string& path) {

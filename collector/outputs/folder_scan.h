@@ -21,6 +21,7 @@ struct WatchedFolder {
 struct FoundFolder {
   std::string path;
   std::uint32_t mode = 0;
+  bool is_empty = false;  // nothing at all is in it, and has not been since `since_ns`
 };
 
 struct LeftOut {

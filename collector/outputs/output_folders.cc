@@ -174,7 +174,8 @@ std::chrono::milliseconds OutputFolders::step(const KeepOn& keep_on) {
 void OutputFolders::carry_out(Watched& watched, std::vector<Work> work, bool last,
                               const KeepOn& keep_on, FolderEnd* end) {
   for (const Work& each : work) {
-    if (each.kind == Work::Kind::kDelete) publisher_->note_deleted(each.file.path);
+    if (each.kind != Work::Kind::kDelete) continue;
+    publisher_->note_deleted(each.file.path, !watched.what.is_stored);
   }
   std::erase_if(work, [](const Work& each) { return each.kind == Work::Kind::kDelete; });
   sort_by_worth(work);
@@ -280,9 +281,12 @@ void OutputFolders::finish_folder(Watched& watched, const KeepOn& keep_on, Folde
   for (const LeftOut& each : listing.left_out) {
     if (end.refused++ == 0) end.first_refused = each.path + ": " + each.why;
   }
-  if (!listing.exists || (listing.files.empty() && !watched.was_there && !watched.what.may_move)) {
-    return;
-  }
+  const bool has_empty =
+      std::any_of(listing.folders.begin(), listing.folders.end(), [&](const FoundFolder& folder) {
+        return folder.is_empty && folder.path != watched.what.folder.name;
+      });
+  const bool has_any = !listing.files.empty() || has_empty || watched.was_there;
+  if (!listing.exists || (!has_any && !watched.what.may_move)) return;
   if (!open_root(watched, listing)) {
     end.problems.push_back({ErrorCode::kRunDirectory, "it cannot be opened any more"});
     ++end.problem_count;
@@ -301,16 +305,17 @@ void OutputFolders::finish_folder(Watched& watched, const KeepOn& keep_on, Folde
   make_folders(watched, listing, end);
 }
 
-// Empty ones as well where the folder itself goes away, each with its mode; we ourselves must be
-// able to fill and to remove it.
+// Empty ones as well, and all where the folder itself goes away, each with its mode; we ourselves
+// must be able to fill and to remove it.
 void OutputFolders::make_folders(const Watched& watched, const FolderListing& listing,
                                  FolderEnd& end) {
   if (watched.what.is_stored) return;
   for (const FoundFolder& folder : listing.folders) {
     if (!watched.what.may_move) {
       if (folder.path == watched.what.folder.name) continue;  // that one is ours
-    } else {
-      if (auto made = publisher_->run().make_folder(folder.path); !made) {
+    }
+    if (watched.what.may_move || folder.is_empty) {
+      if (auto made = publisher_->make_folder(folder.path, source_of(watched, true)); !made) {
         end.problems.push_back(std::move(made).error());
         ++end.problem_count;
         continue;

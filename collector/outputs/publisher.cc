@@ -117,7 +117,68 @@ bool Publisher::was_stored_by_others(const std::string& path, const std::string&
 
 std::uint64_t Publisher::next_generation(const std::string& path) const {
   const auto found = stored_.find(path);
-  return found == stored_.end() ? 1 : found->second.entry.generation + 1;
+  if (found != stored_.end()) return found->second.entry.generation + 1;
+  const auto before = made_way_.find(path);
+  return before == made_way_.end() ? 1 : before->second + 1;
+}
+
+// A name can be a file's today and a folder's tomorrow, and the other way round; what is stored
+// can have only one of them.  So the copy of what is gone makes way.  The caller has seen `path` at
+// its source: above it are folders there, and nothing is below it.
+Result<> Publisher::clear_way(const std::string& path, const std::string& folder, bool is_stored) {
+  std::vector<std::string> going;
+  for (std::size_t slash = path.find('/'); slash != std::string::npos;
+       slash = path.find('/', slash + 1)) {
+    if (const auto above = stored_.find(path.substr(0, slash)); above != stored_.end()) {
+      going.push_back(above->first);
+    }
+  }
+  const std::string below = path + "/";
+  for (auto each = stored_.lower_bound(below);
+       each != stored_.end() && each->first.starts_with(below); ++each) {
+    going.push_back(each->first);
+  }
+  if (going.empty()) return {};
+  for (const std::string& each : going) {
+    if (stored_.at(each).folder != folder) {
+      return fail(ErrorCode::kData,
+                  "its name is taken by " + each + " of " + stored_.at(each).folder,
+                  "give one of the two another name");
+    }
+  }
+  // On record first: a copy that is missing and on no record would be a lost one.
+  for (const std::string& each : going) manifest_.made_way(each);
+  MUSTER_TRY(manifest_.flush());
+  for (const std::string& each : going) {
+    // Where ranks write to the run directory itself it has gone already.
+    if (!is_stored) MUSTER_TRY(run_.remove(each));
+    const auto gone = stored_.find(each);
+    bytes_ -= std::min(bytes_, own_bytes(gone->second.entry));
+    made_way_[each] = gone->second.entry.generation;
+    std::erase_if(by_inode_, [&](const auto& one) { return one.second == each; });
+    stored_.erase(gone);
+  }
+  return {};
+}
+
+// What is complete gets its name.
+Result<> Publisher::put(const std::string& temporary, const std::string& path,
+                        const std::string& folder) {
+  MUSTER_TRY(clear_way(path, folder, false));
+  auto renamed = run_.rename(temporary, path);
+  if (renamed) return renamed;
+  // The folders of what made way, or empty ones, may still be there.
+  const auto there = run_.look(path);
+  if (!there || !*there || !S_ISDIR((*there)->st_mode)) return renamed;
+  MUSTER_TRY(run_.remove_folders(path));
+  return run_.rename(temporary, path);
+}
+
+Result<> Publisher::make_folder(const std::string& path, const Source& source) {
+  // What is in it is stored by now, and stays.
+  if (const auto there = run_.look(path); there && *there && S_ISDIR((*there)->st_mode)) return {};
+  MUSTER_TRY(clear_way(path + "/", source.name, source.is_stored));
+  return run_.make_folder(path);
 }
 
 std::string Publisher::new_temporary() {
@@ -347,7 +408,7 @@ void Publisher::commit(std::vector<Prepared>& prepared, std::vector<Published>& 
       renamed = Failure(system_error(ErrorCode::kRunDirectory, "writing it to the disk", error));
       if (prepared.size() <= kSyncOneByOne) error = 0;
     } else {
-      renamed = run_.rename(each.temporary, each.stored.entry.path);
+      renamed = put(each.temporary, each.stored.entry.path, each.stored.folder);
     }
     if (!renamed) {
       static_cast<void>(run_.remove(each.temporary));
@@ -369,6 +430,8 @@ std::optional<Published> Publisher::move(const Work& work, const Source& source,
     return std::nullopt;
   }
   if (auto room = check_room(work, now.size, true); !room) return failed(std::move(room).error());
+  // One that is in the way has been told, or the copy will tell.
+  if (!clear_way(work.file.path, source.name, false)) return std::nullopt;
   auto from = source.root->place(inner_path(work.file.path, source), false);
   auto to = run_.place(work.file.path, true);
   if (!from || !to) return std::nullopt;
@@ -400,11 +463,17 @@ std::optional<Published> Publisher::move(const Work& work, const Source& source,
 // One record, with the digest: a sender takes a generation for complete as it is first told of it.
 std::uint64_t Publisher::hash_moved(const KeepOn& keep_on, const HashProgress& progress) {
   std::uint64_t all = 0;
-  for (const std::string& path : unhashed_) all += own_bytes(stored_.at(path).entry);
+  for (const std::string& path : unhashed_) {
+    if (const auto known = stored_.find(path); known != stored_.end()) {
+      all += own_bytes(known->second.entry);
+    }
+  }
   std::uint64_t done = 0;
   std::uint64_t without = 0;
   for (const std::string& path : std::exchange(unhashed_, {})) {
-    Stored& stored = stored_.at(path);
+    const auto known = stored_.find(path);
+    if (known == stored_.end()) continue;
+    Stored& stored = known->second;
     if (!stored.entry.xxh3.empty()) continue;  // another one by now
     if (stored.entry.form == FileForm::kLink) {
       const auto first = stored_.find(stored.entry.target);
@@ -435,22 +504,27 @@ std::optional<Published> Publisher::publish_hard_link(const Work& work, const So
       !same_content(stored->second.source, now)) {
     return std::nullopt;
   }
-  auto from = run_.place(first->second, false);
+  const std::string first_name = first->second;
+  const std::string digest = stored->second.entry.xxh3;
+  auto from = run_.place(first_name, false);
   auto to = run_.place(new_temporary(), true);
   if (!from || !to ||
       ::linkat(from->directory.get(), from->name.c_str(), to->directory.get(), to->name.c_str(),
                0) != 0) {
     return std::nullopt;
   }
-  auto renamed = run_.rename(".muster/incoming/" + to->name, work.file.path);
+  auto renamed = put(".muster/incoming/" + to->name, work.file.path, source.name);
   // Of two names of one file rename() does nothing and leaves both.
   ::unlinkat(to->directory.get(), to->name.c_str(), 0);
   if (!renamed) return failed(std::move(renamed).error());
   Stored link;
   link.entry = entry_of(work.file.path, now, options_.owner_rank);
-  link.entry.form = FileForm::kLink;
-  link.entry.xxh3 = stored->second.entry.xxh3;
-  link.entry.target = first->second;
+  link.entry.xxh3 = digest;
+  // Its first name may just have become that of a folder.
+  if (stored_.contains(first_name)) {
+    link.entry.form = FileForm::kLink;
+    link.entry.target = first_name;
+  }
   link.entry.generation = next_generation(work.file.path);
   link.folder = source.name;
   const bool later = link.entry.xxh3.empty();
@@ -470,10 +544,14 @@ Published Publisher::publish_link(const Work& work, const Source& source) {
   }
   Published published;
   published.facts = work.file.facts;
-  if (!source.is_stored) {
+  if (source.is_stored) {
+    if (auto cleared = clear_way(path, source.name, true); !cleared) {
+      return failed(std::move(cleared).error());
+    }
+  } else {
     const std::string temporary = new_temporary();
     auto made = run_.make_link(*target, temporary);
-    if (made) made = run_.rename(temporary, path);
+    if (made) made = put(temporary, path, source.name);
     if (!made) {
       static_cast<void>(run_.remove(temporary));
       return failed(std::move(made).error());
@@ -493,6 +571,9 @@ Published Publisher::publish_link(const Work& work, const Source& source) {
 // Ranks write to the run directory itself: the file is where it belongs, and is only noted.
 Published Publisher::note_stored(const Work& work, const Source& source, const Fd& file,
                                  const FileFacts& before, const KeepOn& keep_on) {
+  if (auto cleared = clear_way(work.file.path, source.name, true); !cleared) {
+    return failed(std::move(cleared).error());
+  }
   Published published;
   published.facts = before;
   published.append = work.append;
@@ -540,12 +621,16 @@ bool Publisher::is_true_copy(const FoundFile& file, const Source& source,
          same_bytes(*one, *other, 0, now->size, keep_on);
 }
 
-void Publisher::note_deleted(const std::string& path) {
+void Publisher::note_deleted(const std::string& path, bool copy_kept) {
   const auto found = stored_.find(path);
   if (found == stored_.end() || found->second.deleted) return;
   found->second.deleted = true;
   found->second.digest.reset();
-  manifest_.deleted(path);
+  if (copy_kept) {
+    manifest_.deleted(path);
+  } else {
+    manifest_.made_way(path);
+  }
 }
 
 void Publisher::note_refused(const std::string& path, const std::string& why) {

@@ -70,7 +70,10 @@ class Publisher {
   // many stay without one, for `keep_on` ended it or they cannot be read.
   std::uint64_t hash_moved(const KeepOn& keep_on, const HashProgress& progress);
 
-  void note_deleted(const std::string& path);
+  // `copy_kept`: not where ranks write to the run directory itself.
+  void note_deleted(const std::string& path, bool copy_kept);
+  // With what was stored there, and is gone now.
+  Result<> make_folder(const std::string& path, const Source& source);
   void note_refused(const std::string& path, const std::string& why);
   void note_waiting(const std::string& path, const std::string& why);
 
@@ -122,6 +125,8 @@ class Publisher {
   std::optional<Published> move(const Work& work, const Source& source, const Fd& file,
                                 const FileFacts& now, const KeepOn& keep_on);
   void commit(std::vector<Prepared>& prepared, std::vector<Published>& results);
+  Result<> put(const std::string& temporary, const std::string& path, const std::string& folder);
+  Result<> clear_way(const std::string& path, const std::string& folder, bool is_stored);
   Result<> check_room(const Work& work, std::uint64_t more, bool is_last) const;
   enum class Record { kNow, kLater };
   void remember(Stored stored, const FileFacts& facts, Record when = Record::kNow);
@@ -133,6 +138,7 @@ class Publisher {
   store::FileManifest manifest_;
   PublisherOptions options_;
   std::map<std::string, Stored> stored_;
+  std::map<std::string, std::uint64_t> made_way_;  // generations of what is not stored any more
   std::map<std::pair<std::uint64_t, std::uint64_t>, std::string> by_inode_;  // of several names
   std::vector<std::string> unhashed_;         // moved and not recorded yet; a link after its file
   std::map<std::string, std::string> noted_;  // waiting and refused, as last said

@@ -55,7 +55,8 @@ void ReplicaRun::drop(ReplicaStream& stream) {
   ++stream.restarts;
   stream.dirty = stream.commit = false;
   if (!stream.is_staged()) return;
-  static_cast<void>(root_.remove(stream.stored_at));
+  // What has its name keeps it: its writer says what becomes of that.
+  if (!stream.ended) static_cast<void>(root_.remove(stream.stored_at));
   const std::string key = key_of(stream.writer, stream.description);
   incoming_.erase(incoming_prefix(key));
   streams_.erase(key);
@@ -129,11 +130,10 @@ Result<> ReplicaRun::finish(ReplicaStream& stream, const StreamEnd& end) {
   }
   stream.dirty = true;
   if (stream.is_staged()) {
-    // A folder, a link: somebody else's file is in the way.
-    const auto facts = root_.look(stream.description.path);
-    if (!facts || (*facts && S_ISDIR((*facts)->st_mode))) {
-      refuse(stream, "its name is taken by a folder");
-      return refused(stream.description.path, "its name is taken by a folder");
+    // Somebody else's file, a link, may be in the way.
+    if (auto free = clear_way(stream.writer, stream.description.path, true); !free) {
+      if (free.error().code == ErrorCode::kPermission) refuse(stream, free.error().message);
+      return free;
     }
     stream.commit = true;
     stream.digest = digest;

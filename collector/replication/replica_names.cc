@@ -78,7 +78,7 @@ Result<std::string> ReplicaRun::claim_name(const store::Writer& writer,
   const std::string& path = description.path;
   if (const auto owned = name_of(writer.name, path)) return *owned;
   store::FileState& state = files_[path];
-  if (!state.stored) return path;
+  if (!state.stored || state.copy_gone) return path;
   const store::FileEntry holder = *state.stored;
   const bool is_ours =
       std::pair(description.owner_rank, writer.name) < std::pair(holder.owner_rank, holder.writer);
@@ -130,7 +130,7 @@ void ReplicaRun::record_entry(const ReplicaStream& stream, const std::string& pa
   manifest_.stored(entry);
   store::FileState& state = files_[path];
   state.stored = entry;
-  state.deleted = false;
+  state.deleted = state.copy_gone = false;
 }
 
 Result<> ReplicaRun::give_name(ReplicaStream& stream) {
@@ -154,13 +154,13 @@ Result<> ReplicaRun::give_name(ReplicaStream& stream) {
     return {};
   }
   const auto holder = files_.find(description.path);
-  const bool is_same = holder != files_.end() && holder->second.stored &&
-                       holder->second.stored->writer != stream.writer.name &&
-                       holder->second.stored->form == store::FileForm::kWhole &&
-                       description.link_target.empty() &&
-                       holder->second.stored->size == stream.file.size() &&
-                       holder->second.stored->xxh3 == stream.digest &&
-                       !name_of(stream.writer.name, description.path);
+  const bool is_same =
+      holder != files_.end() && holder->second.stored && !holder->second.copy_gone &&
+      holder->second.stored->writer != stream.writer.name &&
+      holder->second.stored->form == store::FileForm::kWhole && description.link_target.empty() &&
+      holder->second.stored->size == stream.file.size() &&
+      holder->second.stored->xxh3 == stream.digest &&
+      !name_of(stream.writer.name, description.path);
   // Two writers of the same bytes: one copy, the lower rank's.
   if (is_same) {
     MUSTER_TRY(root_.remove(stream.stored_at));
@@ -171,10 +171,7 @@ Result<> ReplicaRun::give_name(ReplicaStream& stream) {
     return {};
   }
   MUSTER_TRY_ASSIGN(const std::string name, claim_name(stream.writer, description));
-  MUSTER_TRY_ASSIGN(const auto in_the_way, root_.look(name));
-  if (in_the_way && S_ISDIR(in_the_way->st_mode)) {
-    return refused(name, "its name is taken by a folder");
-  }
+  MUSTER_TRY(clear_way(stream.writer, name, false));
   if (!description.link_target.empty()) {
     MUSTER_TRY(root_.remove(stream.stored_at));
     if (stays_inside(name, description.link_target)) {

@@ -129,16 +129,17 @@ Result<> ReplicaRun::open_growing_file(ReplicaStream& stream) {
   const auto owned = name_of(stream.writer.name, stream.description.path);
   bool goes_on = false;
   if (owned) {
-    const store::FileEntry& entry = *files_[*owned].stored;
-    goes_on =
-        entry.form == store::FileForm::kAppend && entry.generation == stream.description.generation;
+    const store::FileState& state = files_[*owned];
+    goes_on = state.stored->form == store::FileForm::kAppend && !state.copy_gone &&
+              state.stored->generation == stream.description.generation;
     // Another content: a new file under the old name.
-    if (!goes_on) {
+    if (!goes_on && !state.copy_gone) {
       MUSTER_TRY(root_.remove(*owned));
       durable_.streams.erase(*owned);
     }
   }
   MUSTER_TRY_ASSIGN(stream.stored_at, claim_name(stream.writer, stream.description));
+  MUSTER_TRY(clear_way(stream.writer, stream.stored_at, false));
   if (!goes_on) {
     record_entry(stream, stream.stored_at, 0, "");
     MUSTER_TRY(manifest_.flush());

@@ -103,6 +103,8 @@ class ReplicaRun {
   Result<> open_staged(ReplicaStream& stream);
   Result<> open_growing_file(ReplicaStream& stream);
   bool is_there(const ReplicaStream& stream);
+  Result<> clear_way(const store::Writer& writer, const std::string& path, bool only_look);
+  Result<> clear_way_of(const std::string& path);
   std::optional<std::string> name_of(const std::string& writer, const std::string& path) const;
   Result<std::string> claim_name(const store::Writer& writer, const StreamDescription& description);
   Result<std::string> digest_of(ReplicaStream& stream);

@@ -5,8 +5,9 @@
 
 #include <array>
 #include <deque>
+#include <functional>
+#include <map>
 #include <set>
-#include <unordered_map>
 #include <utility>
 
 #include "collector/replication/file_queue.h"
@@ -75,7 +76,8 @@ struct Sender::State {
   SendQueue waiting;  // to be opened, but for files
   FileQueue files;    // files to be opened
   // What was added of a path that is replaced as a whole, in order: only the first travels.
-  std::unordered_map<std::string, std::deque<StreamNumber>> lanes;
+  // Ordered, for what is below a path.
+  std::map<std::string, std::deque<StreamNumber>, std::less<>> lanes;
   std::vector<StreamNumber> last_ones;  // wait for everything else
   std::uint64_t incomplete = 0;         // of everything else
   std::uint64_t open_ends = 0;          // ended, and neither complete nor refused
@@ -100,6 +102,7 @@ struct Sender::State {
   StreamNumber add(StreamDescription description, bool tombstone);
   void account(SentStream& entry);
   bool is_turn(StreamNumber number) const;
+  std::vector<StreamNumber> lanes_in_the_way(const StreamDescription& stream) const;
   bool has_work(StreamNumber number) const;
   void schedule(StreamNumber number);
   static std::uint64_t size_class(const SentStream& entry);

@@ -40,7 +40,29 @@ bool Sender::State::is_turn(StreamNumber number) const {
   if (stream.last && incomplete > 0) return false;
   if (!has_lane(stream)) return true;
   const auto lane = lanes.find(stream.path);
-  return lane != lanes.end() && lane->second.front() == number;
+  if (lane == lanes.end() || lane->second.front() != number) return false;
+  // A file's name that became a folder's, or the other way round: in the order of the writer.
+  const std::vector<StreamNumber> others = lanes_in_the_way(stream);
+  return std::all_of(others.begin(), others.end(),
+                     [&](StreamNumber other) { return other > number; });
+}
+
+// The first of each path that is a folder of this one's, or has this one for a folder.
+std::vector<StreamNumber> Sender::State::lanes_in_the_way(const StreamDescription& stream) const {
+  std::vector<StreamNumber> all;
+  if (stream.kind != store::StreamKind::kFile) return all;
+  const std::string_view path = stream.path;
+  for (std::size_t slash = path.find('/'); slash != std::string_view::npos;
+       slash = path.find('/', slash + 1)) {
+    const auto above = lanes.find(path.substr(0, slash));
+    if (above != lanes.end()) all.push_back(above->second.front());
+  }
+  const std::string below = stream.path + "/";
+  for (auto each = lanes.lower_bound(below); each != lanes.end() && each->first.starts_with(below);
+       ++each) {
+    all.push_back(each->second.front());
+  }
+  return all;
 }
 
 // Whether there is something to tell that can be told now.
@@ -118,6 +140,7 @@ void Sender::State::done(StreamNumber number, SendPhase how) {
       } else {
         schedule(lane->second.front());
       }
+      for (const StreamNumber other : lanes_in_the_way(stream)) schedule(other);
     }
   }
   if (!stream.last && --incomplete == 0) {

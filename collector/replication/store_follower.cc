@@ -274,8 +274,17 @@ std::string StoreFollower::digest_of_stored(const FollowedStream& stream) const 
 bool StoreFollower::read_manifest() {
   const std::string lines = manifest_lines_.take();
   if (lines.empty()) return false;
-  for (const auto& [path, state] : store::parse_manifest(lines)) {
-    if (store::kind_of(path) != StreamKind::kFile) continue;
+  const store::FileStates states = store::parse_manifest(lines);
+  // What has made way first: a stream waits for those that were told before, and may need its name.
+  for (const auto& [path, state] : states) {
+    if (!state.copy_gone || store::kind_of(path) != StreamKind::kFile) continue;
+    // It cannot be read any more, however much of it has travelled.
+    if (const auto file = files_.find(path); file != files_.end())
+      end_file(file->second, "", false);
+    sink_.deleted(path);
+  }
+  for (const auto& [path, state] : states) {
+    if (state.copy_gone || store::kind_of(path) != StreamKind::kFile) continue;
     if (state.stored) tell_file(*state.stored);
     if (state.deleted) {
       if (const auto file = files_.find(path); file != files_.end() && !file->second.ended) {

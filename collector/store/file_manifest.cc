@@ -61,8 +61,9 @@ void move_entry(FileStates& states, const std::string& from, const std::string& 
   FileState moved;
   moved.stored = std::move(states[from].stored);
   moved.deleted = states[from].deleted;
+  moved.copy_gone = states[from].copy_gone;
   states[from].stored.reset();
-  states[from].deleted = false;
+  states[from].deleted = states[from].copy_gone = false;
   if (moved.stored) moved.stored->path = to;
   states[to] = std::move(moved);
 }
@@ -82,11 +83,12 @@ void read_record(std::string_view line, FileStates& states) {
     states[*path].waiting = *what;
   } else if (json.contains("deleted")) {
     states[*path].deleted = true;
+    if (json.contains("copy")) states[*path].copy_gone = true;
   } else if (auto entry = read_entry(*path, json)) {
     FileState& state = states[*path];
     state.stored = std::move(entry);
     state.stored_at = text_of(json, "at").value_or("");
-    state.deleted = false;
+    state.deleted = state.copy_gone = false;
     state.refused.clear();
     state.waiting.clear();
   }
@@ -134,6 +136,13 @@ void FileManifest::stored(const FileEntry& entry) {
 void FileManifest::deleted(std::string_view path) {
   Json json = about(path);
   json["deleted"] = true;
+  log_.add(line_of(std::move(json)));
+}
+
+void FileManifest::made_way(std::string_view path) {
+  Json json = about(path);
+  json["deleted"] = true;
+  json["copy"] = "gone";
   log_.add(line_of(std::move(json)));
 }
 

@@ -39,6 +39,7 @@ struct FileState {
   std::optional<FileEntry> stored;
   std::string stored_at = {};  // "2026-11-23T06:15:00.123456Z": when that was
   bool deleted = false;        // gone at its writer; the stored copy was kept
+  bool copy_gone = false;      // no, the copy is gone as well: it has made way
   std::string refused = {};    // why it is not stored, and will not be
   std::string waiting = {};    // why it is not stored yet
   // Another writer's file of that name is at `path`; the name itself belongs to that rank's.
@@ -64,6 +65,9 @@ class FileManifest {
 
   void stored(const FileEntry& entry);
   void deleted(std::string_view path);
+  // And of its copy, too, nothing is here: something of another kind has its name, or that of a
+  // folder above it.  Written down before it goes.
+  void made_way(std::string_view path);
   void conflict(std::string_view path, const FileState::Conflict& conflict);
   // What was stored at `path` is at the conflict's path from now on: a lower rank has the name.
   void moved(std::string_view path, const FileState::Conflict& conflict);

@@ -2,10 +2,13 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <memory>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <vector>
 
 #include "base/text.h"
 
@@ -52,6 +55,33 @@ int open_name_by_name(int directory, std::string_view path, int flags, mode_t mo
     folder = std::move(next);
     path.remove_prefix(slash + 1);
   }
+}
+
+struct CloseDirectory {
+  void operator()(DIR* directory) const { ::closedir(directory); }
+};
+
+// 0, or why not.  What is no folder stays, and with it the folders that it is in.
+int remove_folders_at(int at, const char* name) {
+  if (::unlinkat(at, name, AT_REMOVEDIR) == 0 || errno == ENOENT) return 0;
+  if (errno != ENOTEMPTY && errno != EEXIST) return errno;
+  Fd fd(open_at(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0));
+  if (!fd) return errno;
+  std::vector<std::string> inner;
+  {
+    const std::unique_ptr<DIR, CloseDirectory> directory(::fdopendir(::dup(fd.get())));
+    if (!directory) return errno;
+    while (const dirent* entry = ::readdir(directory.get())) {
+      const std::string_view each = entry->d_name;
+      if (each != "." && each != "..") inner.emplace_back(each);
+    }
+  }
+  for (const std::string& each : inner) {
+    if (const int error = remove_folders_at(fd.get(), each.c_str()); error != 0) {
+      return error == ENOTDIR ? ENOTEMPTY : error;
+    }
+  }
+  return ::unlinkat(at, name, AT_REMOVEDIR) == 0 ? 0 : errno;
 }
 
 bool leads_elsewhere(int error) {
@@ -206,6 +236,14 @@ Result<> SafeRoot::remove(std::string_view path) const {
   }
   if (::unlinkat(at->directory.get(), at->name.c_str(), 0) != 0 && errno != ENOENT) {
     return failure("removing", path, errno);
+  }
+  return {};
+}
+
+Result<> SafeRoot::remove_folders(std::string_view path) const {
+  MUSTER_TRY_ASSIGN(const Place at, place(path, false));
+  if (const int error = remove_folders_at(at.directory.get(), at.name.c_str()); error != 0) {
+    return failure("removing the folder", path, error);
   }
   return {};
 }

@@ -49,6 +49,8 @@ class SafeRoot {
   Result<> rename(std::string_view from, std::string_view to) const;
   // What is not there is fine.
   Result<> remove(std::string_view path) const;
+  // A folder with the folders in it, as long as nothing else is in them.
+  Result<> remove_folders(std::string_view path) const;
   Result<> make_link(const std::string& target, std::string_view path) const;
   // Of the name itself, not of what a link leads to; nullopt when it is not there.
   Result<std::optional<struct stat>> look(std::string_view path) const;

@@ -178,6 +178,7 @@ class Verifier {
       if (!why.empty()) check_.files.push_back({path, CheckState::kUnrecorded, 0, why});
       return;
     }
+    if (state.copy_gone) return;  // on record
     FileCheck check{path, CheckState::kOk, state.stored->size, ""};
     check.problem = file_problem(*state.stored);
     if (!check.problem.empty()) {

@@ -26,7 +26,7 @@ FileRow row_of(const std::string& path, const store::FileState& state, bool runn
     row.why = state.refused;
   } else if (state.deleted) {
     row.state = "gone";
-    row.why = "its copy is kept";
+    row.why = state.copy_gone ? "its copy has made way, too" : "its copy is kept";
   }
   if (!state.stored) return row;
   row.size = state.stored->size;
@@ -106,6 +106,7 @@ std::string files_json(const std::string& run_id, const std::vector<FileRow>& ro
       }
     }
     if (row.known.deleted) file["deleted"] = true;
+    if (row.known.copy_gone) file["copy_gone"] = true;
     if (!row.why.empty()) file["why"] = row.why;
     if (!row.known.conflicts.empty()) {
       Json conflicts = Json::array();

@@ -12,8 +12,9 @@ namespace muster::report {
 
 struct FileRow {
   std::string path;
-  // "stored", "growing" (stored as far as it has come), "gone" (at its writer; the copy is kept),
-  // "waiting", "refused", "unlisted" (it is there, and no manifest says so)
+  // "stored", "growing" (stored as far as it has come), "gone" (at its writer; the copy is kept,
+  // but where something of another kind got the name), "waiting", "refused", "unlisted" (it is
+  // there, and no manifest says so)
   std::string state;
   std::uint64_t size = 0;
   std::string why = {};  // waiting, refused; where a link leads

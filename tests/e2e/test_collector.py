@@ -141,6 +141,45 @@ class Delivery(CollectorTest):
         self.assertIn("collector_connected", events)
         self.end_relay(relay)
 
+    def test_a_name_that_becomes_another_kind_of_thing(self):
+        """`latest` is a link today and a folder tomorrow: the run is none the worse for it."""
+        relay, address = self.start_relay()
+        make = {"file": "echo text > $1", "folder": "mkdir $1; echo in it > $1/in",
+                "link": "ln -s there $1"}
+        pairs = [(old, new) for old in make for new in make if old != new]
+        script = ["set -e", "mkdir -p outputs", "echo there > outputs/there"]
+        script += [f"{kind}() {{ {how}; }}" for kind, how in make.items()]
+        script += [f"{old} outputs/{old}-to-{new}" for old, new in pairs]
+        script += ['while [ ! -e "$GO" ]; do sleep 0.02; done']
+        script += [f"rm -r outputs/{old}-to-{new}; {new} outputs/{old}-to-{new}"
+                   for old, new in pairs]
+        go = self.directory / "go"
+        running = self.start_muster(
+            ["run", "--backend", "direct", "--run-id", "r", "--collector", address, "--",
+             "sh", "-c", "\n".join(script)], env={"GO": go})
+        there = self.store / "r"
+        first = [there / "outputs" / f"{old}-to-{new}" / ("in" if old == "folder" else "")
+                 for old, new in pairs]
+        wait_until(lambda: all(path.exists() for path in first), 60, "all at the collector")
+        go.touch()
+        result = running.wait(60)
+        self.assert_code(result, 0)
+        for run in (result.run_directory, there):
+            for old, new in pairs:
+                path = run / "outputs" / f"{old}-to-{new}"
+                self.assertEqual(path.is_symlink(), new == "link", path)
+                self.assertEqual(path.is_dir(), new == "folder", path)
+                text = {"file": "text\n", "folder": "in it\n", "link": "there\n"}[new]
+                self.assertEqual((path / "in" if new == "folder" else path).read_text(), text)
+        self.assert_same_run(result.run_directory, there)
+        self.verify(result.run_directory)
+        self.end_relay(relay)
+        self.verify(there)
+        shown = json.loads(self.run_muster(["files", there, "--json"]).stdout)["files"]
+        states = {file["path"]: file["state"] for file in shown}
+        self.assertEqual(states["outputs/file-to-folder"], "gone")
+        self.assertEqual(states["outputs/file-to-folder/in"], "stored")
+
     def test_a_collector_that_is_killed_again_and_again_has_every_byte_once(self):
         chance = random.Random(6)
         for _ in range(muster_test.ROUNDS // 2 + 1):

@@ -9,6 +9,7 @@
 #include <random>
 #include <thread>
 
+#include "collector/store/verify.h"
 #include "tests/support/scratch.h"
 
 namespace muster::outputs {
@@ -187,6 +188,84 @@ TEST_F(OutputFoldersTest, ADeletedFilesCopyIsKeptAndSaid) {
   ASSERT_TRUE(look_until([&] { return is_stored("outputs/a", "again"); }));
   EXPECT_FALSE(states().at("outputs/a").deleted);
   EXPECT_EQ(states().at("outputs/a").stored->generation, 2U);
+}
+
+// A name that was one kind of thing and is another, there and back again: what is stored is what
+// there is, and what made way is on record.  Seen while ranks run, and at the end only.
+TEST_F(OutputFoldersTest, ANameMayBecomeAnotherKindOfThing) {
+  enum Kind { kFile, kFolder, kLink };
+  const auto make = [&](Kind kind, const std::string& path) {
+    fs::remove_all(work() / path);
+    if (kind == kFile) write("work/" + path, "a file");
+    if (kind == kFolder) write("work/" + path + "/deep/in", "in it");
+    if (kind == kLink) fs::create_symlink("there", work() / path);
+  };
+  const auto is_so = [&](Kind kind, const std::string& path) {
+    const fs::path at = stored(path);
+    const auto status = fs::symlink_status(at);
+    switch (kind) {
+      case kFile: return fs::is_regular_file(status) && read(at) == "a file";
+      case kFolder: return fs::is_directory(status) && is_stored(path + "/deep/in", "in it");
+      case kLink: return fs::is_symlink(status) && fs::read_symlink(at) == "there";
+    }
+    return false;
+  };
+  const auto name_of = [](int from, int to) {
+    return "outputs/from-" + std::to_string(from) + "-to-" + std::to_string(to);
+  };
+  const std::vector<Kind> kinds = {kFile, kFolder, kLink};
+  const auto each = [&](const std::function<void(Kind, Kind, const std::string&)>& do_it) {
+    for (const Kind from : kinds) {
+      for (const Kind to : kinds) {
+        if (from != to) do_it(from, to, name_of(from, to));
+      }
+    }
+  };
+  write("work/outputs/there", "x");
+  each([&](Kind from, Kind, const std::string& path) { make(from, path); });
+  const auto all_are = [&](bool first) {
+    bool all = true;
+    each([&](Kind from, Kind to, const std::string& path) {
+      all = all && is_so(first ? from : to, path);
+    });
+    return all;
+  };
+  ASSERT_TRUE(look_until([&] { return all_are(true); }));
+  each([&](Kind, Kind to, const std::string& path) { make(to, path); });
+  EXPECT_TRUE(look_until([&] { return all_are(false); }));
+  each([&](Kind from, Kind, const std::string& path) { make(from, path); });
+  const auto ends = folders().finish(kAlways);
+  EXPECT_EQ(ends.at(0).problem_count, 0U)
+      << (ends.at(0).problems.empty() ? "" : ends.at(0).problems.front().message);
+  each([&](Kind from, Kind to, const std::string& path) {
+    EXPECT_TRUE(is_so(from, path)) << path;
+    const auto all = states();
+    const auto gone = all.at(to == kFolder ? path + "/deep/in" : path);
+    if (from == kFolder || to == kFolder) {
+      EXPECT_EQ(gone.copy_gone, from == kFolder || to == kFolder) << path;
+      EXPECT_TRUE(gone.deleted) << path;
+    }
+    const auto now = all.at(from == kFolder ? path + "/deep/in" : path);
+    EXPECT_FALSE(now.deleted) << path;
+    EXPECT_GE(now.stored->generation, 2U) << path;
+  });
+  const auto checked = store::verify(run_);
+  ASSERT_TRUE(checked);
+  EXPECT_EQ(checked->problems(), std::vector<std::string>());
+  EXPECT_TRUE(fs::is_empty(run_.incoming()));
+}
+
+TEST_F(OutputFoldersTest, EmptyFoldersAreThereAtTheEnd) {
+  fs::create_directories(work() / "outputs/empty/inner");
+  write("work/outputs/was-a-file", "x");
+  ASSERT_TRUE(look_until([&] { return is_stored("outputs/was-a-file", "x"); }));
+  fs::remove(work() / "outputs/was-a-file");
+  fs::create_directories(work() / "outputs/was-a-file");
+  fs::create_directories(work() / "logs/all-there-is");
+  for (const auto& end : folders().finish(kAlways)) EXPECT_EQ(end.problem_count, 0U);
+  EXPECT_TRUE(fs::is_directory(stored("outputs/empty/inner")));
+  EXPECT_TRUE(fs::is_directory(stored("outputs/was-a-file")));
+  EXPECT_TRUE(fs::is_directory(stored("logs/all-there-is")));
 }
 
 TEST_F(OutputFoldersTest, LinksStayWhenTheyLeadInside) {

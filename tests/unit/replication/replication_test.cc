@@ -398,6 +398,30 @@ TEST(ReplicationTest, GenerationsOfOnePathComeInOrder) {
       << "a generation that was given up before anybody heard of it is not told";
 }
 
+// Small files and new ones go first, but not before what has their name until then is gone.
+TEST(ReplicationTest, ANameThatBecomesAFoldersIsToldInOrder) {
+  Pair pair;
+  const auto add = [&](const std::string& path, std::uint64_t size, std::uint64_t generation) {
+    const StreamNumber file = pair.add(path, StreamKind::kFile, size, true, generation);
+    pair.sender.ended(file, {size, "", true});
+  };
+  add("outputs/a", 2'000'000, 1);
+  pair.sender.deleted("outputs/a");
+  add("outputs/a/in", 10, 1);
+  pair.sender.deleted("outputs/a/in");
+  add("outputs/a", 20, 2);
+  add("outputs/ab", 10, 1);
+  pair.connect();
+  pair.settle();
+  EXPECT_TRUE(pair.sender.all_complete());
+  std::vector<std::string> order = pair.store.order;
+  std::erase_if(order, [](const std::string& what) { return what.ends_with("ab"); });
+  EXPECT_EQ(order,
+            (std::vector<std::string>{"open outputs/a", "end outputs/a", "deleted outputs/a",
+                                      "open outputs/a/in", "end outputs/a/in",
+                                      "deleted outputs/a/in", "open outputs/a", "end outputs/a"}));
+}
+
 TEST(ReplicationTest, AWrongDigestIsTriedAgainAndThenGivenUp) {
   Pair pair;
   const StreamNumber file = pair.add("outputs/model", StreamKind::kFile, 100, true, 1);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "collector/store/digest.h"
+#include "collector/store/verify.h"
 #include "tests/support/forked.h"
 #include "tests/support/scratch.h"
 
@@ -367,6 +368,71 @@ TEST_F(RunReplicaTest, LinksStayInside) {
   fs::create_directory_symlink(scratch() / "elsewhere", run() / "outputs/way");
   EXPECT_FALSE(put(file("outputs/way/x", 1, 1), "x"));
   EXPECT_TRUE(fs::is_empty(scratch() / "elsewhere"));
+}
+
+// As a writer tells it: what is gone, and then what has its name.
+TEST_F(RunReplicaTest, ANameMayBecomeAnotherKindOfThing) {
+  enum Kind { kFile, kFolder, kLink };
+  std::uint64_t generation = 0;
+  const auto stored_as = [](Kind kind, const std::string& path) {
+    return kind == kFolder ? path + "/deep/in" : path;
+  };
+  const auto make = [&](Kind kind, const std::string& path) -> Result<> {
+    const std::string at = stored_as(kind, path);
+    if (kind != kLink) return put(file(at, ++generation, 4), "some");
+    StreamDescription link = file(at, ++generation, 0);
+    link.link_target = "there";
+    return put(link, "");
+  };
+  const auto is_so = [&](Kind kind, const std::string& path) {
+    if (kind != kLink) return read(run() / stored_as(kind, path)) == "some";
+    return fs::is_symlink(run() / path);
+  };
+  for (const Kind from : {kFile, kFolder, kLink}) {
+    for (const Kind to : {kFile, kFolder, kLink}) {
+      if (from == to) continue;
+      const std::string path = "outputs/" + std::to_string(from) + "-" + std::to_string(to);
+      SCOPED_TRACE(path);
+      ASSERT_TRUE(make(from, path));
+      if (from == kFolder || to == kFolder) {
+        const auto early = make(to, path);
+        ASSERT_FALSE(early) << "nobody said that the other one is gone";
+        EXPECT_EQ(early.error().code, ErrorCode::kPermission);
+        EXPECT_TRUE(is_so(from, path));
+        start();  // it is not taken again until then
+      }
+      ASSERT_TRUE(replica_->tombstone(writer(), stored_as(from, path)));
+      auto made = make(to, path);
+      ASSERT_TRUE(made) << made.error().message;
+      EXPECT_TRUE(is_so(to, path));
+      ASSERT_TRUE(replica_->tombstone(writer(), stored_as(to, path)));
+      start();
+      made = make(from, path);
+      ASSERT_TRUE(made) << made.error().message;
+      EXPECT_TRUE(is_so(from, path));
+      EXPECT_EQ(files().at(stored_as(to, path)).copy_gone, from == kFolder || to == kFolder);
+    }
+  }
+  // One that grows, too, and what another writer has stays.
+  StreamDescription log = file("outputs/log", ++generation, 0);
+  log.whole = false;
+  const OpenedStream grows = open(log);
+  ASSERT_TRUE(replica_->append(grows.handle, 0, "line"));
+  ASSERT_TRUE(replica_->finish(grows.handle, {4, "", true}));
+  ASSERT_TRUE(replica_->admit(writer("node-1", 4)));
+  EXPECT_FALSE(put(file("outputs/log/in", 1, 4, 4), "some", writer("node-1", 4)));
+  ASSERT_TRUE(replica_->tombstone(writer(), "outputs/log"));
+  EXPECT_FALSE(put(file("outputs/log/too", 1, 4, 4), "some", writer("node-1", 4)));
+  ASSERT_TRUE(make(kFolder, "outputs/log"));
+  ASSERT_TRUE(replica_->tombstone(writer(), "outputs/log/deep/in"));
+  log.generation = ++generation;
+  EXPECT_EQ(open(log).next, 0U);
+  EXPECT_TRUE(fs::is_regular_file(run() / "outputs/log"));
+  ASSERT_TRUE(sync());
+  replica_.reset();
+  const auto checked = store::verify(directory());
+  ASSERT_TRUE(checked);
+  EXPECT_EQ(checked->problems(), std::vector<std::string>());
 }
 
 TEST_F(RunReplicaTest, ATombstoneKeepsTheCopy) {

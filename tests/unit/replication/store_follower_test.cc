@@ -230,6 +230,26 @@ TEST_F(StoreFollowerTest, FilesAreWhatTheManifestSays) {
   EXPECT_TRUE(told_.of("logs/events.tfevents").ends.at(0).commit);
 }
 
+// It is not here any more, whatever of it has travelled; and that is told before what has its name.
+TEST_F(StoreFollowerTest, WhatMadeWayIsGivenUp) {
+  put("outputs/z/in", "weights");
+  manifest_.stored(file("outputs/z/in", 1, 7));
+  follower_->look();
+  const StreamNumber before = told_.numbers.at("outputs/z/in");
+  std::filesystem::remove_all(run_.root() / "outputs/z");
+  put("outputs/z", "a file");
+  manifest_.made_way("outputs/z/in");
+  manifest_.stored(file("outputs/z", 1, 6));
+  // Here and gone between two looks: nothing is sent of it.
+  manifest_.stored(file("outputs/y", 1, 6));
+  manifest_.made_way("outputs/y");
+  follower_->look();
+  EXPECT_FALSE(told_.streams[before].ends.back().commit);
+  EXPECT_THAT(told_.gone, ElementsAre("outputs/y", "outputs/z/in"));
+  EXPECT_EQ(read_all("outputs/z"), "a file");
+  EXPECT_FALSE(told_.numbers.contains("outputs/y"));
+}
+
 TEST_F(StoreFollowerTest, ALaterGenerationGivesUpTheOneBefore) {
   put("outputs/model", "weights");
   manifest_.stored(file("outputs/model", 1, 7));
