@@ -37,8 +37,16 @@ std::string joined(const std::map<std::string, std::string, std::less<>>& labels
   return text;
 }
 
-bool is_label(std::string_view text) {
-  return is_name(text) && text.find_first_of(",=") == text.npos;
+constexpr std::string_view kBadName =
+    "a name in it is empty, of more than 255 bytes, or has control characters";
+constexpr std::string_view kBadLabel =
+    "a label is not key=value (no comma and no control character in it, up to 255 bytes each, 16 "
+    "in all)";
+static_assert(kLongestName == 255);
+
+bool is_label(std::string_view key, std::string_view text) {
+  return is_name(key) && key.find_first_of(",=") == key.npos && (text.empty() || is_name(text)) &&
+         text.find(',') == text.npos;
 }
 
 std::optional<std::int64_t> parse_whole(std::string_view text) {
@@ -64,7 +72,7 @@ std::string_view next_word(std::string_view& text) {
 std::optional<std::string_view> read_words(std::string_view line, std::vector<Sample>& samples) {
   const std::string_view name = next_word(line);
   const std::string_view number = next_word(line);
-  if (!is_name(name)) return "its name is too long, or has control characters";
+  if (!is_name(name)) return kBadName;
   if (number.empty()) return "a value is missing: it is `name value [step] [time_ns] [key=value]`";
   const auto value = parse_number(number);
   if (!value) return "its second word is no number";
@@ -75,9 +83,7 @@ std::optional<std::string_view> read_words(std::string_view line, std::vector<Sa
     if (equals != word.npos) {
       const std::string_view key = word.substr(0, equals);
       const std::string_view text = word.substr(equals + 1);
-      if (!is_label(key) || !is_label(text) || labels.size() == kMostLabels) {
-        return "a label is not key=value, or there are more than 16";
-      }
+      if (!is_label(key, text) || labels.size() == kMostLabels) return kBadLabel;
       labels[std::string(key)] = text;
       continue;
     }
@@ -145,14 +151,17 @@ std::string text_of(const Json& value) {
                            : value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-std::string labels_of(const Json& object) {
+// nullopt: without one of them its values would be another series'.
+std::optional<std::string> labels_of(const Json& object) {
   const auto found = object.find("labels");
-  if (found == object.end() || !found->is_object()) return {};
+  if (found == object.end() || found->is_null()) return std::string();
+  if (!found->is_object() || found->size() > kMostLabels) return std::nullopt;
   std::map<std::string, std::string, std::less<>> labels;
   for (const auto& [key, value] : found->items()) {
-    if (value.is_structured() || labels.size() == kMostLabels) continue;
+    if (value.is_structured()) return std::nullopt;
     std::string text = text_of(value);
-    if (is_label(key) && is_label(text)) labels[key] = std::move(text);
+    if (!is_label(key, text)) return std::nullopt;
+    labels[key] = std::move(text);
   }
   return joined(labels);
 }
@@ -171,16 +180,27 @@ class ObjectReader {
       : step_(step_of(object)),
         time_(time_of(object)),
         labels_(labels_of(object)),
+        is_empty_(object.empty()),
         samples_(samples) {}
 
+  // What is left out, the first of it.
+  std::optional<std::string_view> problem() const {
+    if (!problem_ && count_ == 0 && !is_empty_) return "there is no number in it: texts and lists are none";
+    return problem_;
+  }
+
+  bool is_sound() const { return !problem_; }
+
   void add(const std::string& name, const Json& value, bool numbered = false) {
-    if (count_ == kMostSamples || !is_name(name)) return;
     const auto number = number_of(value);
     if (!number) return;
+    if (!labels_) return leave_out(kBadLabel);
+    if (!is_name(name)) return leave_out(kBadName);
+    if (count_ == kMostSamples) return leave_out("it has more than 10000 values");
     ++count_;
     // Values of one line and one name are told apart by their number alone.
-    samples_.push_back(
-        {name, *number, numbered ? std::nullopt : step_, numbered ? std::nullopt : time_, labels_});
+    samples_.push_back({name, *number, numbered ? std::nullopt : step_,
+                        numbered ? std::nullopt : time_, *labels_});
   }
 
   void add_all(const std::string& name, const Json& value) {
@@ -193,7 +213,8 @@ class ObjectReader {
       if (depth == 0 && is_beside(key)) continue;
       const std::string name = prefix.empty() ? key : prefix + "/" + key;
       if (value.is_object()) {
-        if (depth < kDeepest) add_members(name, value, depth + 1);
+        if (depth == kDeepest) return leave_out("objects in it are more than 8 deep");
+        add_members(name, value, depth + 1);
       } else if (!value.is_string() || depth > 0 || number_of(value)) {
         add(name, value);
       }
@@ -201,9 +222,15 @@ class ObjectReader {
   }
 
  private:
+  void leave_out(std::string_view why) {
+    if (!problem_) problem_ = why;
+  }
+
   std::optional<std::int64_t> step_;
   std::optional<std::int64_t> time_;
-  std::string labels_;
+  std::optional<std::string> labels_;
+  bool is_empty_;
+  std::optional<std::string_view> problem_;
   std::vector<Sample>& samples_;
   std::size_t count_ = 0;
 };
@@ -227,28 +254,35 @@ Json with_labels(const Json& object, const Json& values) {
   return flat;
 }
 
-void read_object(const Json& object, std::vector<Sample>& samples) {
+std::optional<std::string_view> read_object(const Json& object, std::vector<Sample>& samples) {
   const auto values = object.find("values");
   if (values != object.end() && values->is_object()) {
     const Json flat = with_labels(object, *values);
-    ObjectReader(flat, samples).add_members("", flat, 0);
-    return;
+    ObjectReader reader(flat, samples);
+    reader.add_members("", flat, 0);
+    // A node has nothing to say of a GPU at times.
+    return values->empty() ? std::nullopt : reader.problem();
   }
   ObjectReader reader(object, samples);
   const auto name = object.find("name");
   const auto value = object.find("value");
   if (name == object.end() || !name->is_string() || value == object.end()) {
     reader.add_members("", object, 0);
-    return;
+    return reader.problem();
   }
   const auto& text = name->get_ref<const std::string&>();
   const auto type = object.find("type");
-  if (type != object.end() && *type == "tag") return;
+  if (type != object.end() && *type == "tag") return std::nullopt;
+  const std::size_t before = samples.size();
   if (value->is_object()) {  // a row, or the columns of a table
     for (const auto& [column, each] : value->items()) reader.add_all(text + "/" + column, each);
   } else {
     reader.add_all(text, *value);
   }
+  // Texts and pictures of muster_azureml are no mistakes.
+  const bool is_typed = type != object.end() && *type != "scalar" && samples.size() == before;
+  const auto problem = reader.problem();
+  return is_typed && reader.is_sound() ? std::nullopt : problem;
 }
 
 // Python's json writes NaN and Infinity, which JSON does not have: the same line with these words
@@ -295,8 +329,7 @@ std::optional<std::string_view> read_json(std::string_view line, std::vector<Sam
     if (!quoted.empty()) object = Json::parse(quoted, nullptr, false);
   }
   if (!object.is_object()) return "it begins like a JSON object and is none";
-  read_object(object, samples);
-  return std::nullopt;
+  return read_object(object, samples);
 }
 
 }  // namespace

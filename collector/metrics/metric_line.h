@@ -21,7 +21,8 @@ namespace muster::metrics {
 constexpr std::size_t kLongestMetricLine = 1 << 20;
 
 // Appends what the line says; without its newline.  Returns why it says nothing that can be
-// understood; nullopt also for a blank line, and for an object without a number.
+// understood, or why some of it is left out; nullopt also for a blank line, and for what
+// muster_azureml says of texts and pictures.
 std::optional<std::string_view> read_metric_line(std::string_view line,
                                                  std::vector<Sample>& samples);
 

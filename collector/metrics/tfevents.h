@@ -44,7 +44,7 @@ std::optional<std::size_t> find_record(std::string_view bytes);
 // Appends the scalars of an Event.  False: it is no Event.
 bool read_event(std::string_view event, std::vector<Sample>& samples);
 
-// For files of our own.  Each is a whole record.
+// For files of our own.  Each is a whole record; values are floats there.
 std::string version_record(double wall_time);
 std::string scalar_record(double wall_time, std::int64_t step, std::string_view tag, double value);
 

@@ -33,6 +33,8 @@ class Metrics {
 
   // Longer lines are not written: what a pipe takes in one piece (PIPE_BUF of Linux).
   static constexpr std::size_t kLongestLine = 4096;
+  static constexpr std::size_t kLongestName = 255;
+  static constexpr std::size_t kMostLabels = 16;
 
   Metrics() : Metrics(std::getenv("MUSTER_METRICS")) {}
   // The FIFO by its path; nullptr or "": none, and nothing is written.
@@ -48,9 +50,13 @@ class Metrics {
 
   // Whether somebody takes what is logged.
   bool active() const { return fd_ >= 0; }
-  // Lines that could not be written: the FIFO was full, a line too long, a name empty.
+  // Lines that could not be written: the FIFO was full, a line too long, a name or label none that
+  // is taken (below).
   std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 
+  // A name is 1 to 255 bytes of UTF-8 without control characters; a label's key has no comma and
+  // no `=`, its text no comma, and there are at most 16.
+  //
   // False when the line was dropped.  Without a FIFO: true, there is nothing to be lost.
   bool log(std::string_view name, double value, Labels labels = {}) {
     return active() ? write(line_of(name, value, nullptr, labels)) : true;
@@ -60,10 +66,14 @@ class Metrics {
   }
 
  private:
-  // {"name":"loss","value":0.25,"step":100,"split":"validation"}; "" when it has no name.
+  // {"name":"loss","value":0.25,"step":100,"split":"validation"}; "" when a name is none.
   static std::string line_of(std::string_view name, double value, const std::int64_t* step,
                              Labels labels) {
-    if (name.empty()) return {};
+    if (name.empty() || !is_text(name) || labels.size() > kMostLabels) return {};
+    for (const auto& [label, text] : labels) {
+      if (label.empty() || label.find_first_of(",=") != label.npos || !is_text(label)) return {};
+      if (text.find(',') != text.npos || !is_text(text)) return {};
+    }
     std::string line = number(value);
     line.insert(0, "{\"name\":" + quoted(name) + ",\"value\":");
     if (step != nullptr) line += ",\"step\":" + std::to_string(*step);
@@ -78,6 +88,33 @@ class Metrics {
       line += '}';
     }
     return line + "}\n";
+  }
+
+  // UTF-8 of at most 255 bytes, without control characters: others are not taken.
+  static bool is_text(std::string_view text) {
+    if (text.size() > kLongestName) return false;
+    for (std::size_t at = 0; at < text.size();) {
+      const auto first = static_cast<unsigned char>(text[at]);
+      if (first < 0x20 || first == 0x7f) return false;
+      const std::size_t length = first < 0x80   ? 1
+                                 : first < 0xc2 ? 0
+                                 : first < 0xe0 ? 2
+                                 : first < 0xf0 ? 3
+                                 : first < 0xf5 ? 4
+                                                : 0;
+      if (length == 0 || text.size() - at < length) return false;
+      for (std::size_t i = 1; i < length; ++i) {
+        if ((static_cast<unsigned char>(text[at + i]) & 0xc0) != 0x80) return false;
+      }
+      const auto second = length > 2 ? static_cast<unsigned char>(text[at + 1]) : 0;
+      // Longer than needed, halves of UTF-16 pairs, beyond U+10FFFF.
+      if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) ||
+          (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f)) {
+        return false;
+      }
+      at += length;
+    }
+    return true;
   }
 
   // JSON has no word for what is no number: those three are texts.

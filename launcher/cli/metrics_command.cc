@@ -243,7 +243,8 @@ void tell_bad_lines(metrics::MetricsDb& db) {
 
 Result<int> show(metrics::MetricsDb& db, const FoundRun& run, const CommandLine& line,
                  const metrics::Selection& selection) {
-  MUSTER_TRY_ASSIGN(const auto all, metrics::summarize(db, selection));
+  MUSTER_TRY_ASSIGN(auto all, metrics::summarize(db, selection));
+  report::nodes_last(all);
   report::MetricsDocument document{run.run_id, all, {}, {}, 0};
   if (line.has("plot")) {
     for (const metrics::MetricSummary& metric : all) {

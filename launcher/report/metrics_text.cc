@@ -1,8 +1,10 @@
 #include "launcher/report/metrics_text.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <span>
 
 #include <nlohmann/json.hpp>
 
@@ -88,7 +90,13 @@ std::string shown_name(const metrics::MetricSummary& metric) {
   return shown(metric.labels.empty() ? metric.name : metric.name + "{" + metric.labels + "}");
 }
 
-std::string metrics_table(const std::vector<metrics::MetricSummary>& all) {
+namespace {
+
+bool is_of_nodes(const metrics::MetricSummary& metric) {
+  return !metric.ranks.empty() && !metric.ranks.front().node.empty();
+}
+
+std::string table_of(std::span<const metrics::MetricSummary> all) {
   TextTable table({{"metric"},
                    {"of"},
                    {"values", Align::kRight},
@@ -106,6 +114,22 @@ std::string metrics_table(const std::vector<metrics::MetricSummary>& all) {
                    metric.source == "metrics" ? "" : shown(metric.source)});
   }
   return table.without_empty_columns().to_string();
+}
+
+}  // namespace
+
+void nodes_last(std::vector<metrics::MetricSummary>& all) {
+  std::stable_partition(all.begin(), all.end(),
+                        [](const auto& metric) { return !is_of_nodes(metric); });
+}
+
+// A training's own metrics are few, and what it was started for.
+std::string metrics_table(const std::vector<metrics::MetricSummary>& all) {
+  const auto nodes = std::find_if(all.begin(), all.end(), is_of_nodes);
+  if (nodes == all.begin() || nodes == all.end()) return table_of(all);
+  const auto own = static_cast<std::size_t>(nodes - all.begin());
+  return table_of(std::span(all).first(own)) + "\nof the nodes\n" +
+         table_of(std::span(all).subspan(own));
 }
 
 std::string last_values_table(const std::vector<metrics::MetricSummary>& all) {

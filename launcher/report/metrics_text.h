@@ -10,6 +10,9 @@
 namespace muster::report {
 
 // One line for each metric: across its ranks, the spread of their last values.
+// Those of nodes behind all others.
+void nodes_last(std::vector<metrics::MetricSummary>& all);
+// Once in that order: those of nodes have a table of their own.
 std::string metrics_table(const std::vector<metrics::MetricSummary>& all);
 // One line for each metric and rank: its last value.
 std::string last_values_table(const std::vector<metrics::MetricSummary>& all);

@@ -159,7 +159,7 @@ class Header(MusterTest):
     def test_metrics_of_a_c_program(self):
         result = self.run_muster(["run", "--", program("logs_metrics")])
         self.assert_code(result, 0)
-        self.assertEqual(result.stdout, "0 0 2\n")
+        self.assertEqual(result.stdout, "0 0 0 18\n")
         file = result.run_directory / "ranks/00000/attempt-0/metrics.jsonl"
         lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
         self.assertEqual(len(lines), 4 * 200 + 4)
@@ -169,7 +169,10 @@ class Header(MusterTest):
             self.assertEqual(steps, list(range(200)))
         last = lines[-4:]
         self.assertEqual(last[0], {"name": "loss", "value": 0.1})
-        self.assertEqual(last[1], {"name": 'a "quoted" name\n', "value": -1e300, "step": 7})
+        self.assertEqual(last[1], {"name": 'a "quoted" näme\\', "value": -1e300, "step": 7,
+                                   "labels": {"split": "", "is": "a=b"}})
+        shown = self.run_muster(["metrics"])
+        self.assertNotIn("could not be understood", shown.stderr)
         self.assertEqual([line["value"] for line in last[2:]], ["NaN", "-Infinity"])
         self.assertEqual(lines[0]["labels"], {"of": str(int(lines[0]["value"]))})
 
@@ -178,7 +181,7 @@ class Header(MusterTest):
         env = {name: value for name, value in os.environ.items() if name != "MUSTER_METRICS"}
         done = subprocess.run([program("logs_metrics")], env=env, capture_output=True, check=False,
                               text=True, timeout=60)
-        self.assertEqual((done.returncode, done.stdout), (0, "1 1 0\n"))
+        self.assertEqual((done.returncode, done.stdout), (0, "1 1 16 0\n"))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,16 @@ with open("steps", "w") as file:
 """
 
 
+# The other reader, which programs use: prints the scalars of a folder.
+ACCUMULATES = """
+import json, sys
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+events = EventAccumulator(sys.argv[1], size_guidance={"scalars": 0}).Reload()
+print(json.dumps({tag: [[each.step, each.value] for each in events.Scalars(tag)]
+                  for tag in events.Tags()["scalars"]}))
+"""
+
+
 # Output folders reach the run directory while the run goes on where this key is known.
 LIVE = "`results.live`" in (muster_test.SOURCE_DIR / "docs/config.md").read_text(encoding="utf-8")
 
@@ -51,7 +61,7 @@ class TensorboardTest(MusterTest):
         self.addCleanup(log.close)
         process = subprocess.Popen(
             [PYTHON, "-m", "tensorboard.main", "--logdir", directory, "--host", "127.0.0.1",
-             "--port", "0", "--load_fast=false", "--reload_interval", "1"],
+             "--port", "0", "--load_fast=true", "--reload_interval", "1"],
             env=self.environment({"PYTHONPATH": self.folder}), stdin=subprocess.DEVNULL,
             stdout=log, stderr=subprocess.STDOUT, cwd=self.work_dir, start_new_session=True)
         self.addCleanup(muster_test.end, process)
@@ -99,6 +109,12 @@ class TensorboardTest(MusterTest):
                    60, "the export in TensorBoard")
         self.assertEqual(self.scalars(address, "all/logs", "train/loss")[:2],
                          [(0, 1.0), (1, 0.5)])
+        read = subprocess.run([PYTHON, "-c", ACCUMULATES, result.run_directory / "all/logs"],
+                              env=self.environment({"PYTHONPATH": self.folder}), check=True,
+                              capture_output=True, text=True, timeout=120)
+        scalars = json.loads(read.stdout)["train/loss"]
+        self.assertEqual(len(scalars), steps)
+        self.assertEqual(scalars[:2], [[0, 1.0], [1, 0.5]])
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ import tempfile
 import unittest
 from pathlib import Path
 
-# Without what scripts/setup installs anyway (numpy), and without the native data server.
-WHEELS = ["tensorboard==2.20.0", "absl-py==2.1.0", "grpcio==1.66.2", "markdown==3.7",
+# Without what scripts/setup installs anyway (numpy); with the native data server, which is its
+# default and reads event files with a reader of its own.
+WHEELS = ["tensorboard==2.20.0", "tensorboard-data-server==0.7.2", "absl-py==2.1.0", "grpcio==1.66.2", "markdown==3.7",
           "protobuf==5.28.3", "werkzeug==3.0.6", "MarkupSafe==2.1.5", "packaging==24.1",
           "six==1.16.0", "pillow==10.4.0"]
 SOURCE_DIR = Path(__file__).resolve().parents[2]
@@ -19,7 +20,7 @@ DIRECTORY = Path(os.environ.get("MUSTER_TENSORBOARD_DIR",
 
 def installed():
     """What goes into PYTHONPATH; SkipTest with the reason when it cannot be had."""
-    place = DIRECTORY / "2.20.0"
+    place = DIRECTORY / "2.20.0-with-server"
     if place.is_dir():
         return place
     DIRECTORY.mkdir(parents=True, exist_ok=True)

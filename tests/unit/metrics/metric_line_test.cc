@@ -103,19 +103,47 @@ TEST(MetricLine, SaysWhatItCannotUnderstand) {
   EXPECT_THAT(problem_of("loss 1 2.5"), HasSubstr("no step"));
   EXPECT_THAT(problem_of("loss 1 2 3 4"), HasSubstr("no step"));
   EXPECT_THAT(problem_of("loss 1 =x"), HasSubstr("label"));
-  EXPECT_THAT(problem_of(std::string(300, 'x') + " 1"), HasSubstr("too long"));
+  EXPECT_THAT(problem_of(std::string(300, 'x') + " 1"), HasSubstr("255 bytes"));
   EXPECT_THAT(problem_of("\x1b[31mloss 1"), HasSubstr("control characters"));
   EXPECT_THAT(problem_of("{\"loss\": 1"), HasSubstr("JSON"));
   EXPECT_THAT(problem_of(std::string((1 << 20) + 1, 'x')), HasSubstr("1 MiB"));
 }
 
+// Nothing of an object goes without a word, and what is sound of it is taken.
+TEST(MetricLine, SaysWhatItLeavesOut) {
+  EXPECT_THAT(problem_of(R"({"name": "we\"ird\n[m", "value": 1})"),
+              HasSubstr("control characters"));
+  EXPECT_THAT(problem_of(R"({"a\tb": 1})"), HasSubstr("control characters"));
+  EXPECT_THAT(problem_of(R"({"": 1})"), HasSubstr("empty"));
+  EXPECT_THAT(problem_of(R"({"loss": 1, "labels": {"a": "\u001b[31m"}})"), HasSubstr("label"));
+  EXPECT_THAT(problem_of(R"({"loss": 1, "labels": {"a,b": 1}})"), HasSubstr("label"));
+  EXPECT_THAT(problem_of(R"({"loss": 1, "labels": {"a": [1]}})"), HasSubstr("label"));
+  EXPECT_THAT(problem_of(R"({"loss": 1, "labels": "a"})"), HasSubstr("label"));
+  EXPECT_THAT(problem_of(R"({"loss": "0.5"})"), HasSubstr("no number"));
+  EXPECT_THAT(problem_of(R"({"lst": [1, 2]})"), HasSubstr("no number"));
+  EXPECT_THAT(problem_of(R"({"step": 1})"), HasSubstr("no number"));
+  EXPECT_THAT(problem_of("loss 1 a=b,c=d"), HasSubstr("comma"));
+  std::vector<Sample> samples;
+  EXPECT_TRUE(read_metric_line(R"({"loss": 1, "a\tb": 2})", samples));
+  EXPECT_THAT(samples, ElementsAre(sample("loss", 1)));
+  EXPECT_THAT(read(R"({"time": 1, "gpu": 0, "values": {}})"), IsEmpty());
+}
+
+TEST(MetricLine, ALabelsTextMayBeEmptyAndHaveAnEqualsSign) {
+  EXPECT_THAT(read("loss 1 bar= foo=a=b"), ElementsAre(sample("loss", 1, {}, {}, "bar=,foo=a=b")));
+  EXPECT_THAT(read(R"({"loss": 1, "labels": {"bar": "", "foo": "a=b"}})"),
+              ElementsAre(sample("loss", 1, {}, {}, "bar=,foo=a=b")));
+}
+
 TEST(MetricLine, BoundsWhatOneLineMaySay) {
   std::string list = R"({"name": "x", "value": [0)";
   for (int i = 0; i < 20'000; ++i) list += ",1";
-  EXPECT_EQ(read(list + "]}").size(), 10'000U);
+  std::vector<Sample> samples;
+  EXPECT_THAT(std::string(read_metric_line(list + "]}", samples).value_or("")), HasSubstr("10000"));
+  EXPECT_EQ(samples.size(), 10'000U);
   std::string deep;
   for (int i = 0; i < 10'000; ++i) deep += "{\"a\":";
-  EXPECT_THAT(read(deep + "1" + std::string(10'000, '}')), IsEmpty());
+  EXPECT_THAT(problem_of(deep + "1" + std::string(10'000, '}')), HasSubstr("8 deep"));
 }
 
 }  // namespace

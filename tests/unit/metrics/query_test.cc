@@ -141,7 +141,7 @@ TEST_F(QueryTest, ExportsEventFilesThatOnlyGrow) {
   const std::string after = read(file);
   EXPECT_TRUE(
       read_event(read_record(std::string_view(after).substr(before.size())).bytes, samples));
-  EXPECT_EQ(samples.at(0).value, 0.2);
+  EXPECT_EQ(samples.at(0).value, 0.2F);
 }
 
 TEST(DatabasePlace, TrustsOnlyFileSystemsOfThisNode) {

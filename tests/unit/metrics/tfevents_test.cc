@@ -30,7 +30,7 @@ TEST(Tfevents, ReadsWhatItWrites) {
     ++records;
   }
   EXPECT_EQ(records, 3);
-  EXPECT_THAT(samples, ElementsAre(Sample{"loss", 0.1, 7, 1'700'000'000'250'000'000, ""},
+  EXPECT_THAT(samples, ElementsAre(Sample{"loss", 0.1F, 7, 1'700'000'000'250'000'000, ""},
                                    Sample{"a/b", 3, -1, 2'000'000'000, ""}));
 }
 

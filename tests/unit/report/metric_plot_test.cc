@@ -95,6 +95,19 @@ TEST(MetricsText, SaysWhatIsSpreadOverRanks) {
   EXPECT_EQ(metrics_table({metric}),
             "metric  of       values  last step  last   min   max\n"
             "loss    2 ranks      20         10   0.5  0.25  0.75\n");
+  metrics::MetricSummary node;
+  node.name = "cpu.percent";
+  node.source = "node";
+  node.ranks.push_back({-1, "node-a", {1}, 1, {}, 0, 0});
+  std::vector<metrics::MetricSummary> all{node, metric};
+  nodes_last(all);
+  EXPECT_EQ(metrics_table(all),
+            "metric  of       values  last step  last   min   max\n"
+            "loss    2 ranks      20         10   0.5  0.25  0.75\n"
+            "\nof the nodes\n"
+            "metric       of      values  last step  last  from\n"
+            "cpu.percent  node-a       0          0     0  node\n");
+  EXPECT_EQ(metrics_table({node}).find("of the nodes"), std::string::npos) << "there is no other";
 }
 
 }  // namespace
