@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,16 +16,19 @@
 #include <nlohmann/json.hpp>
 
 #include "base/fd.h"
+#include "base/files.h"
 #include "base/json_text.h"
 #include "base/text.h"
 #include "collector/outputs/copy_bytes.h"
 #include "collector/outputs/file_facts.h"
+#include "collector/store/file_manifest.h"
 #include "collector/store/safe_path.h"
 #include "collector/store/stream_kind.h"
 #include "launcher/cli/check_copy.h"
 #include "launcher/cli/commands.h"
 #include "launcher/cli/download_watch.h"
 #include "launcher/cli/find_run.h"
+#include "launcher/cli/stored_links.h"
 #include "launcher/cli/wanted_files.h"
 
 namespace muster::cli {
@@ -83,9 +87,14 @@ Result<Request> read_request(const CommandLine& line) {
   return request;
 }
 
-// Every file of the run directory that is a user's to have.
-std::vector<std::string> all_files(const store::RunDirectory& run) {
+// Every file of the run directory that is a user's to have, links of the output folders among them.
+struct RunFiles {
   std::vector<std::string> all;
+  std::set<std::string> links;
+};
+
+RunFiles all_files(const store::RunDirectory& run) {
+  RunFiles files;
   std::error_code error;
   for (fs::recursive_directory_iterator at(run.root(), error), end; !error && at != end;
        at.increment(error)) {
@@ -93,12 +102,16 @@ std::vector<std::string> all_files(const store::RunDirectory& run) {
     if (at->is_directory(error) && !at->is_symlink(error) &&
         (path == ".muster" || path == "scratch" || path == ".node")) {
       at.disable_recursion_pending();
+    } else if (at->is_symlink(error)) {
+      if (!path.starts_with("outputs/") && !path.starts_with("logs/")) continue;
+      files.all.push_back(path);
+      files.links.insert(path);
     } else if (at->is_regular_file(error) && store::kind_of(path)) {
-      all.push_back(path);
+      files.all.push_back(path);
     }
   }
-  std::sort(all.begin(), all.end());
-  return all;
+  std::sort(files.all.begin(), files.all.end());
+  return files;
 }
 
 // As a user would type it.
@@ -120,6 +133,7 @@ class Download {
   const std::vector<Copied>& done() const { return done_; }
 
  private:
+  Result<> copy_link(const WantedFile& wanted);
   Result<bool> is_there(const WantedFile& wanted, const Fd& source, std::uint64_t size) const;
 
   const Request& request_;
@@ -150,9 +164,34 @@ Result<bool> Download::is_there(const WantedFile& wanted, const Fd& source,
                               : "choose another DEST");
 }
 
+// As it is: it leads to the same name of the copy.
+Result<> Download::copy_link(const WantedFile& wanted) {
+  MUSTER_TRY_ASSIGN(const std::string text, link_text(source_, wanted.path));
+  Copied copied{wanted.path, wanted.target};
+  MUSTER_TRY_ASSIGN(const auto there, target_.look(wanted.target));
+  if (there && S_ISLNK(there->st_mode)) {
+    MUSTER_TRY_ASSIGN(const std::string old, link_text(target_, wanted.target));
+    if (old == text) copied.state = "there";
+  }
+  if (there && std::string_view(copied.state) != "there") {
+    if (!request_.force || !S_ISLNK(there->st_mode)) {
+      return fail(ErrorCode::kUsage,
+                  in_folder(target_.directory(), wanted.target) +
+                      " is there already, and is something else",
+                  "choose another DEST");
+    }
+    MUSTER_TRY(target_.remove(wanted.target));
+  }
+  if (std::string_view(copied.state) != "there") MUSTER_TRY(target_.make_link(text, wanted.target));
+  done_.push_back(std::move(copied));
+  watch_.end(0);
+  return {};
+}
+
 Result<> Download::copy(const WantedFile& wanted) {
   watch_.begin(wanted.target);
   MUSTER_TRY(watch_.keep_on());
+  if (wanted.is_link) return copy_link(wanted);
   MUSTER_TRY_ASSIGN(const Fd source, source_.open_file(wanted.path, O_RDONLY));
   struct stat info {};
   if (::fstat(source.get(), &info) != 0) {
@@ -252,13 +291,48 @@ Result<> to_stdout(const Request& request, const std::vector<WantedFile>& wanted
   }
 }
 
+// Why a file that was seen is not stored; "" when nothing is known of it.
+std::string why_not_stored(const Request& request, const std::string& word) {
+  const auto text = read_regular_file(request.run.directory.files_jsonl());
+  if (!text) return "";
+  const auto manifest = store::parse_manifest(*text);
+  for (const std::string& path : {word, "outputs/" + word}) {
+    const auto found = manifest.find(path);
+    if (found != manifest.end() && !found->second.refused.empty()) return found->second.refused;
+  }
+  return "";
+}
+
+// A link that is asked for by its name: what it leads to, under its name.
+Result<std::vector<WantedFile>> behind_link(const Request& request, const WantedFile& link,
+                                            const std::vector<std::string>& files) {
+  MUSTER_TRY_ASSIGN(const store::SafeRoot run,
+                    store::SafeRoot::open(request.run.directory.root().string()));
+  MUSTER_TRY_ASSIGN(const std::string leads_to, follow_link(run, link.path));
+  std::vector<WantedFile> wanted;
+  for (const std::string& file : files) {
+    if (file != leads_to && !file.starts_with(leads_to + "/")) continue;
+    wanted.push_back({file, link.target + file.substr(leads_to.size())});
+  }
+  return wanted;
+}
+
 Result<std::vector<WantedFile>> everything_wanted(const Request& request) {
-  const std::vector<std::string> files = all_files(request.run.directory);
+  const auto [files, links] = all_files(request.run.directory);
   std::vector<WantedFile> wanted;
   std::map<std::string, std::string> targets;
   for (const std::string& word : request.paths) {
     std::vector<WantedFile> found = find_wanted(word, files);
+    if (found.size() == 1 && !is_pattern(word) && links.contains(found.front().path) &&
+        found.front().path.ends_with(word)) {
+      MUSTER_TRY_ASSIGN(found, behind_link(request, found.front(), files));
+    }
+    for (WantedFile& each : found) each.is_link = links.contains(each.path);
     if (found.empty()) {
+      if (const std::string why = why_not_stored(request, word); !why.empty()) {
+        return fail(ErrorCode::kData, "`" + without_controls(word) + "` of run " +
+                                          request.run.run_id + " is not stored: " + why);
+      }
       const std::string shown = "`" + without_controls(word) + "`";
       const std::string what = request.run_named
                                    ? "run " + request.run.run_id + " has no file " + shown
@@ -351,7 +425,30 @@ void say(const Request& request, const std::string& folder, const std::vector<Co
                more.c_str());
 }
 
-Result<int> download(const CommandLine& line) {
+// What concerns one file does not keep the others from being copied; a DEST that takes no more
+// does.
+Problems copy_all_of(Download& work, const std::vector<WantedFile>& wanted,
+                     const DownloadWatch& watch) {
+  constexpr std::size_t kShown = 20;
+  Problems problems;
+  std::size_t failed = 0;
+  for (const WantedFile& each : wanted) {
+    auto copied = work.copy(each);
+    if (copied) continue;
+    if (watch.signal()) return {};
+    const bool is_last = copied.error().code == ErrorCode::kRunDirectory;
+    if (++failed <= kShown) problems.push_back(std::move(copied).error());
+    if (is_last) break;
+  }
+  if (failed > kShown) {
+    problems.back().hint =
+        counted(static_cast<std::int64_t>(failed - kShown), "more file") + " could not be copied";
+  }
+  return problems;
+}
+
+// `problems`: of files that could not be copied beside those that were.
+Result<int> download(const CommandLine& line, Problems& problems) {
   MUSTER_TRY_ASSIGN(const Request request, read_request(line));
   MUSTER_TRY_ASSIGN(std::vector<WantedFile> wanted, everything_wanted(request));
   if (request.destination == "-" && line.format == Format::kJson) {
@@ -370,12 +467,9 @@ Result<int> download(const CommandLine& line) {
   MUSTER_TRY_ASSIGN(DownloadWatch watch,
                     DownloadWatch::create(wanted.size(), size_of_all(source, wanted)));
   Download work(request, std::move(source), std::move(target), std::move(check), watch);
-  Result<> copied;
-  for (auto each = wanted.begin(); copied && each != wanted.end(); ++each) {
-    copied = work.copy(*each);
-  }
+  problems = copy_all_of(work, wanted, watch);
   watch.clear();
-  if (!copied && !watch.signal()) return Failure(std::move(copied).error());
+  if (!problems.empty() && wanted.size() == 1) return 0;
   if (line.format == Format::kJson) {
     auto printed = print(json_of(request, folder, work.done(), wanted.size(), watch.signal()));
     if (!printed) return Failure(printed.error().front());
@@ -394,8 +488,10 @@ Result<int> download(const CommandLine& line) {
 }  // namespace
 
 CommandResult download_command(const CommandLine& line) {
-  auto code = download(line);
+  Problems problems;
+  auto code = download(line, problems);
   if (!code) return tl::unexpected<Problems>(Problems{std::move(code).error()});
+  if (!problems.empty()) return tl::unexpected<Problems>(std::move(problems));
   return *code;
 }
 

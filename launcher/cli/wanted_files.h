@@ -17,6 +17,7 @@ bool is_meant(const std::string& path, const IgnorePattern& pattern);
 struct WantedFile {
   std::string path;    // in the run directory
   std::string target;  // below DEST
+  bool is_link = false;
 };
 
 // What one word means: a file, a folder with all that is in it, or whatever a pattern matches.  A

@@ -278,7 +278,10 @@ class Download(OutputsTest):
         self.assert_code(self.result, 0)
 
     def download(self, *words, code=0):
-        result = self.run_muster(["download", self.result.run_directory, *words])
+        return self.download_of(self.result, *words, code=code)
+
+    def download_of(self, run, *words, code=0):
+        result = self.run_muster(["download", run.run_directory, *words])
         self.assert_code(result, code)
         return result
 
@@ -314,6 +317,39 @@ class Download(OutputsTest):
         self.download("--force", "model.pt", to)
         self.assertEqual((to / "model.pt").read_text(), "one\n")
         self.assertIn("1 were there already", self.download("model.pt", to).stderr)
+
+    def test_links_lead_to_the_same_in_a_copy(self):
+        result = self.run_muster(["run", "--", "sh", "-c", """
+            mkdir -p outputs/ck/deep logs; echo w > outputs/ck/deep/w; echo z > outputs/z
+            cd outputs; ln -s ck best; ln -s z latest.pt; ln -s ../z ck/up; ln -s /etc/passwd evil; ln -s circle circle
+            """])
+        self.assert_code(result, 0)
+        whole = self.directory / "whole"
+        self.download_of(result, "outputs", whole)
+        for link, leads_to in (("best", "ck"), ("latest.pt", "z"), ("ck/up", "../z")):
+            self.assertEqual(os.readlink(whole / "outputs" / link), leads_to)
+        self.assertEqual((whole / "outputs/best/deep/w").read_text(), "w\n")
+        self.assertFalse(os.path.lexists(whole / "outputs/evil"))
+        self.assertIn("were there already", self.download_of(result, "outputs", whole).stderr)
+        # By its name alone it is what it leads to.
+        alone = self.directory / "alone"
+        self.download_of(result, "latest.pt", alone)
+        self.assertTrue(alone.is_file() and not alone.is_symlink())
+        self.assertEqual(self.download_of(result, "latest.pt", "-").stdout, "z\n")
+        self.download_of(result, "outputs/best", self.directory / "folder")
+        self.assertEqual(self.tree(self.directory / "folder"), ["best/deep/w", "best/up"])
+        self.assertIn("circle", self.download_of(result, "circle", alone, code=74).stderr)
+        refused = self.download_of(result, "evil", self.directory / "no", code=74)
+        self.assertIn("is not stored", refused.stderr)
+
+    def test_one_file_that_is_not_as_it_was_keeps_none_of_the_others(self):
+        outputs = Path(self.result.run_directory) / "outputs"
+        (outputs / "ckpt/3.pt").write_text("other")
+        to = self.directory / "to"
+        result = self.download("outputs", to, code=74)
+        self.assertIn("ckpt/3.pt", result.stderr)
+        self.assertIn("outputs/notes.md", self.tree(to))
+        self.assertNotIn("outputs/ckpt/3.pt", self.tree(to))
 
     def test_a_cut_download_goes_on_and_bytes_are_checked(self):
         to = self.directory / "to"
