@@ -53,11 +53,13 @@ class Network(MusterTest):
     def echoed(self, data, peer=None):
         peer = peer or self.connect()
 
+        cuts = []
+
         def send():
             try:
                 peer.sendall(data)
-            except OSError:  # cut, as the test wanted; recv() fails as well
-                pass
+            except OSError as cut:  # who meets it first is told; recv() may see a mere end then
+                cuts.append(cut)
 
         sender = threading.Thread(target=send)
         sender.start()
@@ -65,6 +67,8 @@ class Network(MusterTest):
         while len(back) < len(data) and (more := peer.recv(1 << 16)):
             back += more
         sender.join()
+        if cuts:
+            raise cuts[0]
         return back
 
     def test_bytes_pass_unchanged_and_so_do_ends(self):

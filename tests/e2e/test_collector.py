@@ -295,6 +295,7 @@ class Delivery(CollectorTest):
     def test_a_relay_says_what_is_not_taken_above(self):
         top = self.directory / "top"
         (top / "r/outputs/model").mkdir(parents=True)
+        (top / "r/outputs/model/of-another").touch()
         above, address_above = self.start_relay(f"unix:{self.directory}/top.sock", top)
         middle, address = self.start_relay(more=["--upstream", address_above])
         result = self.run_muster(["run", "-n", "1", "--run-id", "r", "--collector", address, "--",
@@ -404,13 +405,14 @@ class Later(CollectorTest):
 
     def test_a_name_that_is_not_taken_is_told_once_and_the_rest_arrives(self):
         relay, address = self.start_relay()
-        # A folder is there where the file would have to go.
+        # A folder with somebody's file in it is there where the file would have to go.
         running = self.start_muster(
             ["run", "-n", "1", "--run-id", "r", "--collector", address, "--console", "none", "--",
              "sh", "-c", "echo begin; while ! test -e go; do sleep 0.02; done; mkdir -p outputs; "
              "echo model > outputs/model; echo other > outputs/other"])
         wait_until(lambda: self.stored(0).exists() and self.stored(0).stat().st_size, 20, "a line")
         (self.store / "r/outputs/model").mkdir(parents=True)
+        (self.store / "r/outputs/model/of-another").touch()
         (self.work_dir / "go").touch()
         result = running.wait(60)
         self.assert_code(result, 76)

@@ -27,9 +27,9 @@ here = pathlib.Path(".")
 for step in range(1, 41):
     sys.stderr.write(f"\r{step:3}/40 |{'#' * (step // 2):20}|")
     sys.stderr.flush()
-    if step % 10 == 0:
-        sys.stderr.write("\n")
+    if step % 10 == 0:  # in the order in which one look shows them
         print(f"step {step} loss {1 / step:.3f}", flush=True)
+        sys.stderr.write("\n")
     (here / f"at-{rank}").write_text(str(step))
     while (here / f"hold-{step}").exists():
         time.sleep(0.01)
