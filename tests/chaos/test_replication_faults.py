@@ -116,7 +116,9 @@ class Network(SenderTest):
         """A flood with these faults for that long, which then end; what the proxy counted."""
         relay, proxy = self.collector(chance)
         wait = chance.uniform(0, 0.6)
-        at_once = chance.random() < 0.5
+        # What counts from a connection's beginning must be there before it.
+        of_connection = any(command.startswith(("reset", "half_close")) for command in commands)
+        at_once = chance.random() < 0.5 or of_connection
         for command in commands if at_once else ():
             proxy(command)
         delivery = self.deliver(proxy.address, size, rate=rate)
