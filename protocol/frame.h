@@ -30,6 +30,8 @@ enum class FrameType : std::uint8_t {
   kLauncherMessage = 2,  // payload: LauncherMessage
   kControlRequest = 3,   // payload: ControlRequest
   kControlReply = 4,     // payload: ControlReply
+  kMemberMessage = 5,    // payload: MemberMessage
+  kHeadMessage = 6,      // payload: HeadMessage
 
   // Replication, docs/wire.md; payloads of replication.proto but for kData.
   kWelcome = 16,

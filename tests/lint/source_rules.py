@@ -30,14 +30,15 @@ FLOORS = {
     "collector/catalogue": 4,
     "collectives": 3,
     "launcher/plan": 4,
-    "launcher/data": 5,
-    "launcher/exec": 5,
-    "launcher/python_env": 5,
-    "launcher/report": 5,
-    "collector/http": 5,
-    "launcher/cli": 6,
-    "rank_agent": 6,
-    "collectives/perf": 6,
+    "launcher/link": 5,
+    "launcher/data": 6,
+    "launcher/exec": 6,
+    "launcher/python_env": 6,
+    "launcher/report": 6,
+    "collector/http": 6,
+    "launcher/cli": 7,
+    "rank_agent": 7,
+    "collectives/perf": 7,
 }
 
 # The agent is small because it stands on these alone.
