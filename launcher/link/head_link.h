@@ -5,28 +5,34 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "collector/replication/address.h"
 #include "collector/replication/run_token.h"
 #include "launcher/cluster/head.h"
+#include "launcher/cluster/interfaces.h"
 #include "muster/result.h"
 
 namespace muster::link {
 
 struct HeadLinkSettings {
-  replication::Address listen;                         // port 0: a free one
+  replication::Address listen;                         // port 0: a free one; host "*": all
   std::shared_ptr<const replication::TokenKeys> keys;  // null with insecure
   bool insecure = false;
   int node_count = 2;
   protocol::Join own;
   cluster::HeadLimits limits = {};
+  // Where members read the address; written whole, mode 0600, and removed by the destructor.
+  std::optional<std::filesystem::path> address_file = {};
   std::function<void(const std::string& line)> log = [](const std::string&) {};
 };
 
 class HeadLink {
  public:
+  // Errors: kUsage: no token and not insecure; kPermission, kInternal: the port; kRunDirectory: the
+  // address file.
   static Result<std::unique_ptr<HeadLink>> open(HeadLinkSettings settings);
   ~HeadLink();
 
@@ -41,8 +47,15 @@ class HeadLink {
   void send(int node_rank, protocol::HeadMessage message);
   void send_to_all(protocol::HeadMessage message);
   std::vector<cluster::NodeSeen> nodes() const;  // by node rank, with clocks, of now
-  // Streams of that node (or of all, -1) that are not stored here whole; true: none.
+  // Everything of that node (or of all members, -1) is stored here whole and durable: it has said
+  // MemberMessage.replicated, and no stream of it is open.  fd() becomes readable when that
+  // changes.
   bool replicated(int node_rank) const;
+  // Once all are here: each node dials the next one's addresses, and the last one node 0's; all at
+  // once, `limit` bounds the whole of it.  This node's part is done here, too.  fd() becomes
+  // readable when proofs() has the answers, by node rank; nullopt: not yet.
+  void prove_ring(std::chrono::milliseconds limit);
+  std::optional<std::vector<cluster::Proof>> proofs() const;
   // Says RunEnd with this code to everybody and goes when they have it, or after `patience`.
   void end(const protocol::RunEnd& end, std::chrono::milliseconds patience);
 

@@ -15,6 +15,7 @@
 
 namespace muster::link {
 
+// A member sends MemberMessage.replicated when its StoreSender is complete after Stored.
 struct MemberLinkSettings {
   cluster::Membership membership;
   std::shared_ptr<const replication::TokenKeys> keys;
@@ -26,7 +27,7 @@ struct MemberLinkSettings {
 struct MemberEvent {
   enum class What {
     kWaiting,  // `text`: for whom or what, every few seconds
-    kMessage,  // of the head, but beats and probes, which are answered here
+    kMessage,  // of the head, but beats, probes and what it says of waiting
     kFailed,   // never let in, or the head is gone: `error`
   };
   What what = What::kWaiting;
