@@ -90,11 +90,4 @@ class Head {
   std::optional<SteadyTime> next_deadline() const;
 };
 
-// Differences between nodes that matter, as lines of a table; `fatal`: the run must not start.
-struct FactTable {
-  std::string text;
-  bool fatal = false;
-};
-FactTable compare_facts(const std::vector<const protocol::Join*>& joins);
-
 }  // namespace muster::cluster

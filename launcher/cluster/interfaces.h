@@ -1,11 +1,11 @@
 // Over which networks the nodes of a run talk, from their addresses and from what was proved. Pure.
 #pragma once
 
-#include <map>
 #include <string>
 #include <vector>
 
 #include "cluster.pb.h"
+#include "launcher/cluster/network_choice.h"
 #include "muster/result.h"
 
 namespace muster::cluster {
@@ -17,18 +17,6 @@ struct Proof {
   std::string address;  // 4 or 16 bytes
   bool reached = true;
   std::string problem;
-};
-
-struct NodeNetwork {
-  std::string address;    // as the others reach it, in text
-  std::string interface;  // its name here
-};
-
-struct NetworkChoice {
-  std::vector<std::string> cidrs;  // for Open MPI: every node has an address in one of them
-  bool ipv6 = false;
-  std::vector<NodeNetwork> nodes;                            // by node rank
-  std::vector<std::pair<std::string, std::string>> reasons;  // subject, why: for the plan
 };
 
 // `joins`: by node rank; `wanted`: the user's word, CIDRs or interface names, empty: none.

@@ -58,6 +58,8 @@ struct NodePlan {
   // As the config has it; but own for several ranks on MIG instances, unless the config says all.
   config::GpuVisibility gpu_visibility = config::GpuVisibility::kAll;
   int rank_count = 0;
+  std::string address = "127.0.0.1";  // as the other nodes reach it
+  std::string interface = "lo";       // its name there; on one node nothing leaves it
 };
 
 // What a rank is among the others; TensorFlow's are the only ones that differ.
@@ -118,9 +120,23 @@ struct WordRange {
 // Whose sentences stand around a rank's output in the logs with Azure ML's names.
 enum class DriverSentences { kNone, kV1, kV2 };
 
+// How a run of several nodes meets; of one node: loopback.
+struct PlannedNetwork {
+  std::string master_address = "127.0.0.1";  // rank 0's node
+  bool ipv6 = false;                         // there is no IPv4 between the nodes
+  std::vector<std::string> cidrs = {};       // for Open MPI
+  // By node rank; empty for more nodes than kMostNodesListed.
+  std::vector<std::string> addresses = {};
+  std::vector<int> core_counts = {};  // allowed ones
+  std::vector<int> rank_counts = {};
+};
+
+// Of the whole run, or of one node that is not the head: then `nodes` and `ranks` have that node
+// alone, with the numbers that it and they have in the run.
 struct LaunchPlan {
   config::Backend backend = config::Backend::kNone;
-  int world_size = 1;
+  int world_size = 1;  // of the run
+  int node_count = 1;  // of the run
   int process_count_per_node = 1;
   int asked_node_count = 1;     // above 1: by the config, and their processes are all on this node
   bool oversubscribed = false;  // more ranks than cores on some node
@@ -129,6 +145,7 @@ struct LaunchPlan {
 
   std::vector<NodePlan> nodes;
   std::vector<RankPlacement> ranks;
+  PlannedNetwork network;
 
   std::vector<std::string> argv;     // what every rank execs
   int script_word = -1;              // which of them is the entry_script; -1: none is
@@ -141,7 +158,7 @@ struct LaunchPlan {
   std::optional<MpirunCommand> mpirun;  // with backend mpi
 
   std::vector<EnvironmentVariable> common_environment;             // the same for all ranks
-  std::vector<std::vector<EnvironmentVariable>> rank_environment;  // [rank]
+  std::vector<std::vector<EnvironmentVariable>> rank_environment;  // as ranks
   std::vector<std::string> dropped_from_ranks;   // caller's variables that ranks do not inherit
   std::vector<std::string> dropped_from_mpirun;  // caller's variables that mpirun does not inherit
 
@@ -155,6 +172,17 @@ struct LaunchPlan {
   config::Streams streams;
   std::vector<Reason> reasons;
   std::vector<std::string> warnings;
+
+  // By the numbers of the run, whichever part of it this is.  Precondition: it has that one.
+  int first_rank() const { return ranks.empty() ? 0 : ranks.front().rank; }
+  std::size_t rank_index(int rank) const { return static_cast<std::size_t>(rank - first_rank()); }
+  const RankPlacement& rank(int rank) const { return ranks[rank_index(rank)]; }
+  std::size_t node_index(int node_rank) const {
+    return static_cast<std::size_t>(node_rank - nodes.front().node_rank);
+  }
+  const NodePlan& node(int node_rank) const { return nodes[node_index(node_rank)]; }
+  bool has_rank(int rank) const { return rank >= first_rank() && rank_index(rank) < ranks.size(); }
+  bool of_several_nodes() const { return node_count > 1; }
 };
 
 }  // namespace muster::plan

@@ -2,11 +2,14 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "launcher/cluster/network_choice.h"
 #include "launcher/plan/container_checks.h"
 #include "launcher/plan/launch_plan.h"
+#include "launcher/plan/node_part.h"
 #include "launcher/plan/placement.h"
 #include "muster/result.h"
 
@@ -49,6 +52,11 @@ struct PlanInputs {
   config::Datastores datastores;      // where named data is
   DataFacts data;                     // what this machine has for inputs and outputs
   std::vector<HeldByRun> held = {};   // by other runs of this node: nodes.front()
+  // A node of several that is not the head: `nodes` is its own inventory alone.
+  std::optional<NodePart> part = {};
+  // The head of several nodes, once they have met; without it such a plan says "<measured at
+  // join>".
+  std::optional<cluster::NetworkChoice> network = {};
 };
 
 // Values that only a start can know; `muster plan` passes the text "<set at start>".

@@ -7,9 +7,12 @@
 #include <string>
 #include <vector>
 
-#include "launcher/plan/launch_plan.h"
-
 namespace muster::plan {
+
+struct LaunchPlan;
+
+// Lists of all nodes in variables and files stop here: beyond, they are left out.
+inline constexpr int kMostNodesListed = 1024;
 
 struct NodePart {
   int node_rank = 0;
@@ -20,10 +23,16 @@ struct NodePart {
   int process_count_per_node = 1;
   std::string master_address;  // rank 0's node, as this node reaches it
   std::string own_address;
-  std::string interface;                    // its name on this node
-  std::string socket_family;                // "AF_INET6", or ""
-  std::vector<std::string> node_addresses;  // by node rank; only where a variable names all of them
+  std::string interface;      // its name on this node
+  std::string socket_family;  // "AF_INET6", or ""
+  // By node rank; empty for more nodes than kMostNodesListed.
+  std::vector<std::string> node_addresses = {};
+  std::vector<int> node_cores = {};  // allowed ones
+  std::vector<int> node_rank_counts = {};
 };
+
+// What the head tells the node of that rank: of its plan of all nodes.
+NodePart part_of(const LaunchPlan& plan, int node_rank);
 
 // Of the ranks of one node in a plan: what must be the same wherever it was planned.
 std::string placement_digest(const LaunchPlan& plan, int node_rank);

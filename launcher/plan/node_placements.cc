@@ -139,6 +139,7 @@ Result<PlacementNotes> place_nodes(const config::RunConfig& config, const PlanIn
     warn_of_discovery(config, inventory, placement);
     collected.add(placement, inventory.hostname);
   }
+  plan.node_count = counts.node_count;
   plan.world_size = static_cast<int>(plan.ranks.size());
   plan.process_count_per_node = counts.by_node.front().value;
   return collected.notes();
