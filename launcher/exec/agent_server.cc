@@ -12,16 +12,17 @@ namespace muster::exec {
 
 Result<std::unique_ptr<AgentServer>> AgentServer::listen(EventLoop& loop,
                                                          const std::filesystem::path& socket,
-                                                         int world_size, AgentHandler& handler) {
+                                                         std::set<int> ranks,
+                                                         AgentHandler& handler) {
   constexpr int kBacklog = 1024;
   MUSTER_TRY_ASSIGN(Fd listener, listen_unix(socket, kBacklog));
-  return std::make_unique<AgentServer>(loop, std::move(listener), world_size, handler);
+  return std::make_unique<AgentServer>(loop, std::move(listener), std::move(ranks), handler);
 }
 
-AgentServer::AgentServer(EventLoop& loop, Fd listener, int world_size, AgentHandler& handler)
+AgentServer::AgentServer(EventLoop& loop, Fd listener, std::set<int> ranks, AgentHandler& handler)
     : loop_(loop),
       handler_(handler),
-      world_size_(world_size),
+      ranks_(std::move(ranks)),
       listener_(std::move(listener)),
       acceptable_(loop.on_readable(listener_.get(), [this] { accept_all(); })) {}
 
@@ -64,7 +65,7 @@ std::string AgentServer::why_refused(const Connection& connection,
     return "agent version " + hello.version() + ", launcher version " + kVersion;
   }
   if (hello.pid() != connection.peer_pid) return "the kernel names another process";
-  if (hello.rank() < 0 || hello.rank() >= world_size_) return rank + " is not part of this run";
+  if (!ranks_.contains(hello.rank())) return rank + " is not part of this run";
   if (connection.rank >= 0 || by_rank_.contains(hello.rank()))
     return rank + " has an agent already";
   return "";

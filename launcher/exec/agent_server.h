@@ -30,8 +30,8 @@ class AgentServer {
  public:
   static Result<std::unique_ptr<AgentServer>> listen(EventLoop& loop,
                                                      const std::filesystem::path& socket,
-                                                     int world_size, AgentHandler& handler);
-  AgentServer(EventLoop& loop, Fd listener, int world_size, AgentHandler& handler);
+                                                     std::set<int> ranks, AgentHandler& handler);
+  AgentServer(EventLoop& loop, Fd listener, std::set<int> ranks, AgentHandler& handler);
 
   // To the agent of `rank`; nothing happens when it is not connected (its end is told separately).
   void send(int rank, const protocol::LauncherMessage& message, const std::vector<int>& fds = {});
@@ -60,7 +60,7 @@ class AgentServer {
 
   EventLoop& loop_;
   AgentHandler& handler_;
-  int world_size_;
+  std::set<int> ranks_;  // of this node
   Fd listener_;
   int next_id_ = 0;
   std::map<int, std::unique_ptr<Connection>> connections_;  // by id

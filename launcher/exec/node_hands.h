@@ -6,13 +6,11 @@
 // they say.  So ranks of all nodes are one world to the one Supervision.
 #pragma once
 
-#include <chrono>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "base/process.h"
-#include "launcher/plan/run_outcome.h"
 #include "node.pb.h"
 
 namespace muster::exec {
@@ -21,27 +19,32 @@ namespace muster::exec {
 class HandsListener {
  public:
   virtual ~HandsListener() = default;
+  // Whether a rank whose agent comes now may still start; and whether one is still awaited.
+  virtual bool accepts_ranks() const = 0;
+  virtual bool awaits_ranks() const = 0;
   virtual void agent_connected(int rank) = 0;  // it has its spec now
   virtual void agent_said(int rank, const protocol::AgentMessage& message) = 0;
-  // Its connection ended; `how` where its parent knows: "killed by SIGKILL (signal 9)".
-  virtual void agent_gone(int rank, const std::string& how) = 0;
+  virtual void agent_gone(int rank) = 0;  // its connection ended, or it never came
   virtual void gpus_seen(int rank, const std::set<std::string>& uuids) = 0;
+  // What was started to bring the ranks to life has ended: mpirun; without it, after leave(), every
+  // agent of that node.
+  virtual void starter_ended(int node_rank, const ExitStatus& status) = 0;
   virtual void agents_left(
       int node_rank) = 0;                   // after leave(): nobody of the run is connected there
-  virtual void drained(int node_rank) = 0;  // every stream there is at its end
-  // Of the agents that the launcher started itself (no mpirun): all of them have ended.
-  virtual void starter_ended(int node_rank, const ExitStatus& status) = 0;
+  virtual void drained(int node_rank) = 0;  // after leave(): every stream there is at its end
 };
 
 class NodeHands {
  public:
   virtual ~NodeHands() = default;
   virtual int node_rank() const = 0;
-  virtual const std::vector<int>& ranks() const = 0;
   // To the agent of `rank`; nothing happens when it is not connected.
   virtual void send(int rank, const protocol::LauncherMessage& message) = 0;
-  virtual bool is_connected(int rank) const = 0;
-  // Every rank everywhere has ended, or never will start: agents leave, streams are read to their
+  virtual std::vector<int> connected_ranks() const = 0;
+  // How the agent of `rank` ended, where its parent knows it: "killed by SIGKILL (signal 9)"; else
+  // "".
+  virtual std::string agent_end(int rank) = 0;
+  // Every rank of the run has ended, or never will start: agents leave, streams are read to their
   // ends.
   virtual void leave() = 0;
   virtual void kill_starter() = 0;

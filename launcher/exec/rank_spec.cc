@@ -30,7 +30,7 @@ plan::WallTime from_ns(std::int64_t ns) {
 
 protocol::RankSpec rank_spec(const ExecutionRequest& request, int rank) {
   const plan::LaunchPlan& plan = request.plan;
-  const plan::RankPlacement& placement = plan.ranks[static_cast<std::size_t>(rank)];
+  const plan::RankPlacement& placement = plan.rank(rank);
   protocol::RankSpec spec;
   spec.set_rank(rank);
   spec.set_local_rank(placement.local_rank);

@@ -94,20 +94,20 @@ class MpirunStarter : public RankStarter {
 
 class DirectStarter : public RankStarter {
  public:
-  DirectStarter(int world_size, StarterContext context)
-      : agents_(static_cast<std::size_t>(world_size)),
-        ends_(agents_.size()),
-        context_(std::move(context)) {}
+  DirectStarter(const std::vector<int>& ranks, StarterContext context)
+      : context_(std::move(context)) {
+    for (const int rank : ranks) agents_[rank];
+  }
 
   Result<> start() override {
-    for (std::size_t rank = 0; rank < agents_.size(); ++rank) {
+    for (auto& [rank, agent] : agents_) {
       ChildSpec spec;
       spec.program = context_.agent_executable;
       spec.argv = {"muster-agent"};
       context_.environment[protocol::kAgentRankVariable] = std::to_string(rank);
       spec.environment = to_block(context_.environment);
       // No parent-death signal here: the agent asks for a catchable one itself.
-      MUSTER_TRY_ASSIGN(agents_[rank], start_child(spec, context_));
+      MUSTER_TRY_ASSIGN(agent.child, start_child(spec, context_));
     }
     return {};
   }
@@ -115,49 +115,55 @@ class DirectStarter : public RankStarter {
   std::optional<ExitStatus> try_reap() override {
     if (ended_) return std::nullopt;
     ended_ = true;
-    for (std::size_t rank = 0; rank < agents_.size(); ++rank) {
-      if (const auto reaped = agents_[rank].try_reap()) ends_[rank] = reaped->status;
-      if (agents_[rank]) ended_ = false;
+    for (auto& [rank, agent] : agents_) {
+      agent.try_reap();
+      if (agent.child) ended_ = false;
     }
     return ended_ ? std::optional(ExitStatus::exited(0)) : std::nullopt;
   }
 
   void kill() override {
-    for (const Child& agent : agents_) agent.signal_group(SIGKILL);
+    for (const auto& [rank, agent] : agents_) agent.child.signal_group(SIGKILL);
   }
 
   bool owns(pid_t pid) const override {
-    for (const Child& agent : agents_) {
-      if (agent.pid() == pid) return true;
+    for (const auto& [rank, agent] : agents_) {
+      if (agent.child.pid() == pid) return true;
     }
     return false;
   }
 
   bool awaits_agent(const std::set<pid_t>& arrived) const override {
-    for (const Child& agent : agents_) {
-      if (agent && !arrived.contains(agent.pid())) return true;
+    for (const auto& [rank, agent] : agents_) {
+      if (agent.child && !arrived.contains(agent.child.pid())) return true;
     }
     return false;
   }
 
-  bool agent_has_ended(int rank) const override {
-    return ends_[static_cast<std::size_t>(rank)].has_value();
-  }
+  bool agent_has_ended(int rank) const override { return agents_.at(rank).end.has_value(); }
 
   std::optional<ExitStatus> agent_end(int rank) override {
-    const auto index = static_cast<std::size_t>(rank);
+    Agent& agent = agents_.at(rank);
     // Its socket closes a moment before it can be reaped.
     const auto deadline = std::chrono::steady_clock::now() + kAgentEndWait;
-    while (agents_[index] && std::chrono::steady_clock::now() < deadline) {
-      if (const auto reaped = agents_[index].try_reap()) ends_[index] = reaped->status;
-      if (agents_[index]) muster::detail::pause_briefly();
+    while (agent.child && std::chrono::steady_clock::now() < deadline) {
+      agent.try_reap();
+      if (agent.child) muster::detail::pause_briefly();
     }
-    return ends_[index];
+    return agent.end;
   }
 
  private:
-  std::vector<Child> agents_;
-  std::vector<std::optional<ExitStatus>> ends_;
+  struct Agent {
+    Child child;
+    std::optional<ExitStatus> end;
+
+    void try_reap() {
+      if (const auto reaped = child.try_reap()) end = reaped->status;
+    }
+  };
+
+  std::map<int, Agent> agents_;  // by rank
   StarterContext context_;
   bool ended_ = false;
 };
@@ -169,8 +175,9 @@ std::unique_ptr<RankStarter> make_mpirun_starter(const plan::MpirunCommand& comm
   return std::make_unique<MpirunStarter>(command, std::move(context));
 }
 
-std::unique_ptr<RankStarter> make_direct_starter(int world_size, StarterContext context) {
-  return std::make_unique<DirectStarter>(world_size, std::move(context));
+std::unique_ptr<RankStarter> make_direct_starter(const std::vector<int>& ranks,
+                                                 StarterContext context) {
+  return std::make_unique<DirectStarter>(ranks, std::move(context));
 }
 
 }  // namespace muster::exec

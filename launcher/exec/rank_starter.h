@@ -47,6 +47,7 @@ struct StarterContext {
 
 std::unique_ptr<RankStarter> make_mpirun_starter(const plan::MpirunCommand& command,
                                                  StarterContext context);
-std::unique_ptr<RankStarter> make_direct_starter(int world_size, StarterContext context);
+std::unique_ptr<RankStarter> make_direct_starter(const std::vector<int>& ranks,
+                                                 StarterContext context);
 
 }  // namespace muster::exec

@@ -23,7 +23,7 @@ class AgentServerTest : public test::ScratchTest, protected AgentHandler {
  protected:
   void SetUp() override {
     ScratchTest::SetUp();
-    auto server = AgentServer::listen(loop_, socket(), 2, *this);
+    auto server = AgentServer::listen(loop_, socket(), {0, 1}, *this);
     ASSERT_TRUE(server) << server.error().message;
     server_ = std::move(*server);
   }
