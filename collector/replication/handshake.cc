@@ -51,23 +51,38 @@ bool is_name(std::string_view name, std::size_t most) {
          });
 }
 
+Result<LinkRole> role_of(protocol::HandshakeRole role) {
+  switch (role) {
+    case protocol::HANDSHAKE_ROLE_LIVE: return LinkRole::kLive;
+    case protocol::HANDSHAKE_ROLE_BULK: return LinkRole::kBulk;
+    case protocol::HANDSHAKE_ROLE_CONTROL: return LinkRole::kControl;
+    default: return no_peer("it does not say what the connection is for");
+  }
+}
+
+protocol::HandshakeRole role_of(LinkRole role) {
+  switch (role) {
+    case LinkRole::kLive: return protocol::HANDSHAKE_ROLE_LIVE;
+    case LinkRole::kBulk: return protocol::HANDSHAKE_ROLE_BULK;
+    case LinkRole::kControl: return protocol::HANDSHAKE_ROLE_CONTROL;
+  }
+  return protocol::HANDSHAKE_ROLE_NONE;
+}
+
 Result<PeerHello> peer_of(const protocol::HandshakeHello& hello) {
   if (!is_name(hello.run_id(), 100) || hello.run_id() == "latest")
     return no_peer("it names no run");
   if (!is_name(hello.writer(), 64)) return no_peer("it names no writer");
   if (hello.node().size() > 255) return no_peer("its node's name is too long");
   if (hello.lowest_rank() < 0) return no_peer("it has a negative rank");
-  const bool live = hello.role() == protocol::HANDSHAKE_ROLE_LIVE;
-  if (!live && hello.role() != protocol::HANDSHAKE_ROLE_BULK) {
-    return no_peer("it does not say what the connection is for");
-  }
+  MUSTER_TRY_ASSIGN(const LinkRole role, role_of(hello.role()));
   PeerHello peer;
   peer.writer = {.run_id = hello.run_id(),
                  .name = hello.writer(),
                  .node = without_controls(hello.node()),
                  .lowest_rank = hello.lowest_rank(),
                  .epoch = hello.epoch()};
-  peer.role = live ? LinkRole::kLive : LinkRole::kBulk;
+  peer.role = role;
   peer.software = shown(hello.software(), 64);
   return peer;
 }
@@ -115,13 +130,13 @@ std::string Handshake::proof(const Key& key, std::string_view purpose,
   return hmac_sha256(key.bytes(), text);
 }
 
-Result<> Handshake::agree_on_version(const char* peer) {
+Result<> Handshake::agree_on_version(const std::string& peer) {
   const VersionRange ours = settings_.versions;
   version_ = std::min(ours.highest, peer_versions_.highest);
   if (version_ >= ours.lowest && version_ >= peer_versions_.lowest) return {};
   return fail(ErrorCode::kUsage,
-              std::string("this muster speaks version ") + range_text(ours) +
-                  " of replication, the " + peer + " version " + range_text(peer_versions_),
+              "this muster speaks version " + range_text(ours) + " of replication, the " + peer +
+                  " version " + range_text(peer_versions_),
               "run the same muster on both sides, or one that speaks a version of the other");
 }
 
@@ -180,8 +195,7 @@ ClientHandshake::ClientHandshake(HandshakeSettings settings, const PeerHello& se
   hello.set_node(self.writer.node.substr(0, 255));
   hello.set_lowest_rank(self.writer.lowest_rank);
   hello.set_epoch(self.writer.epoch);
-  hello.set_role(self.role == LinkRole::kLive ? protocol::HANDSHAKE_ROLE_LIVE
-                                              : protocol::HANDSHAKE_ROLE_BULK);
+  hello.set_role(role_of(self.role));
   hello.set_software(kSoftware + std::string(kVersion));
   hello.set_nonce(settings_.nonce);
   hello.set_has_token(settings_.keys != nullptr);
@@ -192,7 +206,7 @@ ClientHandshake::ClientHandshake(HandshakeSettings settings, const PeerHello& se
 }
 
 Result<> ClientHandshake::on_preface() {
-  return agree_on_version("collector");
+  return agree_on_version(settings_.listener);
 }
 
 Result<> ClientHandshake::on_challenge(std::string_view payload) {
@@ -204,17 +218,20 @@ Result<> ClientHandshake::on_challenge(std::string_view payload) {
   challenged_ = true;
   const bool wanted = settings_.must_authenticate || !settings_.exporter.empty();
   if (!challenge.authenticate() && wanted) {
-    return fail(ErrorCode::kPermission, "the collector has no run token: it could be anybody",
+    return fail(ErrorCode::kPermission,
+                "the " + settings_.listener + " has no run token: it could be anybody",
                 kNoTokenHere);
   }
   if (challenge.authenticate() && settings_.keys == nullptr) {
-    return fail(ErrorCode::kPermission, "the collector asks for a run token, and there is none",
+    return fail(ErrorCode::kPermission,
+                "the " + settings_.listener + " asks for a run token, and there is none",
                 "--token-file FILE names it");
   }
   if (!settings_.exporter.empty() &&
       !equal_in_constant_time(challenge.channel_proof(),
                               proof(settings_.keys->server, "first words", challenge.nonce()))) {
-    return fail(ErrorCode::kPermission, "the collector does not prove that it has the run token",
+    return fail(ErrorCode::kPermission,
+                "the " + settings_.listener + " does not prove that it has the run token",
                 "both sides need the same --token-file");
   }
   authenticated_ = challenge.authenticate();
@@ -232,7 +249,7 @@ Result<> ClientHandshake::on_message(Message type, std::string_view payload) {
       return no_peer("its refusal is none");
     }
     return fail(refusal.permission() ? ErrorCode::kPermission : ErrorCode::kUsage,
-                "the collector refuses: " + shown(refusal.text(), 512));
+                "the " + settings_.listener + " refuses: " + shown(refusal.text(), 512));
   }
   if (type == Message::kChallenge && !challenged_) return on_challenge(payload);
   if (type != Message::kServerProof || !challenged_) return no_peer("it speaks out of turn");
@@ -242,7 +259,8 @@ Result<> ClientHandshake::on_message(Message type, std::string_view payload) {
   }
   if (authenticated_ &&
       !equal_in_constant_time(answer.proof(), proof(settings_.keys->server, "server", agreed_))) {
-    return fail(ErrorCode::kPermission, "the collector does not prove that it has the run token",
+    return fail(ErrorCode::kPermission,
+                "the " + settings_.listener + " does not prove that it has the run token",
                 "both sides need the same --token-file");
   }
   done_ = true;
@@ -261,7 +279,7 @@ Failure ServerHandshake::refuse(ErrorCode code, const std::string& why, const st
 
 Result<> ServerHandshake::on_preface() {
   say_preface();  // also to one with other versions: it then says which those are
-  return agree_on_version("sender");
+  return agree_on_version(settings_.takes_control ? "other launcher" : "sender");
 }
 
 Result<> ServerHandshake::on_hello(std::string_view payload) {
@@ -271,13 +289,18 @@ Result<> ServerHandshake::on_hello(std::string_view payload) {
     return no_peer("its hello is none");
   }
   MUSTER_TRY_ASSIGN(peer_, peer_of(hello));
+  if (peer_->role == LinkRole::kControl && !settings_.takes_control) {
+    return refuse(ErrorCode::kUsage, "this is a collector, and no head of a run",
+                  "--rendezvous names the head, which is node rank 0's launcher");
+  }
   authenticated_ = settings_.keys != nullptr && hello.has_token();
   const bool wanted = settings_.must_authenticate || !settings_.exporter.empty();
   if (!authenticated_ && wanted) {
-    return refuse(ErrorCode::kPermission,
-                  settings_.keys == nullptr ? "this collector has no run token"
-                                            : "this collector takes only who has its run token",
-                  kNoTokenHere);
+    return refuse(
+        ErrorCode::kPermission,
+        "this " + settings_.listener +
+            (settings_.keys == nullptr ? " has no run token" : " takes only who has its run token"),
+        kNoTokenHere);
   }
   if (!settings_.exporter.empty() &&
       !equal_in_constant_time(hello.channel_proof(),

@@ -37,6 +37,8 @@ struct HandshakeSettings {
   std::string nonce;                // kKeySize random bytes, for this connection alone
   VersionRange versions = {};
   std::uint32_t capabilities = 0;
+  std::string listener = "collector";  // what listens, for messages: "head"
+  bool takes_control = false;          // of who listens: LinkRole::kControl may come in
 };
 
 // What whoever connects says of itself.
@@ -86,7 +88,7 @@ class Handshake {
   // What the other side said; the transcript has it already.
   virtual Result<> on_preface() = 0;
   virtual Result<> on_message(Message type, std::string_view payload) = 0;
-  Result<> agree_on_version(const char* peer);
+  Result<> agree_on_version(const std::string& peer);
 
   HandshakeSettings settings_;
   VersionRange peer_versions_;

@@ -24,7 +24,8 @@ namespace muster::replication {
 
 using Time = std::chrono::steady_clock::time_point;
 
-enum class LinkRole : std::uint8_t { kLive = 1, kBulk = 2 };
+// kControl: a launcher's to its run's head; nothing of a store goes over it.
+enum class LinkRole : std::uint8_t { kLive = 1, kBulk = 2, kControl = 3 };
 
 struct Watermarks {
   std::uint64_t received = 0;  // in the receiver's files

@@ -35,8 +35,9 @@ struct CollectorServer::State final : ConnectionOwner {
     std::list<Connection*>::iterator stranger;  // while it is one
     bool is_stranger = true;
     bool shakes_tls = false;
-    LinkNumber link = 0;  // when it is none any more
-    std::string name;     // of its writer, for messages
+    LinkNumber link = 0;              // when it is none any more: of the receiver,
+    ControlRole::Number control = 0;  // or of whoever takes control
+    std::string name;                 // of its writer, for messages
   };
 
   EventLoop& loop;
@@ -48,6 +49,8 @@ struct CollectorServer::State final : ConnectionOwner {
   std::vector<char> buffer = std::vector<char>(Connection::kMostBytesATurn);
   std::unordered_map<Connection*, Peer> peers;
   std::unordered_map<LinkNumber, Connection*> links;
+  std::unordered_map<ControlRole::Number, Connection*> controls;
+  ControlRole::Number last_control = 0;
   std::list<Connection*> strangers;  // the oldest first
   LogGate log_gate;
   EventLoop::Watch accepting;
@@ -121,6 +124,8 @@ struct CollectorServer::State final : ConnectionOwner {
         listener.address().transport != Transport::kUnix && settings.keys != nullptr;
     made.exporter = std::move(exporter);
     made.nonce = random_bytes(kKeySize);
+    made.takes_control = settings.control != nullptr;
+    if (made.takes_control) made.listener = "head";
     return std::make_unique<ServerHandshake>(std::move(made));
   }
 
@@ -148,6 +153,13 @@ struct CollectorServer::State final : ConnectionOwner {
     forget_stranger(peer);
     const auto& handshake = static_cast<const ServerHandshake&>(*connection.handshake());
     const PeerHello& hello = *handshake.peer();
+    if (hello.role == LinkRole::kControl) {
+      peer.name = hello.writer.name;
+      peer.control = ++last_control;
+      controls[peer.control] = &connection;
+      settings.control->connected(peer.control, hello, connection.peer());
+      return;
+    }
     peer.name = hello.writer.name + " of " + hello.writer.run_id;
     log(peer.name + " connects from " + connection.peer() +
         (hello.role == LinkRole::kBulk ? ", for files" : "") +
@@ -160,7 +172,9 @@ struct CollectorServer::State final : ConnectionOwner {
   // --- what they say
 
   Result<> received(Connection& connection, std::string_view bytes) override {
-    const auto result = receiver.receive(peers.at(&connection).link, bytes, Clock::now());
+    const Peer& peer = peers.at(&connection);
+    if (peer.control != 0) return settings.control->received(peer.control, bytes);
+    const auto result = receiver.receive(peer.link, bytes, Clock::now());
     settle();
     ask_others(connection);
     return result;
@@ -168,7 +182,9 @@ struct CollectorServer::State final : ConnectionOwner {
 
   std::string take_output(Connection& connection, std::size_t most) override {
     const auto peer = peers.find(&connection);
-    if (peer == peers.end() || peer->second.link == 0) return {};
+    if (peer == peers.end()) return {};
+    if (peer->second.control != 0) return settings.control->take_output(peer->second.control, most);
+    if (peer->second.link == 0) return {};
     return receiver.take_output(peer->second.link, most, Clock::now());
   }
 
@@ -181,8 +197,12 @@ struct CollectorServer::State final : ConnectionOwner {
       log(peer.name + " leaves: " + why.message);
       links.erase(peer.link);
       receiver.link_down(peer.link, Clock::now());
+    } else if (peer.control != 0) {
+      controls.erase(peer.control);
+      settings.control->closed(peer.control, why);
     } else {
       log(connection.peer() + " is refused: " + why.message);
+      if (settings.control != nullptr) settings.control->refused(connection.peer(), why);
     }
     peers.erase(found);
     settle();
@@ -240,6 +260,18 @@ struct CollectorServer::State final : ConnectionOwner {
     }
   }
 
+  // --- control connections
+
+  void control_output_ready(ControlRole::Number link) {
+    const auto found = controls.find(link);
+    if (found != controls.end()) found->second->output_ready();
+  }
+
+  void close_control(ControlRole::Number link, const std::string& why) {
+    const auto found = controls.find(link);
+    if (found != controls.end()) found->second->close(plain_error(why));
+  }
+
   // --- the end
 
   void shut_down(std::function<void()> done) {
@@ -292,6 +324,14 @@ Address CollectorServer::address() const {
 
 void CollectorServer::store_changed() {
   state_->ask_all();
+}
+
+void CollectorServer::control_output_ready(ControlRole::Number link) {
+  state_->control_output_ready(link);
+}
+
+void CollectorServer::close_control(ControlRole::Number link, const std::string& why) {
+  state_->close_control(link, why);
 }
 
 void CollectorServer::shut_down(std::function<void()> done) {
