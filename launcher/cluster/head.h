@@ -1,11 +1,13 @@
 // The head's side of a cluster as a state machine without effects: who has joined, who is missing,
 // who is silent.  Time and messages go in, messages and verdicts come out.  docs/cluster.md.
 //
-// What ranks do is not its business: messages about them pass through (Event::kMessage).
+// What ranks do is not its business: messages about them pass through (HeadAction::What::kMessage).
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -76,18 +78,80 @@ class Head {
   // The connection ended: `why`.
   HeadActions closed(LinkId link, const std::string& why, SteadyTime now);
   // Also says that this process ran: silence counts only while it does.  Called at least every
-  // 250 ms, after what sockets had to say.
+  // kTick, after what sockets had to say.
   HeadActions tick(SteadyTime now, std::int64_t wall_ns);
-  // Of the owner: to a node, or to all.
+  // Of the owner: to a node, or to all that are here.
   HeadActions send(int node_rank, protocol::HeadMessage message);
   HeadActions send_to_all(const protocol::HeadMessage& message);
-  // The run is over: nobody is lost any more who leaves.
-  void expect_leaving();
+  // The run is over: nobody is lost any more who leaves, and nobody joins.
+  void expect_leaving() { leaving_ = true; }
 
-  bool all_here() const;
+  bool all_here() const { return all_here_; }
   std::vector<int> missing() const;
+  // Of a node that has joined, also when it was lost since; null: it never has.
   const NodeSeen* node(int node_rank) const;
-  std::optional<SteadyTime> next_deadline() const;
+  std::optional<SteadyTime> next_deadline() const { return ticked_at_ + kTick; }
+
+  static constexpr std::chrono::milliseconds kTick{250};
+  static constexpr std::chrono::milliseconds kJoinPatience{10'000};  // of a link that says nothing
+
+ private:
+  using Span = std::chrono::steady_clock::duration;
+
+  struct Link {
+    std::string peer;  // "10.0.0.7:41232"
+    int node_rank = -1;
+    SteadyTime since;
+  };
+
+  struct Node {
+    std::optional<NodeSeen> seen;
+    bool here = false;
+    bool suspect = false;
+    Span heard{0};  // in time that this process ran
+    // The best of what was measured of its clock, and when.
+    ClockEstimate best;
+    SteadyTime best_at;
+  };
+
+  struct SentBeat {
+    std::uint64_t number = 0;
+    std::int64_t sent = 0;
+  };
+
+  Node* node_at(int node_rank);
+  std::string name_of(int node_rank) const;  // "node-b (node rank 2)"
+  void join(LinkId link, const protocol::Join& join, HeadActions& actions);
+  // Why that Join cannot be; sets the exit code.
+  std::string why_not(const protocol::Join& join, std::string& hint, int& exit_code) const;
+  void refuse(LinkId link, const std::string& why, const std::string& hint, int exit_code,
+              HeadActions& actions);
+  void measure(Node& node, const protocol::BeatReply& reply, SteadyTime now, std::int64_t wall_ns);
+  void lose(int node_rank, const std::string& why, HeadActions& actions);
+  void watch_silence(HeadActions& actions);
+  void beat(SteadyTime now, std::int64_t wall_ns, HeadActions& actions);
+  void say_missing(SteadyTime now, HeadActions& actions);
+  std::string missing_text() const;
+
+  const int node_count_;
+  const protocol::Join own_;
+  const HeadLimits limits_;
+  const SteadyTime began_;
+  std::map<LinkId, Link> links_;
+  std::vector<Node> nodes_;  // by node rank
+  int here_count_ = 1;
+  bool all_here_ = false;
+  bool gave_up_ = false;  // join_timeout is over
+  bool leaving_ = false;
+  SteadyTime ticked_at_;
+  Span ran_{0};  // how long this process ran, as far as its ticks say
+  std::optional<SteadyTime> beat_at_;
+  SteadyTime said_at_;
+  std::uint64_t beat_number_ = 0;
+  std::deque<SentBeat> beats_;  // the last ones
 };
+
+// "node rank 3", "node ranks 3, 5-7 and 12 more": of sorted numbers.
+std::string node_ranks_text(const std::vector<int>& ranks);
 
 }  // namespace muster::cluster
