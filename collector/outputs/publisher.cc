@@ -155,6 +155,7 @@ Result<> Publisher::clear_way(const std::string& path, const std::string& folder
     const auto gone = stored_.find(each);
     bytes_ -= std::min(bytes_, own_bytes(gone->second.entry));
     made_way_[each] = gone->second.entry.generation;
+    if (options_.names) options_.names->give_up(each);
     std::erase_if(by_inode_, [&](const auto& one) { return one.second == each; });
     stored_.erase(gone);
   }
@@ -162,9 +163,18 @@ Result<> Publisher::clear_way(const std::string& path, const std::string& folder
 }
 
 // What is complete gets its name.
+Result<store::OutputNames::Lock> Publisher::take_name(const std::string& path,
+                                                      const store::FileEntry& entry) {
+  if (!options_.names) return store::OutputNames::Lock();
+  // What only grows has another content in a moment.
+  const std::string digest = entry.form == FileForm::kWhole ? entry.xxh3 : "";
+  return options_.names->take(path, entry.size, digest, run_, manifest_);
+}
+
 Result<> Publisher::put(const std::string& temporary, const std::string& path,
-                        const std::string& folder) {
+                        const std::string& folder, const store::FileEntry& entry) {
   MUSTER_TRY(clear_way(path, folder, false));
+  MUSTER_TRY_ASSIGN(const auto name, take_name(path, entry));
   auto renamed = run_.rename(temporary, path);
   if (renamed) return renamed;
   // The folders of what made way, or empty ones, may still be there.
@@ -334,6 +344,7 @@ std::optional<Published> Publisher::extend(const Work& work, const Source& sourc
   bytes_ += more.size - old;
   stored.entry.size = more.size;
   stored.entry.form = FileForm::kAppend;
+  if (options_.names) options_.names->changed(work.file.path);
   stored.entry.xxh3 = stored.digest->hex();
   stored.entry.mtime_ns = now.mtime_ns;
   stored.entry.mode = now.mode & 0777U;
@@ -408,7 +419,7 @@ void Publisher::commit(std::vector<Prepared>& prepared, std::vector<Published>& 
       renamed = Failure(system_error(ErrorCode::kRunDirectory, "writing it to the disk", error));
       if (prepared.size() <= kSyncOneByOne) error = 0;
     } else {
-      renamed = put(each.temporary, each.stored.entry.path, each.stored.folder);
+      renamed = put(each.temporary, each.stored.entry.path, each.stored.folder, each.stored.entry);
     }
     if (!renamed) {
       static_cast<void>(run_.remove(each.temporary));
@@ -432,6 +443,8 @@ std::optional<Published> Publisher::move(const Work& work, const Source& source,
   if (auto room = check_room(work, now.size, true); !room) return failed(std::move(room).error());
   // One that is in the way has been told, or the copy will tell.
   if (!clear_way(work.file.path, source.name, false)) return std::nullopt;
+  const auto name = take_name(work.file.path, {});
+  if (!name) return std::nullopt;
   auto from = source.root->place(inner_path(work.file.path, source), false);
   auto to = run_.place(work.file.path, true);
   if (!from || !to) return std::nullopt;
@@ -513,7 +526,8 @@ std::optional<Published> Publisher::publish_hard_link(const Work& work, const So
                0) != 0) {
     return std::nullopt;
   }
-  auto renamed = put(".muster/incoming/" + to->name, work.file.path, source.name);
+  auto renamed = put(".muster/incoming/" + to->name, work.file.path, source.name,
+                     entry_of(work.file.path, now, options_.owner_rank));
   // Of two names of one file rename() does nothing and leaves both.
   ::unlinkat(to->directory.get(), to->name.c_str(), 0);
   if (!renamed) return failed(std::move(renamed).error());
@@ -551,7 +565,10 @@ Published Publisher::publish_link(const Work& work, const Source& source) {
   } else {
     const std::string temporary = new_temporary();
     auto made = run_.make_link(*target, temporary);
-    if (made) made = put(temporary, path, source.name);
+    if (made) {
+      made =
+          put(temporary, path, source.name, entry_of(path, work.file.facts, options_.owner_rank));
+    }
     if (!made) {
       static_cast<void>(run_.remove(temporary));
       return failed(std::move(made).error());

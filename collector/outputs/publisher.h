@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -16,6 +17,7 @@
 #include "collector/outputs/copy_bytes.h"
 #include "collector/outputs/file_tracker.h"
 #include "collector/store/file_manifest.h"
+#include "collector/store/output_names.h"
 #include "collector/store/run_directory.h"
 #include "collector/store/safe_path.h"
 #include "muster/result.h"
@@ -26,6 +28,8 @@ struct PublisherOptions {
   int owner_rank = 0;                      // the lowest of whoever writes
   std::optional<std::uint64_t> max_bytes;  // of all that is stored (results.max_size)
   std::uint64_t leave_free = 0;            // bytes of the disk that are others'
+  // Where other launchers' files come into the same run directory; null: they do not.
+  std::shared_ptr<store::OutputNames> names = {};
 };
 
 // What became of one piece of work.
@@ -125,7 +129,11 @@ class Publisher {
   std::optional<Published> move(const Work& work, const Source& source, const Fd& file,
                                 const FileFacts& now, const KeepOn& keep_on);
   void commit(std::vector<Prepared>& prepared, std::vector<Published>& results);
-  Result<> put(const std::string& temporary, const std::string& path, const std::string& folder);
+  Result<> put(const std::string& temporary, const std::string& path, const std::string& folder,
+               const store::FileEntry& entry);
+  // While the result lives, nobody else gives or takes that name.
+  Result<store::OutputNames::Lock> take_name(const std::string& path,
+                                             const store::FileEntry& entry);
   Result<> clear_way(const std::string& path, const std::string& folder, bool is_stored);
   Result<> check_room(const Work& work, std::uint64_t more, bool is_last) const;
   enum class Record { kNow, kLater };

@@ -77,15 +77,18 @@ Result<std::string> ReplicaRun::claim_name(const store::Writer& writer,
                                            const StreamDescription& description) {
   const std::string& path = description.path;
   if (const auto owned = name_of(writer.name, path)) return *owned;
+  const bool is_owners_name = is_owners(path);
   store::FileState& state = files_[path];
-  if (!state.stored || state.copy_gone) return path;
-  const store::FileEntry holder = *state.stored;
+  if (!is_owners_name && (!state.stored || state.copy_gone)) return path;
+  // The launcher whose directory this is has the run's lowest rank.
+  const store::FileEntry holder = is_owners_name ? store::FileEntry() : *state.stored;
   const bool is_ours =
       std::pair(description.owner_rank, writer.name) < std::pair(holder.owner_rank, holder.writer);
   const int moves = is_ours ? holder.owner_rank : description.owner_rank;
   const std::string other = path + ".rank-" + std::to_string(moves);
   const auto taken = files_.find(other);
-  if (store::why_unsafe(other) || (taken != files_.end() && taken->second.stored)) {
+  if (store::why_unsafe(other) || is_owners(other) ||
+      (taken != files_.end() && taken->second.stored)) {
     return refused(path, "another writer's file has that name, and `" + without_controls(other) +
                              "` cannot be had either");
   }
@@ -103,6 +106,10 @@ Result<std::string> ReplicaRun::claim_name(const store::Writer& writer,
   files_[other].stored->path = other;
   files_[path].stored.reset();
   MUSTER_TRY(root_.rename(path, other));
+  if (names_) {
+    names_->others_lack(path);
+    names_->others_have(other, holder.owner_rank);
+  }
   if (const auto certain = durable_.streams.extract(path)) {
     durable_.streams[other] = certain.mapped();
   }
@@ -128,6 +135,7 @@ void ReplicaRun::record_entry(const ReplicaStream& stream, const std::string& pa
   entry.target = stream.description.link_target;
   entry.writer = stream.writer.name;
   manifest_.stored(entry);
+  if (names_) names_->others_have(path, entry.owner_rank);
   store::FileState& state = files_[path];
   state.stored = entry;
   state.deleted = state.copy_gone = false;
@@ -150,6 +158,12 @@ Result<> ReplicaRun::give_name(ReplicaStream& stream) {
   };
   if (!stream.is_file()) {
     MUSTER_TRY(root_.rename(stream.stored_at, description.path));
+    done(description.path);
+    return {};
+  }
+  if (names_ && description.link_target.empty() && !name_of(stream.writer.name, description.path) &&
+      names_->is_own_content(description.path, stream.file.size(), stream.digest)) {
+    MUSTER_TRY(root_.remove(stream.stored_at));
     done(description.path);
     return {};
   }

@@ -26,6 +26,7 @@ Result<std::shared_ptr<ReplicaStream>> ReplicaRun::open_stream(
   if (description.whole && store::is_append_only(description.kind)) {
     return refused(description.path, "it grows, and is never replaced");
   }
+  MUSTER_TRY(refuse_own(description));
   if (!is_file) {
     const auto record = records_.find(description.path);
     if (record != records_.end() && !record->second.writer.empty() &&

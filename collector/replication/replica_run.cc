@@ -1,6 +1,7 @@
 #include "collector/replication/replica_run.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -47,6 +48,61 @@ Result<std::unique_ptr<ReplicaRun>> ReplicaRun::open(const std::string& director
   std::unique_ptr<ReplicaRun> opened(new ReplicaRun(std::move(run), std::move(root), limits));
   MUSTER_TRY(opened->load());
   return opened;
+}
+
+Result<std::unique_ptr<ReplicaRun>> ReplicaRun::open_own(
+    const std::string& directory, const ReplicaLimits& limits,
+    std::shared_ptr<store::OutputNames> names) {
+  store::RunDirectory run(directory);
+  for (const char* name : {".muster/incoming", "outputs", "logs", "launcher", "ranks"}) {
+    MUSTER_TRY(make_directories(run.root() / name));
+  }
+  MUSTER_TRY_ASSIGN(store::SafeRoot root, store::SafeRoot::open(directory));
+  std::unique_ptr<ReplicaRun> opened(new ReplicaRun(std::move(run), std::move(root), limits));
+  opened->names_ = std::move(names);
+  return opened;
+}
+
+store::OutputNames::Lock ReplicaRun::hold_names() {
+  if (!names_) return {};
+  auto held = names_->lock();
+  for (const auto& [from, to] : names_->take_moved()) {
+    store::FileState& state = files_[from];
+    files_[to].stored = std::move(state.stored);
+    if (files_[to].stored) files_[to].stored->path = to;
+    state.stored.reset();
+    state.conflicts.push_back({to, 0});
+    for (auto& [key, stream] : streams_) {
+      if (stream->stored_at == from) stream->stored_at = to;
+    }
+  }
+  return held;
+}
+
+// Whether the launcher that owns the directory has a file there.
+bool ReplicaRun::is_owners(const std::string& path) const {
+  if (!names_) return false;
+  if (names_->is_own(path)) return true;
+  // Its ranks may write there themselves.
+  const auto known = files_.find(path);
+  if (known != files_.end() && known->second.stored && !known->second.copy_gone) return false;
+  const auto there = root_.look(path);
+  return there && *there && !S_ISDIR((*there)->st_mode);
+}
+
+// What the owner writes itself.
+Result<> ReplicaRun::refuse_own(const StreamDescription& description) {
+  if (!names_) return {};
+  const std::string& path = description.path;
+  const bool is_the_runs = description.kind == store::StreamKind::kControl ||
+                           description.kind == store::StreamKind::kEvents || path == "mpirun.log";
+  if (is_the_runs) return refused(path, "the head of the run writes it");
+  if (description.kind == store::StreamKind::kFile) return {};
+  const auto record = records_.find(path);
+  if (record != records_.end() && !record->second.writer.empty()) return {};
+  const auto size = size_of(root_, path);
+  if (!size || *size == 0) return {};
+  return refused(path, "the launcher that stores this run has such a stream itself");
 }
 
 Result<> ReplicaRun::load() {
@@ -145,13 +201,14 @@ Result<> ReplicaRun::admit(const store::Writer& writer) {
   if (known != epochs_.end() && writer.epoch == known->second) return {};
   const auto before = epochs_;
   epochs_[writer.name] = writer.epoch;
+  if (names_) return {};
   auto written = write_receiver();
   if (!written) epochs_ = before;
   return written;
 }
 
 void ReplicaRun::attach() {
-  if (attached_++ == 0) lock_ = directory_.lock();
+  if (attached_++ == 0 && !names_) lock_ = directory_.lock();
 }
 
 void ReplicaRun::detach() {

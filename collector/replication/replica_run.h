@@ -16,6 +16,7 @@
 #include "collector/store/append_file.h"
 #include "collector/store/durable_state.h"
 #include "collector/store/file_manifest.h"
+#include "collector/store/output_names.h"
 #include "collector/store/run_directory.h"
 #include "collector/store/safe_path.h"
 #include "collector/store/stream_ledger.h"
@@ -60,6 +61,15 @@ class ReplicaRun {
   // Errors: kRunDirectory; kPermission: a launcher of this machine writes that directory.
   static Result<std::unique_ptr<ReplicaRun>> open(const std::string& directory,
                                                   const ReplicaLimits& limits);
+  // The run directory of this very process, which others' streams and files come into.  What is its
+  // own is taken of nobody, it is locked and made durable by its owner, and nothing is kept of who
+  // may write it: all of them end with it.
+  static Result<std::unique_ptr<ReplicaRun>> open_own(const std::string& directory,
+                                                      const ReplicaLimits& limits,
+                                                      std::shared_ptr<store::OutputNames> names);
+  bool is_own() const { return names_ != nullptr; }
+  // Held around every other call about streams and files; empty where nobody else names files.
+  [[nodiscard]] store::OutputNames::Lock hold_names();
 
   Result<> admit(const store::Writer& writer);
   Result<std::shared_ptr<ReplicaStream>> open_stream(const store::Writer& writer,
@@ -95,6 +105,8 @@ class ReplicaRun {
  private:
   ReplicaRun(store::RunDirectory directory, store::SafeRoot root, const ReplicaLimits& limits);
   Result<> load();
+  Result<> refuse_own(const StreamDescription& description);
+  bool is_owners(const std::string& path) const;
   Result<> go_back_after_a_reboot();
   Result<> heal_names();
   Result<> write_receiver() const;
@@ -126,6 +138,7 @@ class ReplicaRun {
   std::uint64_t bytes_ = 0;                      // of the run, where there is a quota
   int attached_ = 0;
   Fd lock_;
+  std::shared_ptr<store::OutputNames> names_;  // null: the directory is a copy
 };
 
 }  // namespace muster::replication

@@ -57,6 +57,7 @@ Result<> ReplicaRun::clear_way(const store::Writer& writer, const std::string& p
 
 Result<> ReplicaRun::clear_way_of(const std::string& path) {
   MUSTER_TRY(root_.remove(path));
+  if (names_) names_->others_lack(path);
   files_[path].copy_gone = true;
   durable_.streams.erase(path);
   std::erase_if(streams_, [&](const auto& one) {

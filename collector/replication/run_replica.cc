@@ -62,6 +62,7 @@ struct SyncRun {
   store::RunDirectory directory;
   store::DurableState durable;
   std::set<fs::path> folders;
+  bool is_own = false;
 };
 
 struct SyncJob {
@@ -76,6 +77,7 @@ struct SyncJob {
 struct RunReplica::State {
   fs::path directory;
   RunReplicaOptions options;
+  std::string own_run;  // the only one that is taken; "": every run
   Fd lock;
   std::map<std::string, std::unique_ptr<ReplicaRun>> runs;
   struct Open {
@@ -95,6 +97,7 @@ struct RunReplica::State {
   store::Background background;  // the last: what it runs uses the rest
 
   Result<ReplicaRun*> run_of(const std::string& run_id);
+  store::OutputNames::Lock hold_names();
   Open* find(Handle handle);
   Result<> need_file(Open& open);
   void look_for_room();
@@ -134,6 +137,19 @@ Result<std::unique_ptr<RunReplica>> RunReplica::open(const fs::path& directory,
   return std::unique_ptr<RunReplica>(new RunReplica(std::move(state)));
 }
 
+Result<std::unique_ptr<RunReplica>> RunReplica::open_own(const OwnRun& run,
+                                                         RunReplicaOptions options) {
+  auto state = std::make_unique<State>();
+  state->directory = run.directory.parent_path();
+  state->options = std::move(options);
+  if (!state->options.sync_file) state->options.sync_file = [](int fd) { return ::fdatasync(fd); };
+  MUSTER_TRY_ASSIGN(auto opened,
+                    ReplicaRun::open_own(run.directory.string(), state->options.limits, run.names));
+  state->own_run = run.run_id;
+  state->runs.emplace(run.run_id, std::move(opened));
+  return std::unique_ptr<RunReplica>(new RunReplica(std::move(state)));
+}
+
 fs::path RunReplica::directory_of(const std::string& run_id) const {
   return state_->directory / run_id;
 }
@@ -141,6 +157,9 @@ fs::path RunReplica::directory_of(const std::string& run_id) const {
 Result<ReplicaRun*> RunReplica::State::run_of(const std::string& run_id) {
   const auto known = runs.find(run_id);
   if (known != runs.end()) return known->second.get();
+  if (!own_run.empty()) {
+    return fail(ErrorCode::kPermission, "this launcher stores run " + own_run + ", and no other");
+  }
   if (store::why_unsafe(run_id) || run_id.find('/') != std::string::npos || run_id.front() == '.') {
     return fail(ErrorCode::kPermission,
                 "`" + without_controls(run_id.substr(0, 80)) + "` cannot be a run's id");
@@ -151,6 +170,10 @@ Result<ReplicaRun*> RunReplica::State::run_of(const std::string& run_id) {
   // The folder's own name, before anything in it is called durable.
   MUSTER_TRY(sync_path(directory, true));
   return opened;
+}
+
+store::OutputNames::Lock RunReplica::State::hold_names() {
+  return own_run.empty() ? store::OutputNames::Lock() : runs.at(own_run)->hold_names();
 }
 
 RunReplica::State::Open* RunReplica::State::find(Handle handle) {
@@ -209,6 +232,7 @@ void RunReplica::detach(const store::Writer& writer) {
 
 // A run that nobody sends any more costs no memory; the disk knows it.
 void RunReplica::State::drop_idle(const std::string& run_id) {
+  if (!own_run.empty()) return;
   const auto run = runs.find(run_id);
   if (run == runs.end() || run->second->is_attached() || syncing) return;
   for (const auto& [key, stream] : run->second->streams()) {
@@ -225,6 +249,7 @@ void RunReplica::State::drop_idle(const std::string& run_id) {
 Result<OpenedStream> RunReplica::open(const store::Writer& writer,
                                       const StreamDescription& description) {
   MUSTER_TRY_ASSIGN(ReplicaRun* const run, state_->run_of(writer.run_id));
+  const auto names = state_->hold_names();
   auto stream = run->open_stream(writer, description);
   if (!stream) {
     state_->look_for_room();
@@ -248,6 +273,7 @@ Result<> RunReplica::State::put(Handle handle, std::uint64_t offset, std::uint64
                                 const std::function<Result<>(store::AppendFile&)>& write) {
   Open* const open = find(handle);
   if (open == nullptr) return unknown_handle();
+  const auto names = hold_names();
   ReplicaStream& stream = *open->stream;
   if (offset != stream.file.size() || stream.ended || stream.commit) {
     return fail(ErrorCode::kRunDirectory, "bytes at " + std::to_string(offset) + " of `" +
@@ -276,17 +302,20 @@ Result<> RunReplica::append_zeros(Handle stream, std::uint64_t offset, std::uint
 Result<> RunReplica::add_gap(Handle handle, const StreamGap& gap) {
   State::Open* const open = state_->find(handle);
   if (open == nullptr) return unknown_handle();
+  const auto names = state_->hold_names();
   return state_->runs.at(open->run)->add_gap(*open->stream, gap);
 }
 
 Result<> RunReplica::finish(Handle handle, const StreamEnd& end) {
   State::Open* const open = state_->find(handle);
   if (open == nullptr) return unknown_handle();
+  const auto names = state_->hold_names();
   return state_->runs.at(open->run)->finish(*open->stream, end);
 }
 
 Result<> RunReplica::tombstone(const store::Writer& writer, const std::string& path) {
   MUSTER_TRY_ASSIGN(ReplicaRun* const run, state_->run_of(writer.run_id));
+  const auto names = state_->hold_names();
   return run->tombstone(writer, path);
 }
 
@@ -326,6 +355,7 @@ bool RunReplica::is_full() const {
 }
 
 void RunReplica::State::start_sync(SyncJob& job) {
+  const auto names = hold_names();
   for (const auto& [run_id, run] : runs) {
     const std::size_t before = job.items.size();
     for (const auto& [key, stream] : run->streams()) {
@@ -380,6 +410,7 @@ void RunReplica::State::do_files(SyncJob& job) const {
 // is written down.
 void RunReplica::State::give_names(SyncJob& job) {
   if (!job.result) return;
+  const auto names = hold_names();
   std::map<std::string, std::set<fs::path>> folders;
   for (SyncItem& item : job.items) {
     ReplicaRun& run = *runs.at(item.run);
@@ -418,7 +449,8 @@ void RunReplica::State::give_names(SyncJob& job) {
       job.result = std::move(flushed);
       return;
     }
-    job.runs.push_back({run->directory(), run->durable(), std::move(folders[run_id])});
+    job.runs.push_back(
+        {run->directory(), run->durable(), std::move(folders[run_id]), run->is_own()});
   }
 }
 
@@ -428,7 +460,8 @@ void RunReplica::State::do_records(SyncJob& job) {
       for (const fs::path& folder : run.folders) MUSTER_TRY(sync_path(folder, true));
       MUSTER_TRY(sync_path(run.directory.streams_jsonl(), false));
       MUSTER_TRY(sync_path(run.directory.files_jsonl(), false));
-      MUSTER_TRY(store::write_durable_state(run.directory, run.durable));
+      // Of a launcher's own directory its group sync says what is certain, for all writers.
+      if (!run.is_own) MUSTER_TRY(store::write_durable_state(run.directory, run.durable));
     }
     return {};
   };
@@ -451,6 +484,7 @@ void RunReplica::State::go_back(SyncJob& job) {
 }
 
 Result<std::vector<DurableMark>> RunReplica::State::end_sync(SyncJob& job) {
+  const auto names = hold_names();
   if (!job.result) {
     go_back(job);
     return Failure(job.result.error());

@@ -18,11 +18,22 @@ struct RunReplicaOptions {
   std::function<int(int)> sync_file = {};  // fdatasync
 };
 
+// The one run of a launcher that stores it itself.
+struct OwnRun {
+  std::filesystem::path directory;
+  std::string run_id;
+  std::shared_ptr<store::OutputNames> names;  // that its own outputs go through as well
+};
+
 class RunReplica final : public ReplicaStore {
  public:
   // Errors: kRunDirectory: the directory cannot be made, or another collector stores there.
   static Result<std::unique_ptr<RunReplica>> open(const std::filesystem::path& directory,
                                                   RunReplicaOptions options = {});
+  // Of that run alone: its directory is made, locked and made durable by the launcher.  Errors:
+  // kRunDirectory.
+  static Result<std::unique_ptr<RunReplica>> open_own(const OwnRun& run,
+                                                      RunReplicaOptions options = {});
   ~RunReplica() override;  // waits for a sync() that is under way, and does not say what it did
 
   Result<> admit(const store::Writer& writer) override;

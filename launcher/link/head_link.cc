@@ -10,6 +10,7 @@
 #include "base/event_loop.h"
 #include "base/signals.h"
 #include "collector/replication/log_gate.h"
+#include "collector/replication/run_replica.h"
 #include "collector/replication/server.h"
 #include "launcher/link/address_file.h"
 #include "launcher/link/frame_queue.h"
@@ -58,6 +59,10 @@ struct HeadLink::State final : replication::ControlRole {
   HeadLinkSettings settings;
   EventLoop loop;
   LateStore store;
+  std::shared_ptr<muster::store::OutputNames> names =
+      std::make_shared<muster::store::OutputNames>();
+  replication::RunReplica* replica = nullptr;  // in the store
+  EventLoop::Watch synced;
   std::unique_ptr<replication::CollectorServer> server;
   replication::Address address;
   std::string nonce;
@@ -250,6 +255,17 @@ struct HeadLink::State final : replication::ControlRole {
     mailbox.put(std::move(action));
   }
 
+  // --- the store
+
+  void store_into(std::unique_ptr<replication::RunReplica> made) {
+    replica = made.get();
+    store.store_into(std::move(made));
+    synced = loop.on_readable(replica->finished_fd(), [this] {
+      replica->run_finished();
+      server->store_changed();
+    });
+  }
+
   // --- the ring
 
   void prove(std::chrono::milliseconds limit) {
@@ -380,6 +396,19 @@ Result<std::unique_ptr<HeadLink>> HeadLink::open(HeadLinkSettings settings) {
 
 replication::Address HeadLink::address() const {
   return state_->address;
+}
+
+Result<> HeadLink::store_into(const fs::path& run_directory, const std::string& run_id) {
+  MUSTER_TRY_ASSIGN(auto replica,
+                    replication::RunReplica::open_own({run_directory, run_id, state_->names}));
+  // A post is copied; what it carries is not.
+  auto carried = std::make_shared<std::unique_ptr<replication::RunReplica>>(std::move(replica));
+  state_->loop.post([state = state_.get(), carried] { state->store_into(std::move(*carried)); });
+  return {};
+}
+
+std::shared_ptr<store::OutputNames> HeadLink::output_names() const {
+  return state_->names;
 }
 
 int HeadLink::fd() const {

@@ -11,6 +11,7 @@
 
 #include "collector/replication/address.h"
 #include "collector/replication/run_token.h"
+#include "collector/store/output_names.h"
 #include "launcher/cluster/head.h"
 #include "launcher/cluster/interfaces.h"
 #include "muster/result.h"
@@ -38,8 +39,12 @@ class HeadLink {
 
   replication::Address address() const;  // with the port that it got
   // Members know the run by this id from now on, and what they replicate goes below this directory,
-  // which is the run directory of this very launcher.
+  // which is the run directory of this very launcher.  Until then what they send waits.  Once.
+  // Errors: kRunDirectory.
   Result<> store_into(const std::filesystem::path& run_directory, const std::string& run_id);
+  // For whoever stores this launcher's own output folders into that directory
+  // (outputs::PublisherOptions): a member's file of the same name makes way for it.
+  std::shared_ptr<store::OutputNames> output_names() const;
   // Readable when take() has something.
   int fd() const;
   // Verdicts and messages: every HeadAction but kSend and kClose.
@@ -47,9 +52,9 @@ class HeadLink {
   void send(int node_rank, protocol::HeadMessage message);
   void send_to_all(protocol::HeadMessage message);
   std::vector<cluster::NodeSeen> nodes() const;  // by node rank, with clocks, of now
-  // Everything of that node (or of all members, -1) is stored here whole and durable: it has said
-  // MemberMessage.replicated, and no stream of it is open.  fd() becomes readable when that
-  // changes.
+  // Everything of that node (or of all members, -1) is stored here whole and durable: its sender
+  // has our word for every end, and it has said MemberMessage.replicated.  fd() becomes readable
+  // when that changes.
   bool replicated(int node_rank) const;
   // Once all are here: each node dials the next one's addresses, and the last one node 0's; all at
   // once, `limit` bounds the whole of it.  This node's part is done here, too.  fd() becomes
