@@ -18,7 +18,9 @@
 #include "launcher/exec/mpi_worlds.h"
 #include "launcher/exec/rank_spec.h"
 #include "launcher/exec/placement_looks.h"
+#include "launcher/exec/remote_hands.h"
 #include "launcher/exec/supervision.h"
+#include "launcher/link/head_link.h"
 #include "launcher/plan/placement_check.h"
 #include "launcher/plan/tensorflow_roles.h"
 
@@ -35,7 +37,7 @@ constexpr auto kMpirunPatienceAfterSuccess = 0ms;
 constexpr auto kAgentsPatience = 200ms;
 constexpr auto kCompanionCheckInterval = 500ms;
 
-class Execution : public HandsListener {
+class Execution : public HandsListener, public NodeChannel {
  public:
   Execution(const ExecutionRequest& request, RunObserver& observer)
       : request_(request),
@@ -46,6 +48,14 @@ class Execution : public HandsListener {
         local_(loop_, request, observer, *this, 0,
                request.plan.mpirun ? LocalStarter::kMpirun : LocalStarter::kAgents) {
     nodes_.push_back(&local_);
+    for (std::size_t node = 1; node < request.plan.nodes.size(); ++node) {
+      std::vector<int> ranks;
+      for (const plan::RankPlacement& rank : request.plan.ranks) {
+        if (rank.node_rank == static_cast<int>(node)) ranks.push_back(rank.rank);
+      }
+      remote_.push_back(std::make_unique<RemoteHands>(*this, *this, static_cast<int>(node), ranks));
+      nodes_.push_back(remote_.back().get());
+    }
   }
 
   Result<plan::RunOutcome> run();
@@ -66,6 +76,14 @@ class Execution : public HandsListener {
   void agent_signalled(int rank, const protocol::AgentSignalled& signalled);
   void placement_seen(int rank, const protocol::PlacementSeen& seen);
   void note_differences(int rank, const std::vector<std::string>& differences);
+
+  // To and from the other nodes.
+  void send(int node_rank, protocol::HeadMessage message) override;
+  std::chrono::nanoseconds clock_of(int node_rank) const override;
+  void read_head_link();
+  void member_said(int node_rank, const protocol::MemberMessage& message);
+  void node_lost(int node_rank, const std::string& why);
+  RemoteHands* remote(int node_rank);
 
   void watch();
   void read_signals();
@@ -101,9 +119,11 @@ class Execution : public HandsListener {
   EventLoop loop_;
   Supervision supervision_;
   LocalHands local_;
-  std::vector<NodeHands*> nodes_;  // by node rank
+  std::vector<std::unique_ptr<RemoteHands>> remote_;  // of node ranks 1 and up
+  std::vector<NodeHands*> nodes_;                     // all, by node rank
   EventLoop::Watch signal_watch_;
   EventLoop::Watch stop_watch_;
+  EventLoop::Watch head_watch_;
   EventLoop::Watch timer_;
   EventLoop::Watch tick_;
   EventLoop::Watch companion_check_;
@@ -112,6 +132,7 @@ class Execution : public HandsListener {
   std::set<int> nodes_left_;
   std::set<int> nodes_drained_;
   bool servers_told_ = false;
+  bool lost_a_node_ = false;
   bool companion_failed_ = false;
   bool left_ = false;
 };
@@ -137,6 +158,10 @@ void Execution::watch() {
   signal_watch_ = loop_.on_readable(request_.signals.get(), [this] { read_signals(); });
   if (request_.control != nullptr) {
     stop_watch_ = loop_.on_readable(request_.control->stop_fd(), [this] { read_stop_requests(); });
+  }
+  if (request_.head != nullptr) {
+    head_watch_ = loop_.on_readable(request_.head->fd(), [this] { read_head_link(); });
+    loop_.post([this] { read_head_link(); });  // of what came before
   }
   arm_timer();
   if (request_.companion != nullptr) arm_companion_check();
@@ -247,6 +272,73 @@ void Execution::drained(int node_rank) {
   if (nodes_drained_.size() == nodes_.size()) apply(supervision_.streams_drained(Clock::now()));
 }
 
+void Execution::send(int node_rank, protocol::HeadMessage message) {
+  request_.head->send(node_rank, std::move(message));
+}
+
+std::chrono::nanoseconds Execution::clock_of(int node_rank) const {
+  const auto clock = request_.head->clock_of(node_rank);
+  return clock ? clock->offset : std::chrono::nanoseconds(0);
+}
+
+RemoteHands* Execution::remote(int node_rank) {
+  const auto index = static_cast<std::size_t>(node_rank - 1);
+  return node_rank >= 1 && index < remote_.size() ? remote_[index].get() : nullptr;
+}
+
+void Execution::read_head_link() {
+  using What = cluster::HeadAction::What;
+  for (const cluster::HeadAction& each : request_.head->take()) {
+    switch (each.what) {
+      case What::kMessage: member_said(each.node_rank, each.received); break;
+      case What::kSuspect: observer_.node_suspect(each.node_rank, each.text); break;
+      case What::kWakes: observer_.node_wakes(each.node_rank, each.text); break;
+      case What::kLost: node_lost(each.node_rank, each.text); break;
+      case What::kRefused: observer_.notice(each.text); break;
+      default: break;
+    }
+  }
+}
+
+void Execution::member_said(int node_rank, const protocol::MemberMessage& message) {
+  RemoteHands* const hands = remote(node_rank);
+  if (hands == nullptr || hands->is_lost()) return;
+  if (message.has_rank()) hands->take(message.rank());
+  if (message.has_node()) hands->take(message.node());
+  if (!message.has_stop()) return;
+  const protocol::AskStop& asked = message.stop();
+  const std::string by = without_controls(asked.by());
+  if (asked.signal_number() == 0) {
+    plan::FirstFailure failure;
+    failure.origin = plan::FailureOrigin::kMuster;
+    failure.how = without_controls(asked.how());
+    failure.description = by;
+    feed([&] { return supervision_.muster_failed(failure, asked.exit_code(), Clock::now()); }, by);
+    return;
+  }
+  if (supervision_.stopping()) observer_.notice("asked to stop again by " + by);
+  feed([&] { return supervision_.stop_requested(asked.signal_number(), Clock::now(), by); }, by);
+}
+
+// The node is the failure, and not that its ranks are gone with it.
+void Execution::node_lost(int node_rank, const std::string& why) {
+  RemoteHands* const hands = remote(node_rank);
+  if (hands == nullptr || hands->is_lost()) return;
+  lost_a_node_ = true;
+  observer_.node_lost(node_rank, why);
+  plan::FirstFailure failure;
+  failure.origin = plan::FailureOrigin::kMuster;
+  failure.how = "node_lost";
+  failure.value = node_rank;
+  failure.description = why;
+  feed(
+      [&] {
+        return supervision_.muster_failed(failure, to_int(ExitCode::kNodeLost), Clock::now());
+      },
+      why);
+  hands->lost(why);
+}
+
 std::vector<int> Execution::connected_ranks() const {
   std::vector<int> ranks;
   for (const NodeHands* node : nodes_) {
@@ -308,7 +400,11 @@ void Execution::read_stop_requests() {
 
 // What every stream has in the end.  Missing bytes make a run that succeeded a failed one.
 void Execution::record_streams(plan::RunOutcome& outcome) {
-  const std::string problem = local_.record_streams(outcome);
+  std::string problem = local_.record_streams(outcome);
+  for (const auto& each : remote_) {
+    outcome.gaps.insert(outcome.gaps.end(), each->gaps().begin(), each->gaps().end());
+    if (problem.empty()) problem = each->problem();
+  }
   if (problem.empty() || outcome.exit_code != 0) return;
   outcome.status = plan::RunStatus::kFailed;
   outcome.exit_code = to_int(ExitCode::kRunDirectory);
@@ -353,6 +449,7 @@ void Execution::feed(Event event, const std::string& why) {
   if (!was_stopping && supervision_.stopping()) {
     observer_.stopping(why.empty() ? supervision_.why_stopping() : why, supervision_.grace(),
                        supervision_.stopped_from_outside());
+    for (const auto& each : remote_) each->accept_no_more();
   }
   apply(actions);
   if (supervision_.ending_servers() && !servers_told_) {
@@ -389,6 +486,8 @@ void Execution::carry_out(const LeaveAgents&) {
   left_ = true;
   observer_.draining();
   for (NodeHands* node : nodes_) node->leave();
+  // It does not notice that a network is silent, and would wait for that node for ever.
+  if (lost_a_node_) local_.kill_starter();
 }
 
 void Execution::carry_out(const KillStarter&) {

@@ -17,6 +17,10 @@
 #include "launcher/plan/run_outcome.h"
 #include "muster/result.h"
 
+namespace muster::link {
+class HeadLink;
+}
+
 namespace muster::exec {
 
 // Told what happens while it happens, on the thread that called execute().  Must not block.
@@ -46,6 +50,10 @@ class RunObserver {
   // About once a second, if wants_ticks().
   virtual bool wants_ticks() const = 0;
   virtual void tick() = 0;
+  // Of several nodes: one is silent, speaks again, is lost.
+  virtual void node_suspect(int /*node_rank*/, const std::string& /*text*/) {}
+  virtual void node_wakes(int /*node_rank*/, const std::string& /*text*/) {}
+  virtual void node_lost(int /*node_rank*/, const std::string& /*text*/) {}
   // Something for the launcher's log that no person needs at the time.
   virtual void notice(const std::string& text) = 0;
 };
@@ -68,6 +76,7 @@ struct ExecutionRequest {
   // After its start a rank's placement is read back once more; 0: it is not.
   std::chrono::milliseconds check_placement_after{0};
   store::StreamPolicy stream_policy = {};  // what is done while the disk is full
+  link::HeadLink* head = nullptr;          // to the other nodes of the plan, if it has any
 };
 
 // The signals that execute() reads from request.signals; the caller blocks them before it starts

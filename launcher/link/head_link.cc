@@ -431,6 +431,12 @@ void HeadLink::send_to_all(protocol::HeadMessage message) {
   });
 }
 
+std::optional<cluster::ClockEstimate> HeadLink::clock_of(int node_rank) const {
+  const std::scoped_lock lock(state_->mutex);
+  const cluster::NodeSeen* node = state_->head.node(node_rank);
+  return node == nullptr ? std::nullopt : node->clock;
+}
+
 std::vector<cluster::NodeSeen> HeadLink::nodes() const {
   const std::scoped_lock lock(state_->mutex);
   std::vector<cluster::NodeSeen> all;

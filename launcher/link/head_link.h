@@ -55,6 +55,11 @@ class HeadLink {
   // Everything of that node (or of all members, -1) is stored here whole and durable: its sender
   // has our word for every end, and it has said MemberMessage.replicated.  fd() becomes readable
   // when that changes.
+  // How far that node's clock is ahead of this one's; nullopt: not known yet.
+  std::optional<cluster::ClockEstimate> clock_of(int node_rank) const;
+  // Everything of that node (or of all members, -1) is stored here whole and durable: it has said
+  // MemberMessage.replicated, and no stream of it is open.  fd() becomes readable when that
+  // changes.
   bool replicated(int node_rank) const;
   // Once all are here: each node dials the next one's addresses, and the last one node 0's; all at
   // once, `limit` bounds the whole of it.  This node's part is done here, too.  fd() becomes
