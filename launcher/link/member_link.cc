@@ -35,6 +35,8 @@ constexpr std::chrono::milliseconds kHandshakeLimit{10'000};
 constexpr std::chrono::milliseconds kSayFirst{1'000};
 constexpr std::chrono::milliseconds kSayEvery{5'000};
 constexpr std::chrono::milliseconds kTick{250};
+// The last launcher that comes must not wait long for the first ones.
+constexpr std::chrono::milliseconds kLongestWait{500};
 // A file of an earlier head must not end a member whose own head has not written its file yet.
 constexpr std::chrono::seconds kStale{5};
 
@@ -184,7 +186,8 @@ struct MemberLink::State final : replication::ConnectionOwner {
   void try_later(Error why) {
     trouble = std::move(why);
     const auto wait = std::min<Clock::duration>(
-        backoff.next(), std::max<Clock::duration>(deadline - Clock::now(), Backoff::kLeast));
+        std::min(backoff.next(), kLongestWait),
+        std::max<Clock::duration>(deadline - Clock::now(), Backoff::kLeast));
     retry = loop.at(Clock::now() + wait, [this] { try_round(); });
   }
 
