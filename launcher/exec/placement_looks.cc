@@ -38,7 +38,7 @@ plan::PlacementSeen placement_of(const protocol::PlacementSeen& seen) {
 std::vector<std::string> differences_later(const ExecutionRequest& request,
                                            const plan::RankOutcome& rank,
                                            const protocol::PlacementSeen& seen) {
-  const plan::RankPlacement& planned = request.plan.ranks[static_cast<std::size_t>(rank.rank)];
+  const plan::RankPlacement& planned = request.plan.rank(rank.rank);
   plan::PlacementLook look{placement_of(seen)};
   look.narrowed_count = seen.narrowed_count();
   for (const protocol::NarrowedThread& thread : seen.narrowed()) {

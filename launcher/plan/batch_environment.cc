@@ -8,22 +8,26 @@
 #include "base/text.h"
 #include "launcher/plan/batch_directories.h"
 #include "launcher/plan/environment_families.h"
+#include "launcher/plan/planned_network.h"
 
 namespace muster::plan {
 namespace {
 
-std::vector<std::string> node_addresses(const LaunchPlan& plan) {
-  return std::vector<std::string>(plan.nodes.size(), node_address(plan));
-}
-
 // "2 10.0.0.4 16 10.0.0.5 16": the nodes and the cores of each.
-std::string nodes_and_cores(const FamilyFacts& facts) {
-  std::string text = std::to_string(facts.plan.nodes.size());
-  const std::vector<std::string> addresses = node_addresses(facts.plan);
-  for (std::size_t node = 0; node < addresses.size(); ++node) {
-    text += " " + addresses[node] + " " + std::to_string(facts.inputs.nodes[node].cores.size());
+std::string nodes_and_cores(const PlannedNetwork& network) {
+  std::string text = std::to_string(network.addresses.size());
+  for (std::size_t node = 0; node < network.addresses.size(); ++node) {
+    text += " " + network.addresses[node] + " " + std::to_string(network.core_counts[node]);
   }
   return text;
+}
+
+// A variable may have 128 KiB, and every node is told of every other.
+void add_lists_of_nodes(const PlannedNetwork& network, Variables& variables) {
+  if (network.addresses.empty()) return;
+  add(variables, "AZ_BATCH_HOST_LIST", join(network.addresses, ","));
+  add(variables, "AZ_BATCH_NODE_LIST", join(network.addresses, ";"));
+  add(variables, "CCP_NODES", nodes_and_cores(network));
 }
 
 }  // namespace
@@ -37,18 +41,17 @@ BatchDirectories::BatchDirectories(const std::string& node_directory)
 
 std::string host_file_text(const LaunchPlan& plan) {
   std::string text;
-  for (const std::string& address : node_addresses(plan)) {
-    text += address + " slots=" + std::to_string(plan.process_count_per_node) + "\n";
+  const PlannedNetwork& network = plan.network;
+  for (std::size_t node = 0; node < network.addresses.size(); ++node) {
+    text += network.addresses[node] + " slots=" + std::to_string(network.rank_counts[node]) + "\n";
   }
   return text;
 }
 
 void add_batch_names(const FamilyFacts& facts, Variables& variables) {
-  const std::vector<std::string> addresses = node_addresses(facts.plan);
+  const PlannedNetwork& network = facts.plan.network;
   add(variables, "AZ_BATCH_MASTER_NODE", "");
-  add(variables, "AZ_BATCH_HOST_LIST", join(addresses, ","));
-  add(variables, "AZ_BATCH_NODE_LIST", join(addresses, ";"));
-  add(variables, "CCP_NODES", nodes_and_cores(facts));
+  add_lists_of_nodes(network, variables);
   for (const char* name :
        {"AZ_BATCH_JOB_ID", "AZ_BATCH_TASK_ID", "AZ_BATCH_NODE_ROOT_DIR", "AZ_BATCH_NODE_SHARED_DIR",
         "AZ_BATCH_NODE_MOUNTS_DIR", "AZ_BATCH_TASK_DIR", "AZ_BATCH_TASK_WORKING_DIR",
@@ -58,8 +61,8 @@ void add_batch_names(const FamilyFacts& facts, Variables& variables) {
   add(variables, "AZ_BATCH_POOL_ID", "muster");
   add(variables, "AZ_BATCH_NODE_IS_DEDICATED", "true");
   add(variables, "AZ_BATCHAI_MPI_MASTER_NODE",
-      facts.plan.nodes.size() == 1 ? "localhost" : kMeasuredAtJoin);
-  add(variables, "AZ_BATCHAI_JOB_MASTER_NODE_IP", node_address(facts.plan));
+      facts.plan.of_several_nodes() ? network.master_address : "localhost");
+  add(variables, "AZ_BATCHAI_JOB_MASTER_NODE_IP", network.master_address);
   for (const char* name :
        {"AZ_BATCHAI_PYTORCH_INIT_METHOD", "AZ_BATCHAI_MPI_HOST_FILE", "AZ_BATCHAI_ROOT",
         "AZ_BATCHAI_MOUNT_ROOT", "AZ_BATCHAI_JOB_MOUNT_ROOT", "AZ_BATCHAI_JOB_WORK_DIR",
@@ -81,9 +84,9 @@ void add_batch_names(const FamilyFacts& facts, const RankPlacement& rank, Variab
 
 void fill_batch_names(const StartValues& start, LaunchPlan& plan) {
   const std::string address = common_value(plan, "MASTER_ADDR");
-  set_own(plan, "AZ_BATCH_MASTER_NODE", address + ":" + start.service_port);
+  set_own(plan, "AZ_BATCH_MASTER_NODE", with_port(address, start.service_port));
   set_own(plan, "AZ_BATCHAI_PYTORCH_INIT_METHOD",
-          "tcp://" + address + ":" + common_value(plan, "MASTER_PORT"));
+          "tcp://" + with_port(address, common_value(plan, "MASTER_PORT")));
   set_own(plan, "AZ_BATCH_JOB_ID", start.run_id);
   set_own(plan, "AZ_BATCH_TASK_ID", start.run_id);
 

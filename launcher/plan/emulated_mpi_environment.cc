@@ -14,7 +14,8 @@ void add_open_mpis(const LaunchPlan& plan, const RankPlacement& rank, Variables&
   add(variables, "OMPI_COMM_WORLD_RANK", std::to_string(rank.rank));
   add(variables, "OMPI_COMM_WORLD_SIZE", world_size);
   add(variables, "OMPI_COMM_WORLD_LOCAL_RANK", std::to_string(rank.local_rank));
-  add(variables, "OMPI_COMM_WORLD_LOCAL_SIZE", std::to_string(plan.process_count_per_node));
+  add(variables, "OMPI_COMM_WORLD_LOCAL_SIZE",
+      std::to_string(plan.node(rank.node_rank).rank_count));
   // Open MPI's "node rank" counts the processes of a node, as its local rank does.
   add(variables, "OMPI_COMM_WORLD_NODE_RANK", std::to_string(rank.local_rank));
   add(variables, "OMPI_UNIVERSE_SIZE", world_size);
@@ -24,7 +25,7 @@ void add_intel_mpis(const LaunchPlan& plan, const RankPlacement& rank, Variables
   add(variables, "PMI_RANK", std::to_string(rank.rank));
   add(variables, "PMI_SIZE", std::to_string(plan.world_size));
   add(variables, "MPI_LOCALRANKID", std::to_string(rank.local_rank));
-  add(variables, "MPI_LOCALNRANKS", std::to_string(plan.process_count_per_node));
+  add(variables, "MPI_LOCALNRANKS", std::to_string(plan.node(rank.node_rank).rank_count));
 }
 
 }  // namespace
@@ -32,7 +33,7 @@ void add_intel_mpis(const LaunchPlan& plan, const RankPlacement& rank, Variables
 void add_emulated_mpi_names(const FamilyFacts& facts, const RankPlacement& rank,
                             Variables& variables) {
   if (facts.config.mpi_identity.value != config::MpiIdentity::kEmulate) return;
-  if (!facts.plan.mpirun) add_open_mpis(facts.plan, rank, variables);
+  if (facts.plan.backend != config::Backend::kMpi) add_open_mpis(facts.plan, rank, variables);
   add_intel_mpis(facts.plan, rank, variables);
 }
 

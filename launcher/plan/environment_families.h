@@ -13,13 +13,6 @@
 
 namespace muster::plan {
 
-inline constexpr const char* kNodeAddress = "127.0.0.1";  // one node: nothing leaves it
-inline constexpr const char* kMeasuredAtJoin = "<measured at join>";  // several: how they meet
-
-inline const char* node_address(const LaunchPlan& plan) {
-  return plan.nodes.size() == 1 ? kNodeAddress : kMeasuredAtJoin;
-}
-
 struct FamilyFacts {
   const config::RunConfig& config;
   const PlanInputs& inputs;
@@ -27,7 +20,7 @@ struct FamilyFacts {
   const Defaults& defaults;
 
   const topology::NodeInventory& node_of(const RankPlacement& rank) const {
-    return inputs.nodes[static_cast<std::size_t>(rank.node_rank)];
+    return inputs.nodes[plan.node_index(rank.node_rank)];
   }
 };
 

@@ -136,4 +136,11 @@ bool is_mpi_setting(std::string_view name) {
          name.starts_with("PRTE_MCA_");
 }
 
+bool is_daemon_setting(std::string_view name) {
+  if (!is_mpi_setting(name)) return false;
+  const std::string_view parameter = name.substr(name.find("_MCA_") + 5);
+  return parameter == "plm" || parameter.starts_with("plm_") || parameter == "ras" ||
+         parameter.ends_with("_default_hostfile") || parameter.ends_with("_launch_agent");
+}
+
 }  // namespace muster::plan

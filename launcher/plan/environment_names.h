@@ -29,4 +29,7 @@ bool is_identity(std::string_view name);
 // too.
 bool is_mpi_setting(std::string_view name);
 
+// Of an MPI's settings: how it starts its daemons, and on which nodes; Muster's alone on several.
+bool is_daemon_setting(std::string_view name);
+
 }  // namespace muster::plan

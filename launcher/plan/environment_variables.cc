@@ -45,7 +45,7 @@ void set_own(LaunchPlan& plan, std::string_view name, const std::string& value) 
 
 void set_own(LaunchPlan& plan, const RankPlacement& rank, std::string_view name,
              const std::string& value) {
-  set_own_in(plan.rank_environment[static_cast<std::size_t>(rank.rank)], name, value);
+  set_own_in(plan.rank_environment[plan.rank_index(rank.rank)], name, value);
 }
 
 const config::Setting<std::string>* set_by_config(const config::RunConfig& config,

@@ -171,7 +171,7 @@ void add_gpu_names(const FamilyFacts& facts, const RankPlacement& rank, Variable
   if (!decides(facts.plan)) return;
   const bool has_amd = any_node(facts, true);
   const bool has_cuda = any_node(facts, false);
-  const NodePlan& node = facts.plan.nodes[static_cast<std::size_t>(rank.node_rank)];
+  const NodePlan& node = facts.plan.node(rank.node_rank);
   const std::vector<Gpu>& all = facts.node_of(rank).gpus;
   if (is_own(node) || node.visible_devices.empty()) {
     const std::vector<Gpu>& seen = is_own(node) ? rank.gpus : all;

@@ -57,6 +57,7 @@ struct NodePlan {
   std::vector<std::string> visible_devices = {};
   // As the config has it; but own for several ranks on MIG instances, unless the config says all.
   config::GpuVisibility gpu_visibility = config::GpuVisibility::kAll;
+  int first_rank = 0;  // its ranks are numbered from here on
   int rank_count = 0;
   std::string address = "127.0.0.1";  // as the other nodes reach it
   std::string interface = "lo";       // its name there; on one node nothing leaves it
@@ -106,6 +107,10 @@ struct MpirunCommand {
   // Whether it can be told how long after a SIGTERM it may kill; Open MPI 5 always takes 250 ms.
   bool patient = true;
   std::string rankfile = {};  // what it reads on its stdin; "": the agents bind, or nobody
+  // On several nodes: the names that it has for them, a file of the start's own that the variable
+  // names; "": one node.
+  std::string hostfile = {};
+  std::string hostfile_variable = {};
 
   bool binds() const { return !rankfile.empty(); }
   std::vector<std::string> argv() const;  // "mpirun" and all words
@@ -178,7 +183,7 @@ struct LaunchPlan {
   std::size_t rank_index(int rank) const { return static_cast<std::size_t>(rank - first_rank()); }
   const RankPlacement& rank(int rank) const { return ranks[rank_index(rank)]; }
   std::size_t node_index(int node_rank) const {
-    return static_cast<std::size_t>(node_rank - nodes.front().node_rank);
+    return static_cast<std::size_t>(node_rank - (nodes.empty() ? 0 : nodes.front().node_rank));
   }
   const NodePlan& node(int node_rank) const { return nodes[node_index(node_rank)]; }
   bool has_rank(int rank) const { return rank >= first_rank() && rank_index(rank) < ranks.size(); }

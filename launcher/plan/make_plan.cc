@@ -5,12 +5,16 @@
 #include "launcher/plan/make_plan.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 #include <fmt/format.h>
 
 #include "base/text.h"
 #include "launcher/plan/driver_banner.h"
+#include "launcher/plan/environment_names.h"
 #include "launcher/plan/mpirun_command.h"
 #include "launcher/plan/node_placements.h"
+#include "launcher/plan/planned_network.h"
 #include "launcher/plan/process_count.h"
 #include "launcher/plan/rank_environment.h"
 #include "launcher/plan/rankfile.h"
@@ -107,6 +111,31 @@ void postpone_mpirun(LaunchPlan& plan) {
                           "its words name the addresses at which they do"});
 }
 
+// Parameters that the config sets win over the words; the caller's do not reach mpirun.
+std::set<std::string> parameters_said(const RunConfig& config) {
+  std::set<std::string> said;
+  for (const auto& [name, setting] : config.environment_variables) {
+    if (is_mpi_setting(name)) said.insert(name.substr(name.find("_MCA_") + 5));
+  }
+  return said;
+}
+
+void add_nodes(const RunConfig& config, const PlanInputs& inputs, const LaunchPlan& plan,
+               MpirunFacts& facts) {
+  facts.node_count = plan.node_count;
+  facts.hostfile = hostfile_text(plan);
+  facts.cidrs = plan.network.cidrs;
+  facts.ipv6 = plan.network.ipv6;
+  std::set<std::string> names;
+  for (const NodePlan& node : plan.nodes) names.insert(node.interface);
+  facts.interfaces.assign(names.begin(), names.end());
+  facts.rdma = std::any_of(inputs.nodes.begin(), inputs.nodes.end(), [](const auto& node) {
+    return std::any_of(node.nics.begin(), node.nics.end(),
+                       [](const topology::Nic& nic) { return nic.is_rdma(); });
+  });
+  facts.said = parameters_said(config);
+}
+
 Result<> plan_mpirun(const RunConfig& config, const PlanInputs& inputs, LaunchPlan& plan) {
   if (!inputs.mpirun) {
     return refuse(
@@ -117,6 +146,7 @@ Result<> plan_mpirun(const RunConfig& config, const PlanInputs& inputs, LaunchPl
   }
   const auto cores = static_cast<int>(inputs.nodes.front().cores.size());
   MpirunFacts facts;
+  if (plan.of_several_nodes()) add_nodes(config, inputs, plan, facts);
   facts.rank_count = plan.world_size;
   facts.slots = std::min(plan.world_size, cores);
   facts.oversubscribed = plan.oversubscribed;
@@ -127,7 +157,7 @@ Result<> plan_mpirun(const RunConfig& config, const PlanInputs& inputs, LaunchPl
   const auto& binder = config.resources.binding.value;
   facts.nobody_binds = binder == config::Binder::kNone;
   if (binder == config::Binder::kRankfile) {
-    MUSTER_TRY_ASSIGN(facts.rankfile, rankfile_text(plan, inputs.nodes.front(), config.resources));
+    MUSTER_TRY_ASSIGN(facts.rankfile, rankfile_text(plan, inputs.nodes, config.resources));
   }
   MUSTER_TRY_ASSIGN(plan.mpirun, mpirun_command(*inputs.mpirun, facts));
   plan.reasons.push_back(
@@ -218,6 +248,7 @@ Result<LaunchPlan> make_plan(const RunConfig& as_written, const PlanInputs& inpu
   explain_resources(config, inputs.nodes, plan);
   plan.reasons.insert(plan.reasons.end(), notes.reasons.begin(), notes.reasons.end());
   plan.warnings.insert(plan.warnings.end(), notes.warnings.begin(), notes.warnings.end());
+  MUSTER_TRY(plan_network(inputs, plan));
   MUSTER_TRY(assign_roles(config, plan));
   MUSTER_TRY(choose_binder(config, inputs.nodes, plan));
   choose_argv(config, plan);
@@ -228,7 +259,7 @@ Result<LaunchPlan> make_plan(const RunConfig& as_written, const PlanInputs& inpu
     explain_source(*plan.source, plan.reasons);
   }
   if (plan.backend == Backend::kMpi) {
-    if (plan.nodes.size() > 1) {
+    if (plan.of_several_nodes() && !inputs.network && !inputs.part) {
       postpone_mpirun(plan);
     } else {
       MUSTER_TRY(plan_mpirun(config, inputs, plan));

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <set>
 #include <string>
 
 #include "launcher/plan/launch_plan.h"
@@ -22,9 +23,26 @@ struct MpirunFacts {
   std::string agent_executable;
   std::string rankfile = {};  // "": mpirun does not bind
   bool nobody_binds = false;
+
+  // Of several nodes.
+  int node_count = 1;
+  std::string hostfile = {};
+  std::vector<std::string> cidrs = {};       // where they reach each other by IPv4
+  std::vector<std::string> interfaces = {};  // their names, each once
+  bool ipv6 = false;                         // they reach each other by IPv6 alone
+  bool rdma = false;                         // some node has a device for it
+  // Parameters of Open MPI that others have set, without prefix: "btl_tcp_if_include".
+  std::set<std::string> said = {};
 };
 
-// Fails with kResources for a version that the table does not have.
+// What mpirun calls the node of that rank; it resolves nowhere.
+std::string mpi_node_name(int node_rank);
+
+// A line for each node, with a slot for each of its ranks.
+std::string hostfile_text(const LaunchPlan& plan);
+
+// Fails with kResources for a version that the table does not have, and on several nodes for an
+// agent whose path mpirun would take apart.
 Result<MpirunCommand> mpirun_command(const MpirunIdentity& mpirun, const MpirunFacts& facts);
 
 }  // namespace muster::plan

@@ -123,15 +123,19 @@ Result<PlacementNotes> place_nodes(const config::RunConfig& config, const PlanIn
   for (std::size_t i = 0; i < counts.by_node.size(); ++i) {
     const NodeInventory& inventory = inputs.nodes[i];
     request.process_count = counts.by_node[i];
-    request.held = i == 0 ? inputs.held : std::vector<HeldByRun>{};
+    // The head plans for the others without knowing what their other runs hold.
+    request.held = i == 0 && !inputs.part ? inputs.held : std::vector<HeldByRun>{};
     MUSTER_TRY_ASSIGN(NodePlacement placement, place(inventory, request));
-    const auto first = static_cast<int>(plan.ranks.size());
+    const int first =
+        (inputs.part ? inputs.part->first_rank : 0) + static_cast<int>(plan.ranks.size());
+    const int node_rank = inputs.part ? inputs.part->node_rank : static_cast<int>(i);
     for (RankPlacement& rank : placement.ranks) {
       rank.rank = first + rank.local_rank;
-      rank.node_rank = static_cast<int>(i);
+      rank.node_rank = node_rank;
       plan.ranks.push_back(std::move(rank));
     }
-    placement.node.node_rank = static_cast<int>(i);
+    placement.node.node_rank = node_rank;
+    placement.node.first_rank = first;
     placement.node.hostname = inventory.hostname;
     placement.node.rank_count = request.process_count.value;
     plan.nodes.push_back(std::move(placement.node));
@@ -142,6 +146,10 @@ Result<PlacementNotes> place_nodes(const config::RunConfig& config, const PlanIn
   plan.node_count = counts.node_count;
   plan.world_size = static_cast<int>(plan.ranks.size());
   plan.process_count_per_node = counts.by_node.front().value;
+  if (inputs.part) {
+    plan.world_size = inputs.part->world_size;
+    plan.process_count_per_node = inputs.part->process_count_per_node;
+  }
   return collected.notes();
 }
 

@@ -122,6 +122,11 @@ CpuSet nodes_of(const std::string& policy) {
   return CpuSet::parse(policy.substr(colon + 1)).value_or(CpuSet());
 }
 
+// Ranks of one part of a run are numbered on from those before.
+const RankPlacement& of_number(const std::vector<RankPlacement>& ranks, int rank) {
+  return ranks[static_cast<std::size_t>(rank - ranks.front().rank)];
+}
+
 std::string name_of_gpu(const std::vector<RankPlacement>& ranks, const std::string& uuid) {
   for (const RankPlacement& rank : ranks) {
     for (const topology::Gpu& gpu : rank.gpus) {
@@ -133,7 +138,7 @@ std::string name_of_gpu(const std::vector<RankPlacement>& ranks, const std::stri
 
 // What cuda:LOCAL_RANK is where all ranks see the GPUs of all, in their order; "" where it is none.
 std::string uuid_by_local_rank(const std::vector<RankPlacement>& ranks, int rank) {
-  const RankPlacement& own = ranks[static_cast<std::size_t>(rank)];
+  const RankPlacement& own = of_number(ranks, rank);
   std::vector<std::string> order;
   for (const RankPlacement& each : ranks) {
     if (each.node_rank != own.node_rank) continue;
@@ -223,7 +228,7 @@ std::vector<std::string> differences_of_gpus(const std::vector<RankPlacement>& r
                                              const std::set<std::string>& used) {
   std::vector<std::string> own;
   std::vector<std::string> own_names;
-  for (const topology::Gpu& gpu : ranks[static_cast<std::size_t>(rank)].gpus) {
+  for (const topology::Gpu& gpu : of_number(ranks, rank).gpus) {
     if (gpu.uuid.empty()) return {};
     own.push_back(gpu.uuid);
     own_names.push_back(name_of_gpu(ranks, gpu.uuid));

@@ -54,6 +54,23 @@ Json nodes_json(const LaunchPlan& plan) {
   return nodes;
 }
 
+// How the nodes meet.
+Json network_json(const LaunchPlan& plan) {
+  Json nodes = Json::array();
+  for (const NodePlan& node : plan.nodes) {
+    nodes.push_back({{"node_rank", node.node_rank},
+                     {"address", node.address},
+                     {"interface", node.interface},
+                     {"first_rank", node.first_rank},
+                     {"rank_count", node.rank_count}});
+  }
+  return {{"node_count", plan.node_count},
+          {"master_address", plan.network.master_address},
+          {"ipv6", plan.network.ipv6},
+          {"cidrs", plan.network.cidrs},
+          {"nodes", nodes}};
+}
+
 Json rank_json(const RankPlacement& rank) {
   Json gpus = Json::array();
   for (const topology::Gpu& gpu : rank.gpus) {
@@ -245,6 +262,7 @@ std::string plan_json(const LaunchPlan& plan) {
   json["distributed_backend"] = config::to_string(plan.backend);
   json["world_size"] = plan.world_size;
   json["process_count_per_node"] = plan.process_count_per_node;
+  if (plan.of_several_nodes()) json["network"] = network_json(plan);
   json["asked_node_count"] = plan.asked_node_count;
   json["oversubscribed"] = plan.oversubscribed;
   json["nodes"] = nodes_json(plan);

@@ -29,6 +29,12 @@ Setting<int> derived(int value, const Origin& from, std::string text) {
 }
 
 Result<> check_nodes(const RunConfig& config, const PlanInputs& inputs) {
+  if (inputs.part) {
+    if (inputs.nodes.size() == 1) return {};
+    return fail(ErrorCode::kInternal, fmt::format("planning for one of several nodes with {} "
+                                                  "inventories",
+                                                  inputs.nodes.size()));
+  }
   const int count = config.node_count.value;
   if (count < 1) {
     return refuse(ErrorCode::kConfig, fmt::format("node_count is {}: a run needs a node", count),
@@ -36,11 +42,12 @@ Result<> check_nodes(const RunConfig& config, const PlanInputs& inputs) {
   }
   const bool all_known = inputs.nodes.size() == static_cast<std::size_t>(count);
   if (count > 1 && !inputs.one_node && !all_known) {
-    return refuse(ErrorCode::kResources,
-                  fmt::format("cannot run on {} nodes: this version runs on one", count),
-                  "add --one-node for all of their processes on this one, or set node_count to 1; "
-                  "muster plan --topology FILE plans for several such nodes",
-                  config.node_count.origin);
+    return refuse(
+        ErrorCode::kResources, fmt::format("cannot run on {} nodes: only this one is known", count),
+        "start muster run on each of them, under a scheduler or with --nodes, --node-rank "
+        "and --rendezvous; --one-node puts all of their processes on this one; muster "
+        "plan --topology FILE plans for several such nodes",
+        config.node_count.origin);
   }
   if (!all_known && inputs.nodes.size() != 1) {
     return fail(ErrorCode::kInternal, fmt::format("planning for {} with {} inventories",
@@ -85,6 +92,12 @@ Setting<int> resolved_per_node(const RunConfig& config, const NodeInventory& nod
       size == 1 ? "GPU" : fmt::format("{} GPUs ({})", size, per_process.origin.text);
   return derived(std::max(1, gpus / size), setting.origin,
                  fmt::format("{}one per {}, {}", automatic, per, seen));
+}
+
+// As the head counted; it knows why.
+Setting<int> told(const NodePart& part, Setting<int> own) {
+  if (own.value == part.rank_count) return own;
+  return derived(part.rank_count, own.origin, "as the head of the run counts");
 }
 
 Result<Setting<int>> count_roles(const RunConfig& config) {
@@ -141,7 +154,7 @@ Setting<int> all_here(const RunConfig& config, const Setting<int>& per_node) {
 
 std::string node_count_reason(const RunConfig& config, int planned) {
   const auto& nodes = config.node_count;
-  if (nodes.value == planned) return nodes.origin.text;
+  if (nodes.value == planned || planned > 1) return nodes.origin.text;
   return fmt::format("--one-node, instead of {} ({})", nodes.value, nodes.origin.text);
 }
 
@@ -176,7 +189,11 @@ Result<ProcessCounts> count_processes(const RunConfig& config, const PlanInputs&
   MUSTER_TRY(check_nodes(config, inputs));
   ProcessCounts counts;
   counts.node_count = static_cast<int>(inputs.nodes.size());
-  if (config.tensorflow) {
+  if (inputs.part) {
+    counts.node_count = inputs.part->node_count;
+    counts.by_node.push_back(
+        told(*inputs.part, resolved_per_node(config, inputs.nodes.front(), {})));
+  } else if (config.tensorflow) {
     MUSTER_TRY_ASSIGN(Setting<int> roles, count_roles(config));
     counts.by_node.push_back(std::move(roles));
   } else {

@@ -158,7 +158,7 @@ void add_planned_variables(const LaunchPlan& plan, int rank, Environment& enviro
   for (const EnvironmentVariable& variable : plan.common_environment) {
     environment.insert_or_assign(variable.name, variable.value);
   }
-  for (const auto& variable : plan.rank_environment[static_cast<std::size_t>(rank)]) {
+  for (const auto& variable : plan.rank_environment[plan.rank_index(rank)]) {
     environment.insert_or_assign(variable.name, variable.value);
   }
 }
@@ -177,7 +177,8 @@ Environment mpirun_environment(const LaunchPlan& plan, const PlanInputs& inputs)
     }
   }
   for (const EnvironmentVariable& variable : plan.common_environment) {
-    if (is_mpi_setting(variable.name)) {
+    const bool ours = plan.of_several_nodes() && is_daemon_setting(variable.name);
+    if (is_mpi_setting(variable.name) && !ours) {
       environment.insert_or_assign(variable.name, variable.value);
     }
   }

@@ -4,12 +4,15 @@
 // breaks it in 5.
 #include "launcher/plan/rankfile.h"
 
+#include <algorithm>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "launcher/plan/mpirun_command.h"
 
 namespace muster::plan {
 namespace {
@@ -44,11 +47,16 @@ Result<CpuSet> slots_of(const RankPlacement& rank, const topology::NodeInventory
   return slots;
 }
 
-// Which rank has each of mpirun's core numbers.
-Result<> take(const RankPlacement& rank, const CpuSet& slots, std::map<int, int>& owners,
-              const config::Resources& resources) {
+std::int64_t ranks_of(const LaunchPlan& plan, int node_rank) {
+  return std::count_if(plan.ranks.begin(), plan.ranks.end(),
+                       [&](const RankPlacement& rank) { return rank.node_rank == node_rank; });
+}
+
+// Which rank has each of mpirun's core numbers, of each node.
+Result<> take(const RankPlacement& rank, const CpuSet& slots,
+              std::map<std::pair<int, int>, int>& owners, const config::Resources& resources) {
   for (const int slot : slots.to_vector()) {
-    const auto [owner, is_first] = owners.emplace(slot, rank.rank);
+    const auto [owner, is_first] = owners.emplace(std::pair(rank.node_rank, slot), rank.rank);
     if (is_first) continue;
     return cannot_bind(
         fmt::format("ranks {} and {} share core {}, and Open MPI 5 refuses that", owner->second,
@@ -61,22 +69,26 @@ Result<> take(const RankPlacement& rank, const CpuSet& slots, std::map<int, int>
 
 }  // namespace
 
-Result<std::string> rankfile_text(const LaunchPlan& plan, const topology::NodeInventory& node,
+Result<std::string> rankfile_text(const LaunchPlan& plan,
+                                  const std::vector<topology::NodeInventory>& nodes,
                                   const config::Resources& resources) {
-  std::map<int, int> owners;
+  std::map<std::pair<int, int>, int> owners;
   std::string text;
   for (const RankPlacement& rank : plan.ranks) {
+    const topology::NodeInventory& node = nodes[plan.node_index(rank.node_rank)];
     if (!rank.bound) {
       return cannot_bind(
           fmt::format("{} are more than {} of {}, so that no rank has a core of its own",
-                      counted(static_cast<std::int64_t>(plan.ranks.size()), "rank"),
+                      counted(ranks_of(plan, rank.node_rank), "rank"),
                       counted(static_cast<std::int64_t>(node.cores.size()), "core"), node.hostname),
           "start fewer ranks, or set resources.binding to agent, which leaves them unbound",
           resources);
     }
     MUSTER_TRY_ASSIGN(const CpuSet slots, slots_of(rank, node, resources));
     MUSTER_TRY(take(rank, slots, owners, resources));
-    text += fmt::format("rank {}=localhost slot={}\n", rank.rank, slots.to_string());
+    text += fmt::format("rank {}={} slot={}\n", rank.rank,
+                        plan.of_several_nodes() ? mpi_node_name(rank.node_rank) : "localhost",
+                        slots.to_string());
   }
   return text;
 }
@@ -101,7 +113,7 @@ Result<> choose_binder(const config::RunConfig& config,
   }
   for (RankPlacement& rank : plan.ranks) {
     rank.bound = false;
-    rank.cpuset = nodes[static_cast<std::size_t>(rank.node_rank)].allowed;
+    rank.cpuset = nodes[plan.node_index(rank.node_rank)].allowed;
     rank.memory_nodes.clear();
     rank.memory_policy = config::MemoryPolicy::kNone;
   }

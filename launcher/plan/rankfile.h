@@ -12,10 +12,12 @@
 
 namespace muster::plan {
 
-// A line for each rank of the node: "rank 0=localhost slot=0-3,8", by core numbers as mpirun counts
-// them.  Fails with kResources where mpirun cannot bind as planned: ranks without cores of their
-// own, a core that is shared, or hardware threads of a core without the others.
-Result<std::string> rankfile_text(const LaunchPlan& plan, const topology::NodeInventory& node,
+// A line for each rank: "rank 0=localhost slot=0-3,8", by core numbers as mpirun counts them on
+// its node, and by mpirun's names of several.  Fails with kResources where mpirun cannot bind as
+// planned: ranks without cores of their own, a core that is shared, or hardware threads of a core
+// without the others.
+Result<std::string> rankfile_text(const LaunchPlan& plan,
+                                  const std::vector<topology::NodeInventory>& nodes,
                                   const config::Resources& resources);
 
 // Says in the plan who binds, and by which memory policy.  With binding none every rank may run on

@@ -4,8 +4,6 @@
 
 #include <fmt/format.h>
 
-#include "launcher/plan/environment_families.h"
-
 namespace muster::plan {
 
 Result<> assign_roles(const config::RunConfig& config, LaunchPlan& plan) {
@@ -56,7 +54,7 @@ std::vector<std::string> addresses_of(const LaunchPlan& plan, RankRole role,
     if (rank.role != role) continue;
     const auto index = static_cast<std::size_t>(rank.rank);
     const bool known = index < start.rank_ports.size();
-    addresses.push_back(std::string(kNodeAddress) + ":" +
+    addresses.push_back(plan.network.master_address + ":" +
                         (known ? start.rank_ports[index] : "<set at start>"));
   }
   return addresses;

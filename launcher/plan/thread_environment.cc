@@ -28,8 +28,7 @@ int cores_worth(const FamilyFacts& facts, const RankPlacement& rank) {
   const auto& node = facts.node_of(rank);
   int threads = std::max(1, rank.core_count);
   if (node.cpu_quota) {
-    const double part =
-        *node.cpu_quota / facts.plan.nodes[static_cast<std::size_t>(rank.node_rank)].rank_count;
+    const double part = *node.cpu_quota / facts.plan.node(rank.node_rank).rank_count;
     threads = std::min(threads, std::max(1, static_cast<int>(std::floor(part))));
   }
   return threads;

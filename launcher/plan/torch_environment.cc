@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "launcher/plan/environment_families.h"
 #include "launcher/plan/nested_launcher.h"
+#include "launcher/plan/planned_network.h"
 
 namespace muster::plan {
 namespace {
@@ -20,18 +21,31 @@ bool nodes_have_equal_counts(const LaunchPlan& plan) {
   });
 }
 
+bool interfaces_are_equal(const LaunchPlan& plan) {
+  return std::all_of(plan.nodes.begin(), plan.nodes.end(), [&](const NodePlan& node) {
+    return node.interface == plan.nodes.front().interface;
+  });
+}
+
+// Only '=' makes NCCL take a name as it is; without it eth1 also means eth10.  gloo takes no '='.
+void add_interface_names(const FamilyFacts& facts, const NodePlan& node, Variables& variables) {
+  const bool exact = facts.plan.of_several_nodes() && node.interface != kMeasuredAtJoin;
+  facts.defaults.add_to(variables, "NCCL_SOCKET_IFNAME", (exact ? "=" : "") + node.interface);
+  facts.defaults.add_to(variables, "GLOO_SOCKET_IFNAME", node.interface);
+}
+
 }  // namespace
 
 void add_torch_names(const FamilyFacts& facts, Variables& variables) {
   const LaunchPlan& plan = facts.plan;
   add(variables, "WORLD_SIZE", std::to_string(plan.world_size));
   if (nodes_have_equal_counts(plan)) {
-    add(variables, "LOCAL_WORLD_SIZE", std::to_string(plan.process_count_per_node));
+    add(variables, "LOCAL_WORLD_SIZE", std::to_string(plan.nodes.front().rank_count));
   }
-  add(variables, "GROUP_WORLD_SIZE", std::to_string(plan.nodes.size()));
+  add(variables, "GROUP_WORLD_SIZE", std::to_string(plan.node_count));
   add(variables, "ROLE_NAME", "default");
   add(variables, "ROLE_WORLD_SIZE", std::to_string(plan.world_size));
-  add(variables, "MASTER_ADDR", node_address(plan));
+  add(variables, "MASTER_ADDR", plan.network.master_address);
   add(variables, "MASTER_PORT", "");
   add(variables, "TORCHELASTIC_RUN_ID", "");
   add(variables, "TORCHELASTIC_RESTART_COUNT", "0");
@@ -42,9 +56,9 @@ void add_torch_names(const FamilyFacts& facts, Variables& variables) {
     add(variables, "PET_MASTER_ADDR", "");
     add(variables, "PET_MASTER_PORT", "");
   }
-  const char* const interface = plan.nodes.size() == 1 ? "lo" : kMeasuredAtJoin;
-  facts.defaults.add_to(variables, "NCCL_SOCKET_IFNAME", interface);
-  facts.defaults.add_to(variables, "GLOO_SOCKET_IFNAME", interface);
+  if (interfaces_are_equal(plan)) add_interface_names(facts, plan.nodes.front(), variables);
+  // NCCL and gloo find the address of an interface themselves, and NCCL prefers IPv4.
+  if (plan.network.ipv6) facts.defaults.add_to(variables, "NCCL_SOCKET_FAMILY", "AF_INET6");
   facts.defaults.add_to(variables, "NCCL_DEBUG", "WARN");
   // As torchrun does.  The older name without TORCH_ makes every newer torch warn.
   facts.defaults.add_to(variables, "TORCH_NCCL_ASYNC_ERROR_HANDLING", "1");
@@ -54,8 +68,11 @@ void add_torch_names(const FamilyFacts& facts, const RankPlacement& rank, Variab
   add(variables, "RANK", std::to_string(rank.rank));
   add(variables, "LOCAL_RANK", std::to_string(rank.local_rank));
   if (!nodes_have_equal_counts(facts.plan)) {
-    const NodePlan& node = facts.plan.nodes[static_cast<std::size_t>(rank.node_rank)];
+    const NodePlan& node = facts.plan.node(rank.node_rank);
     add(variables, "LOCAL_WORLD_SIZE", std::to_string(node.rank_count));
+  }
+  if (!interfaces_are_equal(facts.plan)) {
+    add_interface_names(facts, facts.plan.node(rank.node_rank), variables);
   }
   add(variables, "NODE_RANK", std::to_string(rank.node_rank));
   add(variables, "GROUP_RANK", std::to_string(rank.node_rank));

@@ -107,7 +107,7 @@ TEST(MakePlan, RefusesSeveralNodesInThisVersion) {
   config.node_count = {2, from_line(8, 13, "node_count: 2")};
   const Error error = error_of(config, inputs_for(machine("single-core")));
   EXPECT_EQ(error.code, ErrorCode::kResources);
-  EXPECT_EQ(error.message, "cannot run on 2 nodes: this version runs on one");
+  EXPECT_EQ(error.message, "cannot run on 2 nodes: only this one is known");
   EXPECT_EQ(error.location->line, 8);
 }
 

@@ -58,10 +58,11 @@ TEST(OneNode, TakesTheProcessesOfAllNodes) {
 TEST(OneNode, IsWhatARunOfSeveralNodesNeedsHere) {
   const Error error = error_of(two_nodes(1, Backend::kMpi), inputs_for(machine("server-2x16")));
   EXPECT_EQ(error.code, ErrorCode::kResources);
-  EXPECT_EQ(error.message, "cannot run on 2 nodes: this version runs on one");
+  EXPECT_EQ(error.message, "cannot run on 2 nodes: only this one is known");
   EXPECT_EQ(error.hint,
-            "add --one-node for all of their processes on this one, or set node_count to 1; "
-            "muster plan --topology FILE plans for several such nodes");
+            "start muster run on each of them, under a scheduler or with --nodes, --node-rank and "
+            "--rendezvous; --one-node puts all of their processes on this one; muster plan "
+            "--topology FILE plans for several such nodes");
 }
 
 TEST(OneNode, ChangesNothingForARunOfOne) {

@@ -99,13 +99,13 @@ LaunchPlan two_ranks(const CpuSet& first, const CpuSet& second) {
 }
 
 TEST_F(Rankfile, RefusesRanksThatShareACore) {
-  const auto text = rankfile_text(two_ranks({0, 4}, {0, 4, 1, 5}), machine("laptop-4c8t"), {});
+  const auto text = rankfile_text(two_ranks({0, 4}, {0, 4, 1, 5}), {machine("laptop-4c8t")}, {});
   ASSERT_FALSE(text);
   EXPECT_THAT(text.error().message, HasSubstr("ranks 0 and 1 share core 0"));
 }
 
 TEST_F(Rankfile, RefusesHalfACore) {
-  const auto text = rankfile_text(two_ranks({0}, {1, 5}), machine("laptop-4c8t"), {});
+  const auto text = rankfile_text(two_ranks({0}, {1, 5}), {machine("laptop-4c8t")}, {});
   ASSERT_FALSE(text);
   EXPECT_THAT(text.error().message,
               HasSubstr("rank 0 has hardware threads 0 of a core that has 0,4"));
