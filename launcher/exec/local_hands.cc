@@ -139,6 +139,7 @@ Result<> LocalHands::make_starter() {
   add_open_mpi_places(request_.runtime, context.environment);
   add_open_mpi_fallbacks(request_.runtime, context.environment);
   context.rankfile_path = request_.runtime.rankfile().string();
+  context.hostfile_path = request_.runtime.hostfile().string();
   starter_ = make_mpirun_starter(*request_.plan.mpirun, std::move(context));
   return {};
 }

@@ -42,6 +42,10 @@ class MpirunStarter : public RankStarter {
     ChildSpec spec;
     spec.program = command_.executable;
     spec.argv = command_.argv();
+    if (!command_.hostfile.empty()) {
+      MUSTER_TRY(replace_file(context_.hostfile_path, command_.hostfile));
+      context_.environment[command_.hostfile_variable] = context_.hostfile_path;
+    }
     spec.environment = to_block(context_.environment);
     spec.parent_death_signal = SIGKILL;
     if (!command_.binds()) {

@@ -43,6 +43,7 @@ struct StarterContext {
   std::string working_directory;
   int log_fd = -1;                 // what the starter and the agents themselves print
   std::string rankfile_path = {};  // where mpirun's rankfile is put, if it has one
+  std::string hostfile_path = {};  // and its hostfile, on several nodes
 };
 
 std::unique_ptr<RankStarter> make_mpirun_starter(const plan::MpirunCommand& command,

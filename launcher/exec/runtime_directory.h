@@ -49,6 +49,7 @@ struct RuntimeDirectories {
   std::filesystem::path node_socket() const { return runtime.path() / "node.sock"; }
   std::filesystem::path control_socket() const { return runtime.path() / "control.sock"; }
   std::filesystem::path rankfile() const { return runtime.path() / "rankfile"; }
+  std::filesystem::path hostfile() const { return runtime.path() / "hostfile"; }
   // In shared memory where there is one: a FIFO takes no room, and a disk is slow to make it.
   std::filesystem::path metrics_fifo(int local_rank) const {
     return mpi_shared_memory() / ("metrics." + std::to_string(local_rank));
