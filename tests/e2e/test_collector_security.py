@@ -16,45 +16,11 @@ import time
 from pathlib import Path
 
 import muster_test
+import strangers
 from muster_test import wait_until
+from strangers import PREFACE, field, hello, memory_of, message, resident
 
-PREFACE = b"MUSTER\r\n" + struct.pack("<HHI", 1, 1, 0)
 GROWTH = 8 << 20
-
-
-def varint(number):
-    text = b""
-    while True:
-        byte, number = number & 127, number >> 7
-        text += bytes([byte | (128 if number else 0)])
-        if not number:
-            return text
-
-
-def field(number, value):
-    if isinstance(value, bytes):
-        return varint(number << 3 | 2) + varint(len(value)) + value
-    return varint(number << 3) + varint(value)
-
-
-def message(kind, payload):
-    return struct.pack("<HB", len(payload), kind) + payload
-
-
-def hello(run=b"run-1", has_token=1):
-    return message(1, field(1, run) + field(2, b"node-0") + field(3, b"host") + field(5, 7) +
-                   field(6, 1) + field(7, b"muster") + field(8, b"c" * 32) + field(9, has_token))
-
-
-def memory_of(pid):
-    """Resident bytes without pages of files: what the process itself took."""
-    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(re.search(r"RssAnon:\s+(\d+) kB", text)[1]) << 10
-
-
-def resident(pid):
-    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(re.search(r"VmRSS:\s+(\d+) kB", text)[1]) << 10
 
 
 class CollectorTest(muster_test.MusterTest):
@@ -87,13 +53,7 @@ class CollectorTest(muster_test.MusterTest):
 
     def is_closed(self, peer):
         """Waits for the end that the collector makes; what it said."""
-        said = b""
-        try:
-            while piece := peer.recv(4096):
-                said += piece
-        except ConnectionResetError:
-            pass
-        return said
+        return strangers.heard_until_closed(peer)
 
     def send(self, relay, run="run-1", size=100000, paths=(), token=None):
         """What the sender printed; it has ended."""
@@ -308,8 +268,7 @@ class Strangers(CollectorTest):
 class StrangersOverTls(CollectorTest):
     """The same through TLS, and what only TLS has."""
 
-    # A ClientHello's first bytes: a record of 512 bytes that never comes whole.
-    RECORD = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+    RECORD = strangers.TLS_RECORD
 
     def setUp(self):
         super().setUp()
