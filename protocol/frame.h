@@ -75,8 +75,9 @@ struct FrameView : FrameHeader {
 
 std::string encode(const Frame& frame);
 
-// For a flood, where no byte is copied twice: room for a header at the end of `bytes`, then whatever
-// is appended there as payload, then the header.  begin_frame() returns what end_frame() wants.
+// For a flood, where no byte is copied twice: room for a header at the end of `bytes`, then
+// whatever is appended there as payload, then the header.  begin_frame() returns what end_frame()
+// wants.
 std::size_t begin_frame(std::string& bytes);
 void end_frame(std::string& bytes, std::size_t begin, const FrameHeader& header);
 void append_frame(std::string& bytes, const FrameHeader& header, std::string_view payload);

@@ -14,6 +14,7 @@
 #include "base/unix_socket.h"
 #include "muster/version.h"
 #include "protocol/node_channel.h"
+#include "rank_agent/remote_exec.h"
 #include "rank_agent/supervisor.h"
 
 namespace muster::agent {
@@ -65,6 +66,9 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   restore_child_signal();
   ensure_standard_descriptors();
+  if (argc >= 2 && std::strcmp(argv[1], "remote-exec") == 0) {
+    return agent::remote_exec({argv + 2, argv + argc});
+  }
   const Result<> served = agent::serve();
   if (served) return to_int(ExitCode::kSuccess);
   std::fputs(format_error(served.error(), "muster-agent").c_str(), stderr);

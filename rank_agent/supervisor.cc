@@ -236,6 +236,7 @@ Result<> Supervisor::read_launcher() {
       case protocol::LauncherMessage::kLeave: leave_ = true; break;
       case protocol::LauncherMessage::kRefuse:
         return fail(ErrorCode::kInternal, "the launcher refuses this agent: " + message->refuse());
+      case protocol::LauncherMessage::kDaemon:  // for remote-exec alone
       case protocol::LauncherMessage::MESSAGE_NOT_SET: break;  // a newer launcher's word
     }
   }
