@@ -227,7 +227,19 @@ std::string Head::why_not(const protocol::Join& join, std::string& hint, int& ex
   return "";
 }
 
+// A launcher whose connection broke comes again, and its end may not be known here yet.
+void Head::let_go_of_the_same(const protocol::Join& join, HeadActions& actions) {
+  Node* node = node_at(join.node_rank());
+  if (node == nullptr || !node->here || all_here_ || join.launcher().empty()) return;
+  if (node->seen->join.launcher() != join.launcher()) return;
+  actions.push_back(closing(node->seen->link, join.node_rank()));
+  links_.erase(node->seen->link);
+  node->here = false;
+  --here_count_;
+}
+
 void Head::join(LinkId link, const protocol::Join& join, HeadActions& actions) {
+  let_go_of_the_same(join, actions);
   std::string hint;
   int exit_code = 0;
   if (const std::string why = why_not(join, hint, exit_code); !why.empty()) {

@@ -121,6 +121,7 @@ class Head {
 
   Node* node_at(int node_rank);
   std::string name_of(int node_rank) const;  // "node-b (node rank 2)"
+  void let_go_of_the_same(const protocol::Join& join, HeadActions& actions);
   void join(LinkId link, const protocol::Join& join, HeadActions& actions);
   // Why that Join cannot be; sets the exit code.
   std::string why_not(const protocol::Join& join, std::string& hint, int& exit_code) const;

@@ -1,5 +1,6 @@
 #include "launcher/link/head_link.h"
 
+#include <algorithm>
 #include <future>
 #include <map>
 #include <mutex>
@@ -31,7 +32,8 @@ namespace {
 using Clock = EventLoop::Clock;
 
 constexpr std::chrono::milliseconds kTick{250};
-constexpr int kNoLongerTaken = 75;  // of a launcher that comes when the run is over
+constexpr std::size_t kMostStrangers = 1024;  // beyond a collector's
+constexpr std::size_t kMostHandshakes = 128;  // of TLS, at a time: some 50 KiB each
 
 std::string hex(std::string_view bytes) {
   constexpr std::string_view kDigits = "0123456789abcdef";
@@ -348,6 +350,11 @@ struct HeadLink::State final : replication::ControlRole {
     made.insecure = settings.insecure;
     made.log = settings.log;
     made.control = this;
+    // All of a run's launchers may come in one moment, and are strangers until they have shaken
+    // hands.
+    const auto nodes = static_cast<std::size_t>(settings.node_count);
+    made.strangers += std::min(nodes, kMostStrangers);
+    made.tls_handshakes = std::clamp(nodes, made.tls_handshakes, kMostHandshakes);
     const bool everywhere = settings.listen.host == "*";
     if (everywhere) made.listen.host = "::";
     auto opened = replication::CollectorServer::listen(loop, store, made);

@@ -17,6 +17,7 @@
 #include "launcher/link/frame_queue.h"
 #include "launcher/link/mailbox.h"
 #include "launcher/link/probe_station.h"
+#include "launcher/link/resolver.h"
 #include "launcher/link/socket_address.h"
 
 namespace muster::link {
@@ -35,6 +36,7 @@ constexpr std::chrono::milliseconds kHandshakeLimit{10'000};
 constexpr std::chrono::milliseconds kSayFirst{1'000};
 constexpr std::chrono::milliseconds kSayEvery{5'000};
 constexpr std::chrono::milliseconds kTick{250};
+constexpr std::chrono::seconds kSuspect{3};
 // The last launcher that comes must not wait long for the first ones.
 constexpr std::chrono::milliseconds kLongestWait{500};
 // A file of an earlier head must not end a member whose own head has not written its file yet.
@@ -81,6 +83,7 @@ struct MemberLink::State final : replication::ConnectionOwner {
   Error trouble;
   EventLoop::Watch retry;
   EventLoop::Watch saying;
+  std::unique_ptr<Resolver> resolver;
   std::unique_ptr<replication::Dialer> dialer;
 
   std::unique_ptr<Connection> connection;
@@ -95,6 +98,7 @@ struct MemberLink::State final : replication::ConnectionOwner {
   EventLoop::Watch ticking;
   Clock::time_point ticked;
   std::chrono::nanoseconds silence{0};
+  bool is_suspect = false;
   std::chrono::milliseconds silence_allowed{35'000};
 
   Mailbox<MemberEvent> mailbox;
@@ -166,6 +170,24 @@ struct MemberLink::State final : replication::ConnectionOwner {
   }
 
   void dial() {
+    resolver = std::make_unique<Resolver>(
+        loop, targets[target].host, [this](Result<std::vector<std::string>> addresses) {
+          const auto done = std::move(resolver);
+          if (!addresses) return try_next(std::move(addresses).error());
+          if (addresses->empty()) return try_next(plain_error("its name has no address"));
+          // Each has a try of its own.
+          const Address named = targets[target];
+          targets.erase(targets.begin() + static_cast<std::ptrdiff_t>(target));
+          auto place = targets.begin() + static_cast<std::ptrdiff_t>(target);
+          for (const std::string& host : *addresses) {
+            place = targets.insert(place, named) + 1;
+            (place - 1)->host = host;
+          }
+          dial_address();
+        });
+  }
+
+  void dial_address() {
     const auto limit = targets.size() > 1 ? kDialLimitOfMany : kDialLimit;
     dialer = std::make_unique<replication::Dialer>(loop, targets[target], limit,
                                                    [this](Result<Fd> socket) {
@@ -179,7 +201,7 @@ struct MemberLink::State final : replication::ConnectionOwner {
   // Another address of the head, or another round.
   void try_next(Error why) {
     trouble = std::move(why);
-    if (++target < targets.size()) return dial();
+    if (++target < targets.size()) return dial();  // an address is looked up in no time
     try_later(trouble);
   }
 
@@ -241,6 +263,7 @@ struct MemberLink::State final : replication::ConnectionOwner {
     message.mutable_join()->set_head_address(head_address);
     say(message);
     silence = {};
+    is_suspect = false;
     ticked = Clock::now();
     tick();
   }
@@ -257,6 +280,9 @@ struct MemberLink::State final : replication::ConnectionOwner {
 
   Result<> received(Connection& /*connection*/, std::string_view bytes) override {
     silence = {};
+    if (std::exchange(is_suspect, false)) {
+      put({.what = MemberEvent::What::kWaiting, .text = "the head speaks again"});
+    }
     reader.append(bytes);
     while (!is_over) {
       MUSTER_TRY_ASSIGN(const auto frame, reader.next_view());
@@ -357,6 +383,9 @@ struct MemberLink::State final : replication::ConnectionOwner {
           const auto now = Clock::now();
           silence += std::min<Clock::duration>(now - ticked, 2 * kTick);
           ticked = now;
+          if (silence >= kSuspect && !std::exchange(is_suspect, true)) {
+            put({.what = MemberEvent::What::kWaiting, .text = "the head has been silent for 3 s"});
+          }
           if (silence >= silence_allowed) {
             return connection->drop(plain_error(
                 "it has been silent for " + std::to_string(silence_allowed.count() / 1000) + " s"));
@@ -383,6 +412,7 @@ struct MemberLink::State final : replication::ConnectionOwner {
     is_ending = true;
     retry = {};
     saying = {};
+    resolver.reset();
     dialer.reset();
     if (!connection) return loop.stop();
     connection->close(plain_error("this launcher ends"));
@@ -396,6 +426,7 @@ struct MemberLink::State final : replication::ConnectionOwner {
       tell_trouble(kSayFirst);
       loop.post([this] { try_round(); });
       loop.run();
+      resolver.reset();
       dialer.reset();
       connection.reset();
     });

@@ -94,6 +94,22 @@ class HeadTest : public testing::Test {
   Head head_;
 };
 
+TEST_F(HeadTest, TheSameLauncherMayComeAgainBeforeItsOldConnectionIsKnownToBeGone) {
+  say_join(1, a_join(1));
+  const HeadActions again = say_join(2, a_join(1));
+  ASSERT_EQ(of(again, What::kClose).size(), 1U);
+  EXPECT_EQ(of(again, What::kClose).front().link, 1U);
+  EXPECT_TRUE(of(again, What::kRefused).empty());
+  EXPECT_EQ(head_.node(1)->link, 2U);
+  EXPECT_TRUE(head_.closed(1, "reset", now_).empty());
+  EXPECT_EQ(head_.missing(), std::vector<int>{2});
+  say_join(3, a_join(2));
+  EXPECT_TRUE(head_.all_here());
+  // Once the run has begun, nobody comes back.
+  EXPECT_EQ(of(say_join(4, a_join(1)), What::kRefused).size(), 1U);
+  EXPECT_EQ(head_.node(1)->link, 2U);
+}
+
 TEST_F(HeadTest, NodesJoinInAnyOrder) {
   EXPECT_EQ(head_.missing(), (std::vector{1, 2}));
   const auto first = say_join(7, a_join(2));
@@ -118,7 +134,9 @@ TEST_F(HeadTest, StrangersAreRefusedAndTheRunGoesOnWaiting) {
   EXPECT_EQ(refusal(5, a_join(3)), "node rank 3 is none of the 3 of this run");
   EXPECT_EQ(refusal(6, a_join(-1)), "node rank -1 is none of the 3 of this run");
   EXPECT_EQ(refusal(7, a_join(0)), "node rank 0 is the head itself");
-  EXPECT_EQ(refusal(8, a_join(1)),
+  protocol::Join second = a_join(1);
+  second.set_launcher("another");
+  EXPECT_EQ(refusal(8, second),
             "node rank 1 is another launcher already (on node-b, at 10.0.0.1:4)");
   auto nonsense = a_join(2);
   nonsense.add_addresses()->set_address("abc");
