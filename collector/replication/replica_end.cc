@@ -109,6 +109,35 @@ Result<std::string> ReplicaRun::digest_of(ReplicaStream& stream) {
   return hex;
 }
 
+Result<> ReplicaRun::give_up(const std::string& writer) {
+  given_up_.insert(writer);
+  std::vector<std::shared_ptr<ReplicaStream>> open;  // what is dropped is no longer in the map
+  for (const auto& [key, stream] : streams_) {
+    if (stream->writer.name == writer && !stream->ended) open.push_back(stream);
+  }
+  for (const auto& stream : open) {
+    const std::string path = stream->description.path;
+    if (stream->is_staged()) {
+      drop(*stream);
+      if (stream->is_file()) manifest_.waiting(path, "its node was lost before all of it came");
+      continue;
+    }
+    MUSTER_TRY_ASSIGN(const std::string digest, digest_of(*stream));
+    stream->ended = true;
+    if (stream->is_file()) {
+      record_entry(*stream, stream->stored_at, stream->file.size(), digest);
+      manifest_.waiting(stream->stored_at, "its node was lost before all of it came");
+      continue;
+    }
+    const std::uint64_t length = stream->file.size();
+    ledger_.gap(path, {length, std::nullopt, store::gap_reason::kSenderLost});
+    const store::LedgerEnd recorded{length, length - stream->missing(), digest};
+    ledger_.end(path, recorded);
+    records_[path].end = recorded;
+  }
+  return flush_records();
+}
+
 Result<> ReplicaRun::finish(ReplicaStream& stream, const StreamEnd& end) {
   if (!end.commit) {
     drop(stream);

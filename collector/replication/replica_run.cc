@@ -192,6 +192,10 @@ Result<> ReplicaRun::write_receiver() const {
 }
 
 Result<> ReplicaRun::admit(const store::Writer& writer) {
+  if (given_up_.contains(writer.name)) {
+    return fail(ErrorCode::kPermission,
+                "superseded: the run has ended without " + without_controls(writer.name));
+  }
   const auto known = epochs_.find(writer.name);
   if (known != epochs_.end() && writer.epoch < known->second) {
     return fail(ErrorCode::kPermission, "superseded: a newer start of " +

@@ -93,6 +93,9 @@ class ReplicaRun {
   void drop(ReplicaStream& stream);  // a generation that was given up
   // It cannot have its name: that is written down, and it is not taken again.
   void refuse(ReplicaStream& stream, const std::string& why);
+  // Nothing comes of that writer any more: its streams end where they are, with a gap of unknown
+  // length (sender_lost), and it is not admitted again.
+  Result<> give_up(const std::string& writer);
   void forget(const ReplicaStream& stream);  // what is known of it: the disk says it again
 
   const std::map<std::string, std::shared_ptr<ReplicaStream>>& streams() const { return streams_; }
@@ -136,6 +139,7 @@ class ReplicaRun {
   std::map<std::string, std::string> incoming_;  // of each writer's name, the file that is there
   std::set<std::string> refused_;                // keys of streams that are not taken
   std::uint64_t bytes_ = 0;                      // of the run, where there is a quota
+  std::set<std::string> given_up_;               // writers
   int attached_ = 0;
   Fd lock_;
   std::shared_ptr<store::OutputNames> names_;  // null: the directory is a copy

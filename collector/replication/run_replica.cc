@@ -150,6 +150,11 @@ Result<std::unique_ptr<RunReplica>> RunReplica::open_own(const OwnRun& run,
   return std::unique_ptr<RunReplica>(new RunReplica(std::move(state)));
 }
 
+Result<> RunReplica::give_up(const std::string& writer) {
+  const auto names = state_->hold_names();
+  return state_->runs.at(state_->own_run)->give_up(writer);
+}
+
 fs::path RunReplica::directory_of(const std::string& run_id) const {
   return state_->directory / run_id;
 }

@@ -57,6 +57,8 @@ class RunReplica final : public ReplicaStore {
   void settle();
 
   std::filesystem::path directory_of(const std::string& run_id) const;
+  // Of the one run of open_own(): that writer is lost.  Errors: kRunDirectory.
+  Result<> give_up(const std::string& writer);
 
  private:
   struct State;

@@ -459,6 +459,18 @@ bool HeadLink::replicated(int node_rank) const {
   return state_->whole.size() + 1 >= static_cast<std::size_t>(state_->settings.node_count);
 }
 
+Result<> HeadLink::give_up(int node_rank) {
+  std::promise<Result<>> done;
+  state_->loop.post([&, state = state_.get()] {
+    // What lies in the sockets is read first.
+    state->loop.post([&, state] {
+      if (state->replica == nullptr) return done.set_value({});
+      done.set_value(state->replica->give_up("node-" + std::to_string(node_rank)));
+    });
+  });
+  return done.get_future().get();
+}
+
 void HeadLink::prove_ring(std::chrono::milliseconds limit) {
   {
     const std::scoped_lock lock(state_->mutex);

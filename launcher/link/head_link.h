@@ -61,6 +61,11 @@ class HeadLink {
   // MemberMessage.replicated, and no stream of it is open.  fd() becomes readable when that
   // changes.
   bool replicated(int node_rank) const;
+  // Nothing more is waited for of what that node stores: its streams end where they are, each with
+  // a gap of unknown length, and nothing more is taken of it.  For a node that is lost, once what
+  // had come of it is read, and for one that takes too long.  Waits for that.  Errors:
+  // kRunDirectory.
+  Result<> give_up(int node_rank);
   // Once all are here: each node dials the next one's addresses, and the last one node 0's; all at
   // once, `limit` bounds the whole of it.  This node's part is done here, too.  fd() becomes
   // readable when proofs() has the answers, by node rank; nullopt: not yet.

@@ -1,6 +1,7 @@
 // What members store comes into the run directory of the head itself.
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include <gmock/gmock.h>
@@ -161,6 +162,31 @@ TEST_F(LinkStoreTest, AStreamOfTheHeadsOwnIsNobodyElses) {
   ASSERT_TRUE(wait_for([&] { return sender->progress().complete; }));
   EXPECT_EQ(here(stdout_of(0)), "of node 0\n");
   EXPECT_EQ(here("run.json"), "(none)");
+}
+
+TEST_F(LinkStoreTest, OfANodeThatIsLostTheRecordSaysThatMoreIsMissing) {
+  ASSERT_TRUE(head_->store_into(ours_.run().root(), "run"));
+  ours_.put_stream(stdout_of(0), "of node 0\n");
+  end_of(ours_, {stdout_of(0)});
+  theirs_.put_stream(stdout_of(1), "some of it\n");
+  auto sender = send();
+  ASSERT_TRUE(wait_for([&] { return here(stdout_of(1)) == "some of it\n"; }));
+  ASSERT_TRUE(head_->give_up(1));
+  theirs_.put_stream(stdout_of(1), "and more that comes too late\n");
+  sender->grown();
+  end_of(theirs_, {stdout_of(1)});
+  sender.reset();
+  sender = send();
+  ASSERT_TRUE(wait_for([&] { return sender->progress().superseded; }));
+  EXPECT_EQ(here(stdout_of(1)), "some of it\n");
+  const auto check = store::verify(ours_.run());
+  ASSERT_TRUE(check) << check.error().message;
+  EXPECT_THAT(check->problems(), IsEmpty());
+  const auto lost = std::find_if(check->streams.begin(), check->streams.end(),
+                                 [](const auto& one) { return one.path == stdout_of(1); });
+  ASSERT_NE(lost, check->streams.end());
+  EXPECT_TRUE(lost->missing_more);
+  EXPECT_EQ(lost->state, store::CheckState::kOk);
 }
 
 TEST_F(LinkStoreTest, AnotherRunIsNotTaken) {
