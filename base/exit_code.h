@@ -43,11 +43,13 @@ inline constexpr std::array kExitCodes = {
     ExitCodeRow{ExitCode::kNodeLost, "a node was lost: its launcher ended or fell silent"},
     ExitCodeRow{ExitCode::kRunDirectory,
                 "the run directory cannot be written, or its disk is full"},
-    ExitCodeRow{ExitCode::kData, "source, input or output data: it cannot be read, mounted or stored"},
+    ExitCodeRow{ExitCode::kData,
+                "source, input or output data: it cannot be read, mounted or stored"},
     ExitCodeRow{ExitCode::kTimeout,
                 "the ranks did not all start in time, or mpirun failed before they had"},
-    ExitCodeRow{ExitCode::kDelivery,
-                "the collector was lost before everything was delivered; `muster sync` delivers it"},
+    ExitCodeRow{
+        ExitCode::kDelivery,
+        "the collector was lost before everything was delivered; `muster sync` delivers it"},
     ExitCodeRow{ExitCode::kPermission, "not permitted"},
     ExitCodeRow{ExitCode::kTimeLimit, "`max_run_duration_seconds` was reached"},
     ExitCodeRow{ExitCode::kNotExecutable, "the program cannot be executed"},
@@ -74,6 +76,16 @@ constexpr ExitCode exit_code_for(ErrorCode code) {
     case ErrorCode::kStopped: return ExitCode::kTerminated;
   }
   return ExitCode::kInternal;
+}
+
+// The class of a failure that another launcher tells by its exit code.
+constexpr ErrorCode error_code_for(int exit_code) {
+  for (const ErrorCode code :
+       {ErrorCode::kUsage, ErrorCode::kConfig, ErrorCode::kResources, ErrorCode::kRunDirectory,
+        ErrorCode::kData, ErrorCode::kTimeout, ErrorCode::kPermission, ErrorCode::kDelivery}) {
+    if (to_int(exit_code_for(code)) == exit_code) return code;
+  }
+  return ErrorCode::kInternal;
 }
 
 }  // namespace muster

@@ -41,7 +41,8 @@ void check_address(const config::Streams& streams, const CommandLine& line,
 
 }  // namespace
 
-config::Problems check_streams(const config::Streams& streams, const CommandLine& line) {
+config::Problems check_streams(const config::Streams& streams, const CommandLine& line,
+                               bool several_nodes) {
   config::Problems problems;
   if (streams.collector.value) check_address(streams, line, problems);
   const auto& bound = streams.max_size;
@@ -60,7 +61,8 @@ config::Problems check_streams(const config::Streams& streams, const CommandLine
   // A variable may be left behind in a shell; a word was meant for this run.
   const auto token = line.given.find("token-file");
   const bool typed = token != line.given.end() && token->second.back().by.starts_with('-');
-  if (!streams.collector.value && (typed || line.has("insecure"))) {
+  // Nodes of one run know each other by the same token.
+  if (!streams.collector.value && !several_nodes && (typed || line.has("insecure"))) {
     problems.push_back(Error{ErrorCode::kUsage,
                              (typed ? line.as_given("token-file") : "--insecure") +
                                  " is for a collector, and there is none",

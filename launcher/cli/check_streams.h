@@ -8,6 +8,7 @@
 
 namespace muster::cli {
 
-config::Problems check_streams(const config::Streams& streams, const CommandLine& line);
+config::Problems check_streams(const config::Streams& streams, const CommandLine& line,
+                               bool several_nodes = false);
 
 }  // namespace muster::cli

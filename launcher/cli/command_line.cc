@@ -238,9 +238,9 @@ Result<> fill_in(CommandLine& line) {
   if (line.has("oversubscribe")) {
     line.echoes.push_back({"--oversubscribe", "resources.oversubscribe=allow, the default"});
   }
-  if (line.has("node-rank") && line.text("node-rank") != "0") {
-    return fail(ErrorCode::kUsage, line.as_given("node-rank") + ": a run has one node",
-                "leave it out, or write 0: the first node is number 0");
+  if (line.has("node-rank") && parse_integer(*line.text("node-rank")).value_or(-1) < 0) {
+    return fail(ErrorCode::kUsage, line.as_given("node-rank") + ": no node rank",
+                "write a whole number from 0 on: the first node, the head, is number 0");
   }
   if (line.run_id) MUSTER_TRY(check_run_id(line.given.find("run-id")->second.back()));
   if (line.has("process-count-per-node")) {

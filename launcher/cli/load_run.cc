@@ -170,10 +170,12 @@ tl::expected<config::RunConfig, Problems> config_of_program(
 
 // This node; or those that are planned for: every --topology one of them, or one all of them.
 Result<std::vector<topology::NodeInventory>> look_at_topologies(const CommandLine& line,
-                                                                const LoadedRun& run) {
+                                                                const LoadedRun& run,
+                                                                bool this_node_alone) {
   constexpr int kMostNodes = 10'000;  // above any cluster, and what fits into memory
   const std::vector<std::string> files = line.texts("topology");
-  const int wanted = run.inputs.one_node ? 1 : std::max(1, run.config.node_count.value);
+  const int wanted =
+      run.inputs.one_node || this_node_alone ? 1 : std::max(1, run.config.node_count.value);
   const auto count = static_cast<std::size_t>(wanted);
   topology::TopologyOptions options = topology_options(line, run.inputs.caller_environment);
   if (files.size() > 1 && files.size() != count) {
@@ -204,7 +206,7 @@ Result<std::vector<topology::NodeInventory>> look_at_topologies(const CommandLin
   return nodes;
 }
 
-Result<> look_at_node(const CommandLine& line, LoadedRun& run) {
+Result<> look_at_node(const CommandLine& line, LoadedRun& run, bool this_node_alone) {
   run.inputs.caller_environment = caller_environment();
   ensure_home(run.inputs.caller_environment);
   ensure_absolute_runs_dir(run.inputs.caller_environment);
@@ -223,7 +225,7 @@ Result<> look_at_node(const CommandLine& line, LoadedRun& run) {
     run.inputs.command_line.push_back({echo.given, echo.meaning, "command line"});
   }
   MUSTER_TRY_ASSIGN(run.inputs.agent_executable, find_agent());
-  MUSTER_TRY_ASSIGN(run.inputs.nodes, look_at_topologies(line, run));
+  MUSTER_TRY_ASSIGN(run.inputs.nodes, look_at_topologies(line, run, this_node_alone));
   if (backend_is_open(run.config)) {
     choose_backend(run);
   } else if (run.config.distributed_backend.value == config::Backend::kMpi) {
@@ -302,7 +304,8 @@ tl::expected<config::RunConfig, Problems> load_config(const CommandLine& line,
     return read;
   }();
   if (!config) return config;
-  if (auto problems = check_streams(config->streams, line); !problems.empty()) {
+  if (auto problems = check_streams(config->streams, line, config->node_count.value > 1);
+      !problems.empty()) {
     return tl::unexpected<Problems>(std::move(problems));
   }
   if (line.words.empty()) {
@@ -314,12 +317,16 @@ tl::expected<config::RunConfig, Problems> load_config(const CommandLine& line,
   return config;
 }
 
-tl::expected<LoadedRun, Problems> load_run(const CommandLine& line) {
+namespace {
+
+tl::expected<LoadedRun, Problems> load(const CommandLine& line, config::RunConfig config,
+                                       std::string config_text, bool this_node_alone) {
   LoadedRun run;
-  auto config = load_config(line, run.config_text);
-  if (!config) return tl::unexpected<Problems>(std::move(config).error());
-  run.config = std::move(*config);
-  if (auto looked = look_at_node(line, run); !looked) return one_problem(std::move(looked).error());
+  run.config = std::move(config);
+  run.config_text = std::move(config_text);
+  if (auto looked = look_at_node(line, run, this_node_alone); !looked) {
+    return one_problem(std::move(looked).error());
+  }
   if (auto looked = look_at_source(line, run); !looked) {
     return one_problem(std::move(looked).error());
   }
@@ -327,6 +334,26 @@ tl::expected<LoadedRun, Problems> load_run(const CommandLine& line) {
     return tl::unexpected<Problems>(std::move(looked).error());
   }
   return run;
+}
+
+}  // namespace
+
+tl::expected<LoadedRun, Problems> load_run(const CommandLine& line) {
+  std::string config_text;
+  auto config = load_config(line, config_text);
+  if (!config) return tl::unexpected<Problems>(std::move(config).error());
+  return load_run(line, std::move(*config), std::move(config_text));
+}
+
+tl::expected<LoadedRun, Problems> load_run(const CommandLine& line, config::RunConfig config,
+                                           std::string config_text) {
+  return load(line, std::move(config), std::move(config_text), false);
+}
+
+tl::expected<LoadedRun, Problems> load_run_of_node(const CommandLine& line,
+                                                   config::RunConfig config,
+                                                   std::string config_text) {
+  return load(line, std::move(config), std::move(config_text), true);
 }
 
 }  // namespace muster::cli

@@ -32,6 +32,13 @@ tl::expected<config::RunConfig, Problems> load_config(const CommandLine& line,
 
 // The config, and what the machine has for it.
 tl::expected<LoadedRun, Problems> load_run(const CommandLine& line);
+// The same of a config that has been read; the second of this node alone, whatever the count of
+// nodes.
+tl::expected<LoadedRun, Problems> load_run(const CommandLine& line, config::RunConfig config,
+                                           std::string config_text);
+tl::expected<LoadedRun, Problems> load_run_of_node(const CommandLine& line,
+                                                   config::RunConfig config,
+                                                   std::string config_text);
 
 std::map<std::string, std::string> caller_environment();
 

@@ -90,7 +90,7 @@ constexpr OptionRow kOptions[] = {
      .argument = "N",
      .commands = "run plan validate",
      .heading = "run",
-     .help = "nodes of the run; this version runs on one",
+     .help = "nodes of the run; one muster run is started on each",
      .default_text = "1",
      .key = "node_count"},
     {.name = "one-node",
@@ -101,8 +101,14 @@ constexpr OptionRow kOptions[] = {
      .argument = "K",
      .commands = "run plan validate",
      .heading = "run",
-     .help = "which node this is; with one it is 0",
+     .help = "which node this is, from 0, the head; a scheduler may say it",
      .default_text = "0"},
+    {.name = "rendezvous",
+     .argument = "HOST[:PORT]|file:PATH",
+     .commands = "run plan",
+     .heading = "run",
+     .help = "where the nodes of a run meet: at node rank 0, or by a file that all of them see; a "
+             "scheduler may say it"},
     {.name = "master-addr",
      .argument = "HOST",
      .commands = "run plan validate",
@@ -223,12 +229,12 @@ constexpr OptionRow kOptions[] = {
      .argument = "FILE",
      .commands = "run plan validate sync relay",
      .heading = "collector",
-     .help = "the token that proves to the collector, and to us, who is who: a file that only "
-             "its owner may read, or fd:N"},
+     .help = "the token that proves to the collector, to the other nodes, and to us, who is who: a "
+             "file that only its owner may read, or fd:N"},
     {.name = "insecure",
      .commands = "run plan validate sync relay",
      .heading = "collector",
-     .help = "a tcp: collector without a token: for networks that are trusted",
+     .help = "a tcp: collector, or several nodes, without a token: for networks that are trusted",
      .has_variable = false},
 
     // Where runs lie: also for the commands that look at them.

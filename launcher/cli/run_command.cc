@@ -1,10 +1,13 @@
 // `muster run`: config → discovery → plan → execution → report → exit code.
 
 #include <csignal>
+#include <cstdio>
 #include <unistd.h>
 
 #include "launcher/cli/commands.h"
 #include "launcher/cli/detach.h"
+#include "launcher/cli/member_session.h"
+#include "launcher/cli/run_membership.h"
 #include "launcher/cli/run_session.h"
 #include "launcher/exec/execution.h"
 
@@ -17,6 +20,21 @@ void keep_signals_as_pid_1() {
   if (::getpid() != 1) return;
   const sigset_t signals = exec::signals_of_execution();
   ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+}
+
+// What a run of several nodes cannot do yet, or never.
+Result<> unfit_for_nodes(const CommandLine& line, const config::RunConfig& config) {
+  if (line.detach) {
+    return fail(ErrorCode::kUsage,
+                line.name_as_given("detach") + ": a run of several nodes stays in the foreground",
+                "whatever starts it on every node waits for it; leave it out");
+  }
+  if (config.streams.collector.value) {
+    return fail(ErrorCode::kUsage,
+                "streams.collector with several nodes: this version stores them all at the head",
+                "leave it out; `muster sync` delivers the head's run directory afterwards");
+  }
+  return {};
 }
 
 Result<Detached> detach(const CommandLine& line) {
@@ -34,6 +52,26 @@ Result<Detached> detach(const CommandLine& line) {
   return Detached::fork(line.has("runs-dir"));
 }
 
+// One of the launchers of a run of several nodes.
+CommandResult run_on_nodes(const CommandLine& line, const cluster::Membership& membership,
+                           config::RunConfig config, std::string config_text) {
+  for (const std::string& note : membership.notes) {
+    std::fputs(("muster: " + note + "\n").c_str(), stderr);
+  }
+  const auto unfit = unfit_for_nodes(line, config);
+  if (!unfit) return tl::unexpected<Problems>(Problems{unfit.error()});
+  auto loaded = load_run_of_node(line, std::move(config), std::move(config_text));
+  if (!loaded) return tl::unexpected<Problems>(std::move(loaded).error());
+  Result<int> code = 0;
+  if (membership.is_head()) {
+    code = RunSession(line, std::move(*loaded), std::nullopt, &membership).run();
+  } else {
+    code = MemberSession(line, membership, std::move(*loaded)).run();
+  }
+  if (!code) return tl::unexpected<Problems>(Problems{std::move(code).error()});
+  return *code;
+}
+
 }  // namespace
 
 CommandResult run_command(const CommandLine& line) {
@@ -45,7 +83,15 @@ CommandResult run_command(const CommandLine& line) {
     if (!detached->background) return detached->exit_code;
     detachment = std::move(detached->background);
   }
-  auto loaded = load_run(line);
+  std::string config_text;
+  auto config = load_config(line, config_text);
+  if (!config) return tl::unexpected<Problems>(std::move(config).error());
+  const auto membership = run_membership(line, *config, caller_environment());
+  if (!membership) return tl::unexpected<Problems>(Problems{membership.error()});
+  if (membership->several()) {
+    return run_on_nodes(line, *membership, std::move(*config), std::move(config_text));
+  }
+  auto loaded = load_run(line, std::move(*config), std::move(config_text));
   if (!loaded) return tl::unexpected<Problems>(std::move(loaded).error());
   auto code = RunSession(line, std::move(*loaded), std::move(detachment)).run();
   if (!code) return tl::unexpected<Problems>(Problems{std::move(code).error()});

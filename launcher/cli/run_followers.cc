@@ -57,6 +57,8 @@ exec::OutputsRequest outputs_request(const FollowerContext& context) {
     request.max_bytes = static_cast<std::uint64_t>(*results.max_size.value);
   }
   request.environment = context.run.inputs.caller_environment;
+  request.names = context.output_names;
+  request.lowest_rank = context.plan.first_rank();
   request.say = [&recorder = context.recorder,
                  &console = context.console](const std::string& line) {
     recorder.notice(line);
@@ -104,7 +106,7 @@ Result<RunFollowers> RunFollowers::create(const FollowerContext& context) {
   if (auto node_metrics = follow_node(context)) {
     followers.followers_.push_back(std::move(node_metrics));
   }
-  followers.followers_.push_back(metrics_of(context));
+  if (!context.head) followers.followers_.push_back(metrics_of(context));
   followers.followers_.push_back(std::make_unique<exec::SyncFollower>(context.directory));
   MUSTER_TRY(followers.add_delivery(context));
   return followers;
@@ -113,11 +115,15 @@ Result<RunFollowers> RunFollowers::create(const FollowerContext& context) {
 // Last: it sends what the others have stored.
 Result<> RunFollowers::add_delivery(const FollowerContext& context) {
   const config::Streams& streams = context.plan.streams;
-  if (!streams.collector.value && !streams.max_size.value) return {};
+  if (!context.head && !streams.collector.value && !streams.max_size.value) return {};
   replication::StoreSenderSettings sender;
   exec::DeliverySettings settings;
   settings.drain_timeout = context.plan.limits.drain_timeout.value;
-  if (streams.collector.value) {
+  if (context.head) {
+    settings.collector = context.head->collector.to_string();
+    settings.sync_command = sync_command_line(context.directory.root().string(), context.line);
+    sender.client = context.head;
+  } else if (streams.collector.value) {
     settings.collector = *streams.collector.value;
     settings.sync_command = sync_command_line(context.directory.root().string(), context.line);
     MUSTER_TRY_ASSIGN(store::Writer writer, store::read_writer(context.directory));
@@ -145,6 +151,11 @@ Result<> RunFollowers::add_delivery(const FollowerContext& context) {
     recorder.notice(line);
     console.print(line);
   };
+  if (context.head) {
+    listener.say = [&recorder = context.recorder](const std::string& line) {
+      recorder.notice(line);
+    };
+  }
   listener.show = [&console = context.console](const std::string& line) { console.print(line); };
   listener.progress = [&control = context.control,
                        address = settings.collector](const replication::SendProgress& progress) {

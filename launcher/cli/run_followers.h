@@ -2,8 +2,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "collector/replication/client.h"
+#include "collector/store/output_names.h"
 #include "collector/store/run_directory.h"
 #include "launcher/cli/load_run.h"
 #include "launcher/cli/run_recorder.h"
@@ -25,6 +28,10 @@ struct FollowerContext {
   RunRecorder& recorder;  // its notice() and event() may be called from any thread
   report::Console& console;
   exec::RunControl& control;
+  // Of a member: to whom everything goes, and who keeps the run's metrics.
+  std::optional<replication::ClientSettings> head = {};
+  // Of a head: who has which name in the output folders.
+  std::shared_ptr<store::OutputNames> output_names = {};
 };
 
 class RunFollowers {

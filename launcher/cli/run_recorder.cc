@@ -42,6 +42,20 @@ Result<RunRecorder> RunRecorder::open(const store::RunDirectory& run_directory,
   return recorder;
 }
 
+Result<RunRecorder> RunRecorder::open_member(const store::RunDirectory& run_directory,
+                                             const std::string& hostname, report::RunRecord record,
+                                             report::Console& console) {
+  RunRecorder recorder(run_directory, std::move(record), console, false);
+  recorder.keeps_record_ = false;
+  auto log = open_file(run_directory.launcher_log(hostname), O_WRONLY | O_CREAT | O_APPEND);
+  if (!log) {
+    log.error().code = ErrorCode::kRunDirectory;
+    return Failure(std::move(log).error());
+  }
+  recorder.log_ = std::move(*log);
+  return recorder;
+}
+
 RunRecorder::RunRecorder(store::RunDirectory run_directory, report::RunRecord record,
                          report::Console& console, bool terminal)
     : run_directory_(std::move(run_directory)),
@@ -51,6 +65,7 @@ RunRecorder::RunRecorder(store::RunDirectory run_directory, report::RunRecord re
 
 // Events and log are a convenience of the record: a full disk is noticed, and told, at the streams.
 void RunRecorder::event(const std::string& name, const std::vector<report::EventField>& fields) {
+  if (!keeps_record_) return;
   static_cast<void>(
       write_all(events_, report::event_line(std::chrono::system_clock::now(), name, fields)));
 }
@@ -61,6 +76,7 @@ void RunRecorder::log(const std::string& text) {
 }
 
 Result<> RunRecorder::write_run_json(bool durable) {
+  if (!keeps_record_) return {};
   auto written = replace_file(run_directory_.run_json(), report::run_json(record_), durable);
   write_process_files();  // after it, because a full disk may have room for no more
   return written;
@@ -70,6 +86,7 @@ Result<> RunRecorder::write_run_json(bool durable) {
 // while the run goes on belong to Azure ML's configs; to a short run of another one each replacing
 // costs more than its ranks.
 void RunRecorder::write_process_files() const {
+  if (!keeps_record_) return;
   const auto& outcome = record_.attempts.back().outcome;
   if (!outcome && !process_files_live_) return;
   const auto& ranks = outcome ? outcome->ranks : known_ranks_;

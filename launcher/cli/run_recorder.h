@@ -24,6 +24,10 @@ class RunRecorder : public exec::RunObserver {
                                   const std::string& hostname, report::RunRecord record,
                                   report::Console& console, bool terminal);
 
+  // Of a member: the run's record is the head's to keep, and here is a log alone.
+  static Result<RunRecorder> open_member(const store::RunDirectory& run_directory,
+                                         const std::string& hostname, report::RunRecord record,
+                                         report::Console& console);
   void event(const std::string& name, const std::vector<report::EventField>& fields = {});
   // Writes run.json anew.  The last time with the outcome, durably.
   Result<> write_run_json(bool durable);
@@ -79,6 +83,7 @@ class RunRecorder : public exec::RunObserver {
   std::function<void()> grown_;
   bool terminal_;
   bool process_files_live_ = false;
+  bool keeps_record_ = true;
   Fd events_;
   Fd log_;
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();

@@ -13,6 +13,7 @@
 
 #include "base/credentials.h"
 #include "base/error_text.h"
+#include "base/exit_code.h"
 #include "base/files.h"
 #include "base/signals.h"
 #include "base/text.h"
@@ -61,13 +62,26 @@ std::string new_run_id() {
   return text;
 }
 
+// "node-a", "3 nodes (node-a, node-b, node-c)": a few by name.
+std::string nodes_text(const plan::LaunchPlan& plan) {
+  constexpr std::size_t kMostNamed = 8;
+  if (plan.nodes.size() == 1) return plan.nodes.front().hostname;
+  std::vector<std::string> names;
+  for (const plan::NodePlan& node : plan.nodes) {
+    if (names.size() < kMostNamed) names.push_back(node.hostname);
+  }
+  std::string text =
+      counted(static_cast<std::int64_t>(plan.nodes.size()), "node") + " (" + join(names, ", ");
+  if (plan.nodes.size() > names.size()) text += ", …";
+  return text + ")";
+}
+
 std::string summary_line(const LoadedRun& run, const plan::LaunchPlan& plan,
                          const std::string& run_directory) {
   std::string starter = "started directly";
   if (plan.mpirun) starter = "Open MPI " + plan.mpirun->version;
-  std::string text = "muster: " + counted(plan.world_size, "rank") + " on " +
-                     plan.nodes.front().hostname + ", " + starter + ", run directory " +
-                     run_directory;
+  std::string text = "muster: " + counted(plan.world_size, "rank") + " on " + nodes_text(plan) +
+                     ", " + starter + ", run directory " + run_directory;
   std::vector<std::string> notes;
   if (plan.asked_node_count > 1) {
     notes.push_back("--one-node: all ranks of " + counted(plan.asked_node_count, "node") +
@@ -142,8 +156,12 @@ plan::RunOutcome cancelled_before_start(const StopAsked& asked, int world_size,
 
 }  // namespace
 
-RunSession::RunSession(const CommandLine& line, LoadedRun run, std::optional<Detachment> detachment)
-    : line_(line), run_(std::move(run)), detachment_(std::move(detachment)) {}
+RunSession::RunSession(const CommandLine& line, LoadedRun run, std::optional<Detachment> detachment,
+                       const cluster::Membership* membership)
+    : line_(line),
+      run_(std::move(run)),
+      detachment_(std::move(detachment)),
+      membership_(membership) {}
 
 // Followers tell the others what happens, until they go.
 RunSession::~RunSession() {
@@ -153,6 +171,10 @@ RunSession::~RunSession() {
 Result<int> RunSession::run() {
   auto code = carry_out();
   end_streams(!code);
+  if (cluster_) {
+    const int exit_code = code ? *code : to_int(exit_code_for(code.error().code));
+    cluster_->end(exit_code, end_summary_.empty() && !code ? code.error().message : end_summary_);
+  }
   return code;
 }
 
@@ -161,6 +183,7 @@ void RunSession::end_streams(bool last_words_follow) {
   followers_.reset();
   mounts_.reset();
   control_.reset();
+  if (cluster_) cluster_->log_to(nullptr);
   recorder_.reset();
   std::error_code error;
   if (!directory_ || !fs::exists(directory_->run_json(), error)) return;
@@ -180,6 +203,9 @@ void RunSession::end_streams(bool last_words_follow) {
 
 Result<int> RunSession::carry_out() {
   MUSTER_TRY_ASSIGN(const SignalFd signals, SignalFd::block(exec::signals_of_execution()));
+  if (membership_ != nullptr) {
+    MUSTER_TRY_ASSIGN(cluster_, ClusterHead::meet(line_, *membership_, run_, signals));
+  }
   MUSTER_TRY(choose_places());
   MUSTER_TRY_ASSIGN(rank_limits_, exec::raise_limits(plan_.world_size));
   MUSTER_TRY(make_directories());
@@ -193,6 +219,7 @@ Result<int> RunSession::carry_out() {
   if (auto prepared = prepare(stops); !prepared) {
     return conclude_unprepared(std::move(prepared).error(), stops);
   }
+  if (cluster_) cluster_->go();
   auto executed = execute(signals);
   lease_.release();  // storing what they wrote may take longer than they did
   if (!executed) return Failure(conclude_without_start(std::move(executed).error(), stops));
@@ -268,6 +295,9 @@ Result<> RunSession::open_records() {
                     RunRecorder::open(*directory_, plan_.nodes.front().hostname, first_record(),
                                       *console_, is_terminal(STDERR_FILENO) && !line_.detach));
   recorder_.emplace(std::move(recorder));
+  if (cluster_) {
+    cluster_->log_to([this](const std::string& text) { recorder_->notice(text); });
+  }
   recorder_->keep_process_files_live(plan_.driver_sentences != plan::DriverSentences::kNone);
   MUSTER_TRY(start_control());
   MUSTER_TRY(make_followers());
@@ -304,7 +334,8 @@ Result<> RunSession::make_followers() {
   MUSTER_TRY(store::write_writer(*directory_, writer));
   MUSTER_TRY_ASSIGN(
       RunFollowers followers,
-      RunFollowers::create({run_, plan_, *directory_, line_, *recorder_, *console_, *control_}));
+      RunFollowers::create({run_, plan_, *directory_, line_, *recorder_, *console_, *control_,
+                            std::nullopt, cluster_ ? cluster_->link().output_names() : nullptr}));
   followers_.emplace(std::move(followers));
   recorder_->when_all_started([this] { followers_->start(); });
   recorder_->when_grown([this] { followers_->grown(); });
@@ -350,12 +381,15 @@ Result<plan::RunOutcome> RunSession::execute(const SignalFd& signals) {
   request.flow = followers_->flow();
   if (mounts_) request.companion = &companion.emplace(*mounts_);
   request.owned_by_follower = [this](pid_t pid) { return followers_->owns(pid); };
+  if (cluster_) request.head = &cluster_->link();
   control_->phase(protocol::RunState::STARTING);
   return exec::execute(request, *recorder_);
 }
 
 Result<> RunSession::prepare(StopWatch& stops) {
-  return prepare_run(context_of(stops));
+  if (cluster_) MUSTER_TRY(cluster_->send_parts(plan_, start_));
+  MUSTER_TRY(prepare_run(context_of(stops)));
+  return cluster_ ? cluster_->await_prepared(stops) : Result<>();
 }
 
 PreparationContext RunSession::context_of(StopWatch& stops) {
@@ -418,6 +452,9 @@ Result<int> RunSession::conclude(plan::RunOutcome outcome, StopWatch& stops) {
   // Results may take all that is left of a stop_budget, and more.
   if (outcome.finish_by) static_cast<void>(record_outcome(outcome, true));
   context.python3 = python3_alone(run_.config, run_.inputs.caller_environment);
+  if (cluster_) {
+    cluster_->store(outcome, plan_.limits.drain_timeout.value, limits_of(outcome, stops));
+  }
   for (std::string& text :
        followers_->finish(exec::Follower::Stage::kResults, outcome, limits_of(outcome, stops))) {
     context.uploads.push_back(std::move(text));
@@ -437,6 +474,8 @@ Result<int> RunSession::conclude(plan::RunOutcome outcome, StopWatch& stops) {
   store_report(text);
   text = deliver(std::move(text), outcome, context, stops);
   control_->end(outcome.exit_code);
+  end_summary_ = text.substr(0, text.find('\n'));
+  if (end_summary_.starts_with("muster: ")) end_summary_.erase(0, 8);
   static_cast<void>(console_->finish(std::move(text), patience_until(outcome.finish_by)));
   remove_leftovers();
   // Else the report has said it.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "collector/store/run_directory.h"
+#include "launcher/cli/cluster_head.h"
 #include "launcher/cli/command_line.h"
 #include "launcher/cli/detach.h"
 #include "launcher/cli/load_run.h"
@@ -30,8 +31,10 @@ namespace muster::cli {
 class RunSession {
  public:
   // With a detachment, it goes on in the background once all ranks have started.
+  // As the head of several nodes where a membership is given, which outlives it.
   RunSession(const CommandLine& line, LoadedRun run,
-             std::optional<Detachment> detachment = std::nullopt);
+             std::optional<Detachment> detachment = std::nullopt,
+             const cluster::Membership* membership = nullptr);
   ~RunSession();
 
   // Runs it and prints its report.  The exit code; an Error when nothing was started.
@@ -70,9 +73,12 @@ class RunSession {
   const CommandLine& line_;
   LoadedRun run_;
   std::optional<Detachment> detachment_;
+  const cluster::Membership* membership_;
+  std::unique_ptr<ClusterHead> cluster_;  // of several nodes
   plan::LaunchPlan plan_;
   plan::StartValues start_;
   std::vector<ResourceLimit> rank_limits_;
+  std::string end_summary_;      // for the other nodes
   std::string shown_directory_;  // as the user would type it
   bool made_runs_ = false;       // the runs directory did not exist before
   std::optional<store::RunDirectory> directory_;

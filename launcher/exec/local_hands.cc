@@ -117,8 +117,10 @@ void LocalHands::undo_start() {
 
 Result<> LocalHands::make_starter() {
   const bool mpi = kind_ == LocalStarter::kMpirun;
+  const std::string agents =
+      node_rank_ == 0 ? "agents" : request_.plan.nodes.front().hostname + "-agents";
   const auto log_path =
-      mpi ? request_.run_directory.mpirun_log() : request_.run_directory.launcher_log("agents");
+      mpi ? request_.run_directory.mpirun_log() : request_.run_directory.launcher_log(agents);
   auto log = open_file(log_path, O_WRONLY | O_CREAT | O_APPEND);
   if (!log) {
     log.error().code = ErrorCode::kRunDirectory;

@@ -69,6 +69,7 @@ outputs::OutputFoldersOptions options_of(const OutputsRequest& request) {
   }
   options.publisher.max_bytes = request.max_bytes;
   options.publisher.owner_rank = request.lowest_rank;
+  options.publisher.names = request.names;
   options.publisher.leave_free = room_for_streams(root);
   return options;
 }

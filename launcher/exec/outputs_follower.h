@@ -31,6 +31,7 @@ struct OutputsRequest {
   bool live = true;
   std::optional<std::uint64_t> max_bytes = {};
   int lowest_rank = 0;
+  std::shared_ptr<store::OutputNames> names = {};  // outputs::PublisherOptions
   std::map<std::string, std::string> environment = {};  // of whoever asked for the run
   // Of something that should be known; from the follower's thread, too.
   std::function<void(const outputs::FileEvent&)> tell = [](const outputs::FileEvent&) {};

@@ -438,6 +438,11 @@ void HeadLink::send_to_all(protocol::HeadMessage message) {
   });
 }
 
+std::vector<int> HeadLink::missing() const {
+  const std::scoped_lock lock(state_->mutex);
+  return state_->head.missing();
+}
+
 std::optional<cluster::ClockEstimate> HeadLink::clock_of(int node_rank) const {
   const std::scoped_lock lock(state_->mutex);
   const cluster::NodeSeen* node = state_->head.node(node_rank);

@@ -52,14 +52,13 @@ class HeadLink {
   void send(int node_rank, protocol::HeadMessage message);
   void send_to_all(protocol::HeadMessage message);
   std::vector<cluster::NodeSeen> nodes() const;  // by node rank, with clocks, of now
+  // How far that node's clock is ahead of this one's; nullopt: not known yet.
+  std::optional<cluster::ClockEstimate> clock_of(int node_rank) const;
+  // Node ranks that are not here: that have not joined, or were lost since.
+  std::vector<int> missing() const;
   // Everything of that node (or of all members, -1) is stored here whole and durable: its sender
   // has our word for every end, and it has said MemberMessage.replicated.  fd() becomes readable
   // when that changes.
-  // How far that node's clock is ahead of this one's; nullopt: not known yet.
-  std::optional<cluster::ClockEstimate> clock_of(int node_rank) const;
-  // Everything of that node (or of all members, -1) is stored here whole and durable: it has said
-  // MemberMessage.replicated, and no stream of it is open.  fd() becomes readable when that
-  // changes.
   bool replicated(int node_rank) const;
   // Nothing more is waited for of what that node stores: its streams end where they are, each with
   // a gap of unknown length, and nothing more is taken of it.  For a node that is lost, once what

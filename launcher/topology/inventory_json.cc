@@ -300,7 +300,8 @@ std::string topology_json(const NodeInventory& inventory) {
                              {"package", index_json(core.package)},
                              {"numa_node", index_json(core.numa_node)},
                              {"l3", index_json(core.l3)},
-                             {"cpus", core.pus.to_string()}});
+                             {"cpus", core.pus.to_string()},
+                             {"allowed_index", core.allowed_index}});
   }
   add_devices({inventory.gpu_source, inventory.gpus, inventory.hidden_gpus, inventory.nics,
                inventory.notes, inventory.cpu_quota},
@@ -308,6 +309,82 @@ std::string topology_json(const NodeInventory& inventory) {
   const auto& file = inventory.nccl_file;
   json["nccl_topology_file"] = file ? nccl_file_json(*file) : Json(nullptr);
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+namespace {
+
+CpuSet cpus_from(const std::string& list, Fields& fields, const char* name) {
+  auto cpus = CpuSet::parse(list);
+  if (!cpus) fields.refuse(name, "a list of CPUs");
+  return cpus ? std::move(*cpus) : CpuSet();
+}
+
+Result<NumaNode> numa_node_from_json(const Json& json) {
+  NumaNode node;
+  Fields fields(json, "NUMA node");
+  std::string cpus;
+  std::string present;
+  fields.index("os_index", node.os_index);
+  fields.bytes("memory_bytes", node.memory_bytes);
+  fields.text("cpus", cpus);
+  fields.text("present_cpus", present);
+  fields.index("package", node.package);
+  fields.flag("memory_allowed", node.memory_allowed);
+  fields.for_each("distances", [&](const Json& each) {
+    if (!each.is_number_integer()) return fields.refuse("distances", "a list of numbers");
+    node.distances.push_back(each.get<int>());
+  });
+  node.cpus = cpus_from(cpus, fields, "cpus");
+  node.present_cpus = cpus_from(present, fields, "present_cpus");
+  MUSTER_TRY(fields.result());
+  return node;
+}
+
+Result<Core> core_from_json(const Json& json) {
+  Core core;
+  Fields fields(json, "core");
+  std::string cpus;
+  fields.index("logical_index", core.logical_index);
+  fields.index("package", core.package);
+  fields.index("numa_node", core.numa_node);
+  fields.index("l3", core.l3);
+  fields.text("cpus", cpus);
+  fields.index("allowed_index", core.allowed_index);
+  core.pus = cpus_from(cpus, fields, "cpus");
+  if (core.pus.empty()) fields.refuse("cpus", "a list of CPUs");
+  MUSTER_TRY(fields.result());
+  return core;
+}
+
+}  // namespace
+
+Result<NodeInventory> inventory_from_json(std::string_view text) {
+  NodeInventory inventory;
+  MUSTER_TRY_ASSIGN(Devices devices, devices_from_json(text));
+  inventory.gpu_source = std::move(devices.gpu_source);
+  inventory.gpus = std::move(devices.gpus);
+  inventory.hidden_gpus = std::move(devices.hidden_gpus);
+  inventory.nics = std::move(devices.nics);
+  inventory.notes = std::move(devices.notes);
+  inventory.cpu_quota = devices.cpu_quota;
+  const Json json = Json::parse(text, nullptr, false);
+  Fields fields(json, "node");
+  std::string allowed;
+  std::string present;
+  fields.text("hostname", inventory.hostname);
+  fields.text("source", inventory.source);
+  fields.index("package_count", inventory.package_count);
+  fields.text("allowed", allowed);
+  fields.text("present", present);
+  inventory.allowed = cpus_from(allowed, fields, "allowed");
+  inventory.present = cpus_from(present, fields, "present");
+  MUSTER_TRY(fields.result());
+  MUSTER_TRY_ASSIGN(inventory.numa_nodes,
+                    list_from<NumaNode>(json, "numa_nodes", numa_node_from_json));
+  MUSTER_TRY_ASSIGN(inventory.cores, list_from<Core>(json, "cores", core_from_json));
+  if (inventory.cores.empty()) fields.refuse("cores", "a list with a core in it");
+  MUSTER_TRY(fields.result());
+  return inventory;
 }
 
 Result<Devices> devices_from_json(std::string_view text) {

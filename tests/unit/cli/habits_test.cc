@@ -106,9 +106,9 @@ TEST(Torchrun, SetsTheAddressOfTheMaster) {
   EXPECT_THAT(refused("--master-port 70000 -- x").message, HasSubstr("it is no port"));
 }
 
-TEST(Torchrun, OfMoreNodesReachesTheConfigAndAnotherRankIsRefused) {
+TEST(Torchrun, OfMoreNodesReachesTheConfigAndAnOddRankIsRefused) {
   EXPECT_EQ(last_set(parsed("--nnodes 2:4 -- x")), "node_count=4");
-  EXPECT_THAT(refused("--node-rank 1 -- x").message, HasSubstr("a run has one node"));
+  EXPECT_THAT(refused("--node-rank one -- x").message, HasSubstr("no node rank"));
   EXPECT_EQ(last_set(parsed("--max_restarts=3 -- x")), "restarts.max_restarts=3");
 }
 

@@ -1,0 +1,78 @@
+// The head's side of a run of several nodes, around its execution: waits for the nodes, agrees with
+// them on networks and placement, has them prepare and store, and tells them the end.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/preparation.h"
+#include "base/signals.h"
+#include "launcher/cli/command_line.h"
+#include "launcher/cli/load_run.h"
+#include "launcher/cluster/membership.h"
+#include "launcher/exec/follower.h"
+#include "launcher/link/head_link.h"
+#include "launcher/plan/launch_plan.h"
+#include "launcher/plan/run_outcome.h"
+#include "muster/result.h"
+
+namespace muster::cli {
+
+class ClusterHead {
+ public:
+  // Waits until all nodes are here and have reached each other; then `run` has all inventories and
+  // the network.  Errors: kTimeout: nodes are missing, by name; kStopped with a signal; what the
+  // nodes differ in; who cannot reach whom.
+  static Result<std::unique_ptr<ClusterHead>> meet(const CommandLine& line,
+                                                   const cluster::Membership& membership,
+                                                   LoadedRun& run, const SignalFd& signals);
+  ~ClusterHead();
+
+  link::HeadLink& link() { return *link_; }
+  // Where lines about connections go from now on, from any thread; until then only refusals are
+  // said, on stderr.  Null: nowhere.
+  void log_to(std::function<void(const std::string&)> log);
+  // Every node is told its part, and begins to prepare.
+  Result<> send_parts(const plan::LaunchPlan& plan, const plan::StartValues& start);
+  // Waits until every node is prepared.  Errors: a node's own, with its name; kStopped.
+  Result<> await_prepared(StopSource& stops);
+  void go();
+  // After the ranks: every living node finishes its outputs, and all of it is stored here.
+  void store(plan::RunOutcome& outcome, std::chrono::milliseconds drain_timeout,
+             const exec::FinishLimits& limits);
+  // Every launcher ends with this code.
+  void end(int exit_code, const std::string& summary);
+
+ private:
+  ClusterHead(const CommandLine& line, const cluster::Membership& membership)
+      : line_(line), membership_(membership) {}
+  Result<> open(const LoadedRun& run);
+  Result<> await_all(const SignalFd& signals);
+  Result<> await_proofs(const SignalFd& signals);
+  Result<> use_inventories(LoadedRun& run);
+  void say(const std::string& text) const;
+  std::string name_of(int node_rank) const;
+  Error lost_error(const std::string& text) const;
+
+  const CommandLine& line_;
+  const cluster::Membership& membership_;
+  std::unique_ptr<link::HeadLink> link_;
+  std::vector<protocol::Join> joins_;  // by node rank
+  struct Log {
+    std::mutex mutex;
+    bool is_set = false;
+    std::function<void(const std::string&)> to;
+  };
+  std::shared_ptr<Log> log_ = std::make_shared<Log>();
+  std::set<int> prepared_;
+  std::set<int> stored_;
+  std::set<int> lost_;
+  bool ended_ = false;
+};
+
+}  // namespace muster::cli
