@@ -71,8 +71,8 @@ class Torchrun(CommandLineTest):
 
     def test_what_this_version_does_not_have(self):
         for words, code, message, hint in (
-                (["--nnodes", "2"], RESOURCES, "cannot run on 2 nodes", "--one-node"),
-                (["--nnodes", "1:2"], RESOURCES, "cannot run on 2 nodes", "--one-node"),
+                (["--nnodes", "2"], USAGE, "nothing says where they meet", "--one-node"),
+                (["--nnodes", "1:2"], USAGE, "nothing says where they meet", "--one-node"),
                 (["--node-rank", "1"], USAGE, "a run has one node", "write 0"),
                 (["--max_restarts", "3"], CONFIG, "restarting a failed run",
                  "write --max-restarts 0, and start the run again"),
