@@ -12,7 +12,7 @@ print(json.dumps({"argv": sys.argv[1:], "name": __name__, "python": sys.executab
                                   ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "LR",
                                    "MUSTER_CONSOLE", "MUSTER_RUNS_DIR")}}))
 """
-USAGE, CONFIG, RESOURCES = 64, 65, 69
+USAGE, CONFIG = 64, 65
 
 
 class CommandLineTest(MusterTest):
