@@ -299,7 +299,9 @@ struct HeadLink::State final : replication::ControlRole {
   }
 
   void send_probes(const ProbeRing::Messages& messages) {
-    for (const auto& [node, message] : messages) {
+    for (const auto& each : messages) {
+      const int node = each.first;
+      const protocol::HeadMessage& message = each.second;
       if (node != 0) {
         ask([&](cluster::Head& machine) { return machine.send(node, message); });
       } else if (message.has_listen()) {
