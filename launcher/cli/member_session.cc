@@ -280,7 +280,8 @@ Result<exec::HostedRanks> MemberSession::host(const SignalFd& signals) {
                                  {},    -1,          0,        control_.get()};
   request.rank_limits = rank_limits_;
   request.rank_environment = plan::inherited_environment(run_.inputs);
-  request.starter_environment = run_.inputs.caller_environment;
+  request.starter_environment =
+      plan_.mpirun ? plan::mpirun_environment(plan_, run_.inputs) : run_.inputs.caller_environment;
   request.agent_executable = run_.inputs.agent_executable;
   if (plan_.streams.when_full.value == config::WhenFull::kBlock) {
     request.stream_policy = {store::StreamPolicy::WhenFull::kBlock,

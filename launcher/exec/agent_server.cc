@@ -51,6 +51,8 @@ void AgentServer::read(int id) {
     if (!*message) break;
     if ((*message)->has_hello()) {
       welcome(id, (*message)->hello());
+    } else if ((*message)->has_daemon_wanted()) {
+      help(id, (*message)->daemon_wanted());
     } else if (found->second->rank >= 0) {
       handler_.agent_said(found->second->rank, **message);
     }
@@ -84,6 +86,29 @@ void AgentServer::welcome(int id, const protocol::AgentHello& hello) {
   handler_.agent_connected(hello.rank());
 }
 
+void AgentServer::help(int id, const protocol::DaemonWanted& wanted) {
+  Connection& connection = *connections_.at(id);
+  if (connection.is_helper || connection.rank >= 0) return;
+  protocol::LauncherMessage refusal;
+  if (wanted.version() != kVersion) {
+    refusal.set_refuse("agent version " + wanted.version() + ", launcher version " + kVersion);
+  } else if (wanted.pid() != connection.peer_pid) {
+    refusal.set_refuse("the kernel names another process");
+  } else {
+    connection.is_helper = true;
+    handler_.daemon_wanted(id, wanted);
+    return;
+  }
+  static_cast<void>(connection.channel.send(refusal));
+}
+
+void AgentServer::answer(int helper, const protocol::LauncherMessage& message) {
+  const auto found = connections_.find(helper);
+  if (found == connections_.end() || !found->second->is_helper) return;
+  static_cast<void>(found->second->channel.send(message));
+  flush(helper);
+}
+
 void AgentServer::send(int rank, const protocol::LauncherMessage& message,
                        const std::vector<int>& fds) {
   const auto found = by_rank_.find(rank);
@@ -109,7 +134,9 @@ void AgentServer::close(int id) {
   const auto found = connections_.find(id);
   if (found == connections_.end()) return;
   const int rank = found->second->rank;
+  const bool was_helper = found->second->is_helper;
   connections_.erase(found);
+  if (was_helper) handler_.helper_gone(id);
   if (rank < 0) return;
   by_rank_.erase(rank);
   handler_.agent_gone(rank);

@@ -24,6 +24,9 @@ class AgentHandler {
   virtual void agent_said(int rank, const protocol::AgentMessage& message) = 0;
   // Its connection ended.
   virtual void agent_gone(int rank) = 0;
+  // mpirun wants a daemon, and `helper` waits for news of it; and the helper is gone.
+  virtual void daemon_wanted(int helper, const protocol::DaemonWanted& wanted) = 0;
+  virtual void helper_gone(int helper) = 0;
 };
 
 class AgentServer {
@@ -35,6 +38,8 @@ class AgentServer {
 
   // To the agent of `rank`; nothing happens when it is not connected (its end is told separately).
   void send(int rank, const protocol::LauncherMessage& message, const std::vector<int>& fds = {});
+  // To a helper that wants a daemon; nothing happens when it is gone.
+  void answer(int helper, const protocol::LauncherMessage& message);
   bool is_connected(int rank) const { return by_rank_.contains(rank); }
   std::vector<int> connected_ranks() const;
   std::set<pid_t> connected_agents() const;
@@ -46,6 +51,7 @@ class AgentServer {
     protocol::NodeChannel channel;
     pid_t peer_pid = 0;
     int rank = -1;  // until it said hello
+    bool is_helper = false;
     EventLoop::Watch readable;
     EventLoop::Watch writable;  // only while something is unsent
   };
@@ -55,6 +61,7 @@ class AgentServer {
   // "" when the agent may have its rank, else why not.
   std::string why_refused(const Connection& connection, const protocol::AgentHello& hello) const;
   void welcome(int id, const protocol::AgentHello& hello);
+  void help(int id, const protocol::DaemonWanted& wanted);
   void flush(int id);
   void close(int id);
 

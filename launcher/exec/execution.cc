@@ -22,6 +22,7 @@
 #include "launcher/exec/supervision.h"
 #include "launcher/link/head_link.h"
 #include "launcher/plan/placement_check.h"
+#include "protocol/daemon_command.h"
 #include "launcher/plan/tensorflow_roles.h"
 
 namespace muster::exec {
@@ -70,6 +71,9 @@ class Execution : public HandsListener, public NodeChannel {
   void starter_ended(int node_rank, const ExitStatus& status) override;
   void agents_left(int node_rank) override;
   void drained(int node_rank) override;
+  void daemon_wanted(int helper, const protocol::DaemonWanted& wanted) override;
+  void helper_gone(int helper) override;
+  void daemon_ended(int id, int wait_status) override;
 
   void training_started(int rank, const protocol::TrainingStarted& started);
   void training_ended(int rank, const protocol::TrainingEnded& ended);
@@ -83,6 +87,9 @@ class Execution : public HandsListener, public NodeChannel {
   void read_head_link();
   void member_said(int node_rank, const protocol::MemberMessage& message);
   void node_lost(int node_rank, const std::string& why);
+  void daemon_news(int node_rank, const protocol::DaemonEnded& told);
+  void tell_helper(int helper, protocol::DaemonNews::What what, const std::string& why = "",
+                   int status = 0);
   RemoteHands* remote(int node_rank);
 
   void watch();
@@ -128,6 +135,7 @@ class Execution : public HandsListener, public NodeChannel {
   EventLoop::Watch tick_;
   EventLoop::Watch companion_check_;
   std::map<int, protocol::RankEvidence> evidence_;  // of ranks that failed
+  std::map<int, int> helpers_;                      // that wait for a daemon → its node rank
   std::set<int> starters_ended_;                    // node ranks
   std::set<int> nodes_left_;
   std::set<int> nodes_drained_;
@@ -143,6 +151,7 @@ Result<plan::RunOutcome> Execution::run() {
   watch();
   loop_.run();
 
+  local_.end_daemons();
   local_.sweep_strangers();
   plan::RunOutcome outcome = supervision_.outcome();
   record_streams(outcome);
@@ -305,6 +314,7 @@ void Execution::member_said(int node_rank, const protocol::MemberMessage& messag
   if (hands == nullptr || hands->is_lost()) return;
   if (message.has_rank()) hands->take(message.rank());
   if (message.has_node()) hands->take(message.node());
+  if (message.has_daemon()) daemon_news(node_rank, message.daemon());
   if (!message.has_stop()) return;
   const protocol::AskStop& asked = message.stop();
   const std::string by = without_controls(asked.by());
@@ -318,6 +328,73 @@ void Execution::member_said(int node_rank, const protocol::MemberMessage& messag
   }
   if (supervision_.stopping()) observer_.notice("asked to stop again by " + by);
   feed([&] { return supervision_.stop_requested(asked.signal_number(), Clock::now(), by); }, by);
+}
+
+void Execution::tell_helper(int helper, protocol::DaemonNews::What what, const std::string& why,
+                            int status) {
+  protocol::DaemonNews news;
+  news.set_what(what);
+  news.set_why(why);
+  news.set_status(status);
+  local_.answer(helper, news);
+}
+
+// mpirun has one for each node, this one included, and takes its end for the daemon's.
+void Execution::daemon_wanted(int helper, const protocol::DaemonWanted& wanted) {
+  using protocol::DaemonNews;
+  const auto node = protocol::node_rank_of_mpi_name(wanted.node());
+  if (!node || *node < 0 || *node >= static_cast<int>(nodes_.size())) {
+    return tell_helper(helper, DaemonNews::REFUSED,
+                       node ? "the run has no such node" : node.error().message);
+  }
+  if (const auto command = protocol::parse_daemon_command(wanted.command()); !command) {
+    return tell_helper(helper, DaemonNews::REFUSED, command.error().message);
+  }
+  if (!supervision_.accepts_ranks()) {
+    return tell_helper(helper, DaemonNews::REFUSED, "the run is being stopped");
+  }
+  if (*node == 0) {
+    if (const auto started = local_.start_daemon(helper, wanted.command()); !started) {
+      return tell_helper(helper, DaemonNews::REFUSED, started.error().message);
+    }
+    helpers_[helper] = 0;
+    tell_helper(helper, DaemonNews::TAKEN);
+    return tell_helper(helper, DaemonNews::RUNNING);
+  }
+  if (remote(*node)->is_lost()) return tell_helper(helper, DaemonNews::LOST, "its node is gone");
+  helpers_[helper] = *node;
+  protocol::HeadMessage message;
+  message.mutable_start_daemon()->set_id(static_cast<std::uint32_t>(helper));
+  message.mutable_start_daemon()->set_command(wanted.command());
+  send(*node, std::move(message));
+  tell_helper(helper, DaemonNews::TAKEN);
+}
+
+void Execution::helper_gone(int helper) {
+  const auto found = helpers_.find(helper);
+  if (found == helpers_.end()) return;
+  const int node = found->second;
+  helpers_.erase(found);
+  if (node == 0) return local_.end_daemon(helper);
+  protocol::HeadMessage message;
+  message.mutable_end_daemon()->set_id(static_cast<std::uint32_t>(helper));
+  send(node, std::move(message));
+}
+
+void Execution::daemon_ended(int id, int wait_status) {
+  if (helpers_.erase(id) > 0) tell_helper(id, protocol::DaemonNews::ENDED, "", wait_status);
+}
+
+void Execution::daemon_news(int node_rank, const protocol::DaemonEnded& told) {
+  const int helper = static_cast<int>(told.id());
+  const auto found = helpers_.find(helper);
+  if (found == helpers_.end() || found->second != node_rank) return;
+  if (told.running()) return tell_helper(helper, protocol::DaemonNews::RUNNING);
+  helpers_.erase(found);
+  if (!told.problem().empty()) {
+    return tell_helper(helper, protocol::DaemonNews::REFUSED, told.problem());
+  }
+  tell_helper(helper, protocol::DaemonNews::ENDED, "", told.status());
 }
 
 // The node is the failure, and not that its ranks are gone with it.

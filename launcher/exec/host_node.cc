@@ -48,6 +48,11 @@ class Host final : public HandsListener {
   void starter_ended(int node_rank, const ExitStatus& status) override;
   void agents_left(int node_rank) override;
   void drained(int node_rank) override;
+  // mpirun is the head's: nobody here may want a daemon.
+  void daemon_wanted(int helper, const protocol::DaemonWanted& wanted) override;
+  void helper_gone(int) override {}
+  void daemon_ended(int id, int wait_status) override;
+  void start_daemon(const protocol::StartDaemon& wanted);
 
   void read_signals();
   void read_stop_requests();
@@ -99,6 +104,7 @@ Result<HostedRanks> Host::run() {
   if (observer_.wants_ticks()) arm_tick();
   loop_.post([this] { read_link(); });
   loop_.run();
+  local_.end_daemons();
   local_.sweep_strangers();
   if (!drained_) static_cast<void>(local_.record_streams(hosted_.outcome));
   local_.end_driver_logs(hosted_.outcome);
@@ -183,6 +189,36 @@ void Host::drained(int) {
   finish_if_alone();
 }
 
+void Host::daemon_wanted(int helper, const protocol::DaemonWanted&) {
+  protocol::DaemonNews news;
+  news.set_what(protocol::DaemonNews::REFUSED);
+  news.set_why("this node is not the one that mpirun runs on");
+  local_.answer(helper, news);
+}
+
+void Host::daemon_ended(int id, int wait_status) {
+  MemberMessage message;
+  message.mutable_daemon()->set_id(static_cast<std::uint32_t>(id));
+  message.mutable_daemon()->set_status(wait_status);
+  link_.send(std::move(message));
+}
+
+void Host::start_daemon(const protocol::StartDaemon& wanted) {
+  MemberMessage message;
+  protocol::DaemonEnded& news = *message.mutable_daemon();
+  news.set_id(wanted.id());
+  const Result<> started = [&]() -> Result<> {
+    if (stopping_) return fail(ErrorCode::kInternal, "the run is being stopped");
+    return local_.start_daemon(static_cast<int>(wanted.id()), wanted.command());
+  }();
+  if (started) {
+    news.set_running(true);
+  } else {
+    news.set_problem(started.error().message);
+  }
+  link_.send(std::move(message));
+}
+
 void Host::read_signals() {
   while (const auto info = request_.signals.read()) {
     const int signal_number = static_cast<int>(info->ssi_signo);
@@ -264,6 +300,10 @@ void Host::carry_out(const HeadMessage& message) {
   switch (message.message_case()) {
     case HeadMessage::kRanks: carry_out(message.ranks()); break;
     case HeadMessage::kNode: carry_out(message.node()); break;
+    case HeadMessage::kStartDaemon: start_daemon(message.start_daemon()); break;
+    case HeadMessage::kEndDaemon:
+      local_.end_daemon(static_cast<int>(message.end_daemon().id()));
+      break;
     case HeadMessage::kEnd:
       // Before everything was stored: it waits for nobody here.
       hosted_.end = message.end();
@@ -317,6 +357,7 @@ void Host::head_lost(Error why) {
   }
   last_ = loop_.at(Clock::now() + kLastPatience, [this] {
     local_.kill_starter();
+    local_.end_daemons();
     local_.sweep_strangers();
     local_.cut_streams("the head was lost");
     loop_.stop();

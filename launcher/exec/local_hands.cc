@@ -146,6 +146,25 @@ Result<> LocalHands::make_starter() {
   return {};
 }
 
+Result<> LocalHands::start_daemon(int id, const std::string& command) {
+  if (!daemon_log_) {
+    const std::string name = request_.plan.nodes.front().hostname + "-mpi";
+    MUSTER_TRY_ASSIGN(daemon_log_, open_file(request_.run_directory.launcher_log(name),
+                                             O_WRONLY | O_CREAT | O_APPEND));
+  }
+  std::map<std::string, std::string> environment = request_.starter_environment;
+  environment[protocol::kNodeSocketVariable] = request_.runtime.node_socket().string();
+  add_open_mpi_places(request_.runtime, environment);
+  add_open_mpi_fallbacks(request_.runtime, environment);
+  return daemons_.start(id, command, environment, daemon_log_.get());
+}
+
+void LocalHands::answer(int helper, const protocol::DaemonNews& news) {
+  protocol::LauncherMessage message;
+  *message.mutable_daemon() = news;
+  server_->answer(helper, message);
+}
+
 void LocalHands::agent_connected(int rank) {
   protocol::LauncherMessage message;
   if (!listener_.accepts_ranks()) {
@@ -223,6 +242,7 @@ void LocalHands::hold_starter() {
 
 void LocalHands::children_changed() {
   check_starter();
+  daemons_.reap();
   check_unconnected_agents();
   reap_strangers();
 }
@@ -320,8 +340,8 @@ void LocalHands::check_drained() {
 }
 
 bool LocalHands::is_stranger(pid_t pid) const {
-  return !owned_by_starter(pid) && !inherited_children_.contains(pid) && !owned_by_others(pid) &&
-         !gpu_check_.owns(pid);
+  return !owned_by_starter(pid) && !daemons_.owns(pid) && !inherited_children_.contains(pid) &&
+         !owned_by_others(pid) && !gpu_check_.owns(pid);
 }
 
 bool LocalHands::owned_by_others(pid_t pid) const {
@@ -333,7 +353,8 @@ bool LocalHands::owned_by_others(pid_t pid) const {
 // was there before the run is nobody else's to reap either.
 void LocalHands::reap_strangers() {
   for (const pid_t pid : children_of_this_process()) {
-    if (owned_by_starter(pid) || owned_by_others(pid) || gpu_check_.owns(pid)) continue;
+    if (owned_by_starter(pid) || owned_by_others(pid)) continue;
+    if (daemons_.owns(pid) || gpu_check_.owns(pid)) continue;
     if (::waitpid(pid, nullptr, WNOHANG) == pid) inherited_children_.erase(pid);
   }
 }

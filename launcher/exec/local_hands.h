@@ -14,6 +14,7 @@
 #include "collector/store/disk_room.h"
 #include "collector/store/stream_ledger.h"
 #include "launcher/exec/agent_server.h"
+#include "launcher/exec/daemons.h"
 #include "launcher/exec/execution.h"
 #include "launcher/exec/gpu_check.h"
 #include "launcher/exec/node_hands.h"
@@ -49,6 +50,13 @@ class LocalHands final : public NodeHands, private AgentHandler {
   void kill_starter() override;
   void cut_streams(const std::string& why) override;
 
+  // mpirun's daemon of this node; its end is told by HandsListener::daemon_ended().
+  Result<> start_daemon(int id, const std::string& command);
+  void end_daemon(int id) { daemons_.end(id); }
+  void end_daemons() { daemons_.end_all(); }
+  // To the helper that waits for a daemon.
+  void answer(int helper, const protocol::DaemonNews& news);
+
   // From hold_starter() to leave() mpirun does nothing.
   void hold_starter();
   // Whether the starter has ended, now: events that it causes come after its own.
@@ -80,6 +88,10 @@ class LocalHands final : public NodeHands, private AgentHandler {
   void agent_connected(int rank) override;
   void agent_said(int rank, const protocol::AgentMessage& message) override;
   void agent_gone(int rank) override;
+  void daemon_wanted(int helper, const protocol::DaemonWanted& wanted) override {
+    listener_.daemon_wanted(helper, wanted);
+  }
+  void helper_gone(int helper) override { listener_.helper_gone(helper); }
   void begin_driver_log(int rank, const protocol::TrainingStarted& started);
   void look_at_gpus(int rank);
 
@@ -119,6 +131,8 @@ class LocalHands final : public NodeHands, private AgentHandler {
   GpuCheck gpu_check_{loop_, [this](int rank, const std::set<std::string>& uuids) {
                         listener_.gpus_seen(rank, uuids);
                       }};
+  Daemons daemons_{[this](int id, int wait_status) { listener_.daemon_ended(id, wait_status); }};
+  Fd daemon_log_;
   std::optional<ExitStatus> starter_status_;
   std::set<int> agents_gone_;
   std::set<pid_t> arrived_agents_;  // at the last start check

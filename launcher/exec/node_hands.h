@@ -32,6 +32,11 @@ class HandsListener {
   virtual void agents_left(
       int node_rank) = 0;                   // after leave(): nobody of the run is connected there
   virtual void drained(int node_rank) = 0;  // after leave(): every stream there is at its end
+  // mpirun's helper wants a daemon on some node, and waits for news of it; the helper is gone; a
+  // daemon of this node has ended.
+  virtual void daemon_wanted(int helper, const protocol::DaemonWanted& wanted) = 0;
+  virtual void helper_gone(int helper) = 0;
+  virtual void daemon_ended(int id, int wait_status) = 0;
 };
 
 class NodeHands {

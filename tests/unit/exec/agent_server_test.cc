@@ -34,6 +34,8 @@ class AgentServerTest : public test::ScratchTest, protected AgentHandler {
   void agent_said(int rank, const AgentMessage&) override {
     told_.push_back("said " + std::to_string(rank));
   }
+  void daemon_wanted(int, const protocol::DaemonWanted&) override {}
+  void helper_gone(int) override {}
   void agent_gone(int rank) override { told_.push_back("gone " + std::to_string(rank)); }
 
   NodeChannel connect() {
