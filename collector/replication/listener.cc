@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 
 #include "base/unix_socket.h"
 
@@ -99,7 +100,12 @@ std::string name_of(const sockaddr_storage& peer, socklen_t size) {
                     port.data(), port.size(), NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
     return "somebody";
   }
-  return std::string(host.data()) + ":" + port.data();
+  // An IPv4 address, as a socket for both kinds shows it.
+  std::string_view shown(host.data());
+  if (shown.starts_with("::ffff:") && shown.find('.') != std::string_view::npos) {
+    shown.remove_prefix(7);
+  }
+  return std::string(shown) + ":" + port.data();
 }
 
 }  // namespace

@@ -268,7 +268,7 @@ void ClusterHead::store(plan::RunOutcome& outcome, std::chrono::milliseconds dra
     for (int node = 1; node < membership_.node_count.value; ++node) {
       if (waits_for(node)) awaited.push_back(node);
     }
-    if (awaited.empty()) return;
+    if (awaited.empty()) return give_up_rest(outcome);
     const bool late = std::chrono::steady_clock::now() >= until;
     if (late || limits.hurry()) {
       Error error{ErrorCode::kDelivery,
@@ -277,9 +277,23 @@ void ClusterHead::store(plan::RunOutcome& outcome, std::chrono::milliseconds dra
                   "it is still on those nodes, which say where", std::nullopt};
       outcome.warnings.push_back(error.message);
       fail_if_successful(outcome, error, "run_store");
-      return;
+      return give_up_rest(outcome);
     }
     wait_for({link_->fd()}, kLook);
+  }
+}
+
+// What has not come by now does not come: the record says that more is missing.
+void ClusterHead::give_up_rest(plan::RunOutcome& outcome) {
+  for (int node = 1; node < membership_.node_count.value; ++node) {
+    if (link_->replicated(node)) continue;
+    Error error{ErrorCode::kDelivery,
+                name_of(node) + " was lost before all of it had been stored here", "",
+                std::nullopt};
+    if (const auto given_up = link_->give_up(node); !given_up) {
+      outcome.warnings.push_back(given_up.error().message);
+    }
+    fail_if_successful(outcome, error, "run_store");
   }
 }
 

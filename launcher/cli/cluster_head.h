@@ -52,6 +52,7 @@ class ClusterHead {
   ClusterHead(const CommandLine& line, const cluster::Membership& membership)
       : line_(line), membership_(membership) {}
   Result<> open(const LoadedRun& run);
+  void give_up_rest(plan::RunOutcome& outcome);
   Result<> await_all(const SignalFd& signals);
   Result<> await_proofs(const SignalFd& signals);
   Result<> use_inventories(LoadedRun& run);
