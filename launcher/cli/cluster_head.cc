@@ -114,9 +114,7 @@ Result<> ClusterHead::open(const LoadedRun& run) {
   if (membership_.address_file) settings.address_file = membership_.address_file->value;
   settings.log = [log = log_](const std::string& line) {
     const std::scoped_lock lock(log->mutex);
-    if (log->to) return log->to(line);
-    if (log->is_set || line.find(" is refused") == std::string::npos) return;
-    std::fputs(("muster: " + line + "\n").c_str(), stderr);
+    if (log->to) log->to(line);
   };
   MUSTER_TRY_ASSIGN(link_, link::HeadLink::open(std::move(settings)));
   return {};
@@ -125,7 +123,6 @@ Result<> ClusterHead::open(const LoadedRun& run) {
 void ClusterHead::log_to(std::function<void(const std::string&)> log) {
   const std::scoped_lock lock(log_->mutex);
   log_->to = std::move(log);
-  log_->is_set = true;
 }
 
 Result<> ClusterHead::await_all(const SignalFd& signals) {

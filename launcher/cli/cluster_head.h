@@ -66,7 +66,6 @@ class ClusterHead {
   std::vector<protocol::Join> joins_;  // by node rank
   struct Log {
     std::mutex mutex;
-    bool is_set = false;
     std::function<void(const std::string&)> to;
   };
   std::shared_ptr<Log> log_ = std::make_shared<Log>();

@@ -251,9 +251,11 @@ struct HeadLink::State final : replication::ControlRole {
   // Noise is for the log alone; whoever has another token or version believes to be one of us.
   void refused(const std::string& peer, const Error& why) override {
     if (why.code != ErrorCode::kPermission && why.code != ErrorCode::kUsage) return;
+    auto line = refusals.pass("refused somebody at " + peer + ": " + why.message, Clock::now());
+    if (!line) return;
     HeadAction action;
     action.what = HeadAction::What::kRefused;
-    action.text = peer + " is refused: " + why.message;
+    action.text = std::move(*line);
     mailbox.put(std::move(action));
   }
 

@@ -60,13 +60,12 @@ class Peer:
 
 
 class Tapped:
-    """Between a member and the head: passes everything on, and keeps what the member says."""
+    """Between a member and the head: passes everything on, and keeps what the member says first."""
 
     def __init__(self, test, port):
         self.port_of_head = port
         self.words = b""
         self.listener = socket.create_server(("127.0.0.1", 0))
-        self.listener.settimeout(0.1)
         self.port = self.listener.getsockname()[1]
         self.ended = False
         self.thread = threading.Thread(target=self.run)
@@ -74,25 +73,31 @@ class Tapped:
         test.addCleanup(self.end)
 
     def run(self):
-        member = None
-        while not self.ended and member is None:
-            try:
-                member, _ = self.listener.accept()
-            except TimeoutError:
-                pass
-        if member is None:
-            return
-        head = socket.create_connection(("127.0.0.1", self.port_of_head), 10)
-        with member, head:
-            while not self.ended:
-                ready, _, _ = select.select([member, head], [], [], 0.05)
-                for source in ready:
-                    piece = source.recv(1 << 16)
-                    if not piece:
-                        return
-                    if source is member:
+        others = {}  # each end and its other one
+        first = None
+        self.listener.setblocking(False)
+        while not self.ended:
+            for source in select.select([self.listener, *others], [], [], 0.05)[0]:
+                if source is self.listener:
+                    member, _ = self.listener.accept()
+                    head = socket.create_connection(("127.0.0.1", self.port_of_head), 10)
+                    member.settimeout(10)
+                    others.update({member: head, head: member})
+                    first = first or member
+                elif source in others:
+                    try:
+                        piece = source.recv(1 << 16)
+                        others[source].sendall(piece)
+                    except OSError:
+                        piece = b""
+                    if source is first:
                         self.words += piece
-                    (head if source is member else member).sendall(piece)
+                    if not piece:
+                        for each in (source, others[source]):
+                            del others[each]
+                            each.close()
+        for each in others:
+            each.close()
 
     def end(self):
         self.ended = True
@@ -161,34 +166,60 @@ class ClusterSecurityTest(muster_test.MusterTest):
         state = ("joined", "all here", "lost", "suspect", "message", "missing")
         return [line for line in list(self.head.lines) if line.startswith(state)]
 
-    def test_strangers(self):
-        self.start_head("tls", self.token)
+    def test_strangers_of_a_run(self):
+        """It waits, trains, and ends as if nobody had been there."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.port = listener.getsockname()[1]
+        self.token_used = self.token
         tap = Tapped(self, self.port)
-        one = self.member(1, port=tap.port)
-        self.head.wait_for("joined 1")
+        go = self.directory / "go"
+        script = f"echo rank $RANK; until [ -e {go} ]; do sleep 0.05; done; echo done"
+
+        def launcher(rank, port):
+            place = self.directory / f"node-{rank}"
+            place.mkdir()
+            return self.start_muster(
+                ["run", "--nodes", "3", "--node-rank", str(rank), "--rendezvous",
+                 f"127.0.0.1:{port}", "--token-file", self.token, "--backend", "direct", "-n", "1",
+                 "--", "sh", "-c", script], cwd=place)
+
+        head = launcher(0, self.port)
+        one = launcher(1, tap.port)
+        wait_until(lambda: tap.words, 60, "a member that speaks")
         # What the library keeps after its first failed handshakes belongs to no stranger.
         self.assertEqual(self.member(2, token=self.other_token).wait(), 77)
-        memory, before = strangers.memory_of(self.head.pid), self.state()
-        with self.subTest("while it waits"):
-            self.attack(tap.words)
-            self.assert_unharmed(before, memory)
-        two = self.member(2)
-        self.head.wait_for("all here")
-        self.head.say("part")
-        one.wait_for("part")
-        two.wait_for("part")
-        before = self.state()
-        with self.subTest("while it runs"):
-            self.attack(tap.words)
-            self.assert_unharmed(before, memory)
-            # A member that comes too late, or a second time.
-            again = self.member(1)
-            self.assertEqual(again.wait(), 64)
-            self.assertIn("node rank 1", again.lines[-1])
-            self.assert_unharmed(before, memory)
-        self.head.say("end 17")
-        for peer in (self.head, one, two):
-            self.assertEqual(peer.wait(), 17, peer.lines[-5:])
+        memory = strangers.memory_of(head.pid)
+        self.attack(tap.words)
+        self.assertLess(strangers.memory_of(head.pid) - memory, GROWTH)
+        for each in (head, one):
+            self.assertTrue(muster_test.is_alive(each.pid), each.output())
+        two = launcher(2, self.port)
+        runs = self.runs_dir
+
+        def started():
+            return [path.read_text() for path in runs.glob("*/events.jsonl")
+                    if '"all_ranks_started"' in path.read_text()]
+
+        wait_until(started, 60, "all ranks")
+        memory = strangers.memory_of(head.pid)
+        self.attack(tap.words)
+        self.assertLess(strangers.memory_of(head.pid) - memory, GROWTH)
+        self.assertLess(len(os.listdir(f"/proc/{head.pid}/fd")), 64 + 60)
+        self.assertLess(head.output().count(b"\n"), 120, "lines about strangers are few")
+        # Somebody with the token, and of another version.
+        again = self.member(1)
+        self.assertEqual(again.wait(), 69)
+        self.assertIn("link_peer", again.lines[-1])
+        self.assertNotIn("rank_ended", started()[0])
+        go.touch()
+        for each in (head, one, two):
+            self.assert_code(each.wait(), 0)
+        run = next(runs.glob("2*"))
+        for rank in range(3):
+            self.assertEqual((run / f"ranks/{rank:05}/attempt-0/stdout.log").read_text(),
+                             f"rank {rank}\ndone\n")
+        self.assertNotRegex((run / "events.jsonl").read_text(), "node_(suspect|lost)")
+        self.assert_code(self.run_muster(["verify", run]), 0)
 
     # --- whoever is let in, as everybody is with --insecure
 
