@@ -5,77 +5,32 @@
 #include "launcher/cluster/interfaces.h"
 
 #include <algorithm>
-#include <arpa/inet.h>
 #include <map>
 #include <optional>
 #include <set>
 #include <tuple>
 
+#include "base/ip_network.h"
 #include "base/text.h"
 #include "launcher/cluster/facts.h"
 
 namespace muster::cluster {
 namespace {
 
-std::string in_text(const std::string& address) {
-  char text[INET6_ADDRSTRLEN] = {};
-  const int family = address.size() == 4 ? AF_INET : AF_INET6;
-  if ((address.size() != 4 && address.size() != 16) ||
-      ::inet_ntop(family, address.data(), text, sizeof text) == nullptr) {
-    return "an address of " + counted(static_cast<std::int64_t>(address.size()), "byte");
-  }
-  return text;
-}
-
-struct Network {
-  std::string base;  // 4 or 16 bytes
-  unsigned prefix = 0;
-
-  std::string text() const { return in_text(base) + "/" + std::to_string(prefix); }
-  friend auto operator<=>(const Network&, const Network&) = default;
-};
-
-Network network_of(std::string address, unsigned prefix) {
-  for (std::size_t i = 0; i < address.size(); ++i) {
-    const auto bits = static_cast<unsigned>(
-        std::clamp<int>(static_cast<int>(prefix) - static_cast<int>(i * 8), 0, 8));
-    const auto mask = static_cast<unsigned char>(0xFF00U >> bits);
-    address[i] = static_cast<char>(static_cast<unsigned char>(address[i]) & mask);
-  }
-  return {std::move(address), prefix};
-}
-
 // One of the user's words.
 struct Wanted {
   std::string interface;  // or
-  std::optional<Network> network;
+  std::optional<IpNetwork> network;
 
   bool fits(const std::string& address, const std::string& name) const {
-    if (!network) return name == interface;
-    return address.size() == network->base.size() &&
-           network_of(address, network->prefix).base == network->base;
+    return network ? network->has(address) : name == interface;
   }
 };
-
-// "10.0.0.0/24", "fd00::/64", "10.0.0.4".
-std::optional<Network> as_network(const std::string& word) {
-  const std::size_t slash = word.find('/');
-  const std::string text = word.substr(0, slash);
-  for (const int family : {AF_INET, AF_INET6}) {
-    std::string bytes(family == AF_INET ? 4 : 16, '\0');
-    if (::inet_pton(family, text.c_str(), bytes.data()) != 1) continue;
-    const auto most = static_cast<std::int64_t>(bytes.size() * 8);
-    const auto prefix = slash == word.npos ? most : parse_integer(word.substr(slash + 1));
-    if (!prefix || *prefix < 0 || *prefix > most) return std::nullopt;
-    return network_of(bytes, static_cast<unsigned>(*prefix));
-  }
-  return std::nullopt;
-}
 
 Result<std::vector<Wanted>> parse_wanted(const std::vector<std::string>& words) {
   std::vector<Wanted> all;
   for (const std::string& word : words) {
-    std::optional<Network> network = as_network(word);
+    std::optional<IpNetwork> network = parse_ip_network(word);
     if (!network && (word.empty() || word.find_first_of("/ :") != word.npos)) {
       return fail(ErrorCode::kConfig,
                   "network.interfaces has \"" + without_controls(word) +
@@ -97,8 +52,8 @@ struct Candidate {
   std::string why_not = {};  // "": it can be used
 
   bool is_usable(std::size_t bytes) const { return why_not.empty() && address.size() == bytes; }
-  Network network() const { return network_of(address, prefix); }
-  std::string text() const { return in_text(address) + " (" + interface + ")"; }
+  IpNetwork network() const { return ip_network_of(address, prefix); }
+  std::string text() const { return ip_text(address) + " (" + interface + ")"; }
 };
 
 class Choice {
@@ -197,16 +152,16 @@ class Choice {
   }
 
   // How many nodes are in each network, and how many of them were met there.
-  std::optional<Network> common_network(std::size_t bytes) const {
+  std::optional<IpNetwork> common_network(std::size_t bytes) const {
     struct Count {
       std::size_t nodes = 0;
       std::size_t own = 0;
       bool loopback = false;
       unsigned index = 0;  // at the first node that has it
     };
-    std::map<Network, Count> counts;
+    std::map<IpNetwork, Count> counts;
     for (const Candidates& node : nodes_) {
-      std::map<Network, bool> here;  // whether it was met there
+      std::map<IpNetwork, bool> here;  // whether it was met there
       for (const Candidate& each : node) {
         if (!each.is_usable(bytes)) continue;
         bool& own = here[each.network()];
@@ -220,10 +175,10 @@ class Choice {
         counts[network].own += own ? 1 : 0;
       }
     }
-    std::optional<Network> best;
+    std::optional<IpNetwork> best;
     for (const auto& [network, count] : counts) {
       if (count.nodes < nodes_.size()) continue;
-      const auto rank = [&](const Network& each) {
+      const auto rank = [&](const IpNetwork& each) {
         const Count& of = counts.at(each);
         return std::tuple(of.loopback, nodes_.size() - of.own, of.index);
       };
@@ -233,7 +188,7 @@ class Choice {
   }
 
   const Candidate& best_of(const Candidates& candidates, std::size_t bytes,
-                           const std::optional<Network>& network) const {
+                           const std::optional<IpNetwork>& network) const {
     const Candidate* best = nullptr;
     const auto rank = [](const Candidate& each) {
       return std::tuple(each.is_loopback, !each.is_own, each.index, each.address);
@@ -248,16 +203,16 @@ class Choice {
   NetworkChoice choose(std::size_t bytes) {
     NetworkChoice choice;
     choice.ipv6 = bytes == 16;
-    const std::optional<Network> common = common_network(bytes);
-    std::set<Network> networks;
+    const std::optional<IpNetwork> common = common_network(bytes);
+    std::set<IpNetwork> networks;
     std::map<std::string, std::vector<int>> interfaces;
     for (std::size_t node = 0; node < nodes_.size(); ++node) {
       const Candidate& best = best_of(nodes_[node], bytes, common);
-      choice.nodes.push_back({in_text(best.address), best.interface});
+      choice.nodes.push_back({ip_text(best.address), best.interface});
       networks.insert(best.network());
       interfaces[best.interface].push_back(static_cast<int>(node));
     }
-    for (const Network& network : networks) choice.cidrs.push_back(network.text());
+    for (const IpNetwork& network : networks) choice.cidrs.push_back(network.text());
     explain(choice, interfaces, networks);
     return choice;
   }
@@ -269,7 +224,7 @@ class Choice {
   }
 
   void explain(NetworkChoice& choice, const std::map<std::string, std::vector<int>>& interfaces,
-               const std::set<Network>& chosen) const {
+               const std::set<IpNetwork>& chosen) const {
     constexpr std::size_t kShown = 4;
     std::vector<std::string> names;
     for (const auto& [interface, nodes] : interfaces) {

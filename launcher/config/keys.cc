@@ -11,6 +11,7 @@
 #include <iterator>
 
 #include "base/credentials.h"
+#include "base/ip_network.h"
 #include "base/text.h"
 #include "launcher/config/fields.h"
 #include "launcher/config/metric_patterns.h"
@@ -215,6 +216,34 @@ void read_limit(const Value& value, Draft& draft) {
   read_into(draft.config.limits.*kMember, value, draft, kParse);
 }
 
+// The state of every node is looked at each second, and it is suspect after three.
+Parsed<Milliseconds> parse_lost_after(std::string_view text) {
+  auto read = parse_positive_duration(text);
+  if (read && *read < Milliseconds(4'000)) {
+    return tl::unexpected(Unfit{"a node is suspect after 3 s of silence, and lost later",
+                                "write a duration of 4s or more"});
+  }
+  return read;
+}
+
+// Also "eth0,eth1", as --set and other launchers' options have it.
+void read_interfaces(const Value& value, Draft& draft) {
+  const auto words = word_list(value, draft);
+  if (!words) return;
+  std::vector<Setting<std::string>> all;
+  for (const auto& listed : *words) {
+    for (const std::string& text : split(listed.value, ',')) {
+      if (!parse_ip_network(text) && (text.empty() || text.find_first_of("/: ") != text.npos)) {
+        draft.refuse(value, in_quotes(text) + " is neither a network nor an interface",
+                     std::string(value.key->expected));
+        return;
+      }
+      all.push_back({text, listed.origin});
+    }
+  }
+  draft.config.network.interfaces = std::move(all);
+}
+
 template <auto kMember, auto kParse>
 void read_streams(const Value& value, Draft& draft) {
   read_into(draft.config.streams.*kMember, value, draft, kParse);
@@ -349,6 +378,20 @@ template <auto kMember>
 void show_limit(const Key& key, const RunConfig& config, Rows& rows) {
   const auto& setting = config.limits.*kMember;
   rows.push_back({std::string(key.path), shown(setting.value), setting.origin});
+}
+
+void show_node_lost_after(const Key& key, const RunConfig& config, Rows& rows) {
+  const auto& setting = config.limits.node_lost_after;
+  if (config.node_count.value == 1 && setting.origin.kind == Origin::Kind::kDefault) return;
+  rows.push_back({std::string(key.path), shown(setting.value), setting.origin});
+}
+
+void show_interfaces(const Key& key, const RunConfig& config, Rows& rows) {
+  const auto& words = config.network.interfaces;
+  if (words.empty()) return;
+  std::vector<std::string> texts;
+  for (const auto& word : words) texts.push_back(word.value);
+  rows.push_back({std::string(key.path), join(texts, ", "), words.front().origin});
 }
 
 template <auto kMember>
@@ -594,6 +637,8 @@ constexpr std::array kKeys{
     Key{"limits.join_timeout", kDuration,
         read_limit<&Limits::join_timeout, parse_positive_duration>, nullptr,
         show_limit<&Limits::join_timeout>},
+    Key{"limits.node_lost_after", kDuration, read_limit<&Limits::node_lost_after, parse_lost_after>,
+        nullptr, show_node_lost_after},
     Key{"limits.stop_grace_period", kDuration,
         read_limit<&Limits::stop_grace_period, parse_duration>, nullptr,
         show_limit<&Limits::stop_grace_period>},
@@ -613,6 +658,9 @@ constexpr std::array kKeys{
     Key{"limits.transfer_stall_timeout", kDuration,
         read_limit<&Limits::transfer_stall_timeout, parse_positive_duration>, nullptr,
         show_data_limit<&Limits::transfer_stall_timeout>},
+    Key{"network.interfaces",
+        "write a list of networks or interfaces, for example [10.0.0.0/24, eth1]", read_interfaces,
+        nullptr, show_interfaces},
     Key{"streams.collector", "write unix:PATH, tcp:HOST:PORT or tls:HOST:PORT",
         read_streams<&Streams::collector, some_text>, nullptr,
         show_streams_if_given<&Streams::collector>},

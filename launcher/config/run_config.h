@@ -143,6 +143,8 @@ using Milliseconds = std::chrono::milliseconds;
 struct Limits {
   Setting<std::optional<std::chrono::seconds>> max_run_duration;  // max_run_duration_seconds
   Setting<Milliseconds> join_timeout{Milliseconds(600'000), {}};
+  // Silence of a node after which it is given up.
+  Setting<Milliseconds> node_lost_after{Milliseconds(35'000), {}};
   Setting<Milliseconds> stop_grace_period{Milliseconds(30'000), {}};
   Setting<Milliseconds> failure_grace_period{Milliseconds(3'000), {}};
   Setting<Milliseconds> drain_timeout{Milliseconds(60'000), {}};
@@ -225,6 +227,11 @@ struct Metrics {
   Setting<std::optional<Milliseconds>> node_interval{Milliseconds(10'000), {}};
 };
 
+// Of runs on several nodes.
+struct Network {
+  std::vector<Setting<std::string>> interfaces = {};  // networks or names; empty: they are found
+};
+
 struct RunConfig {
   Setting<std::optional<std::string>> source_directory;  // as written; relative to config_directory
   Setting<bool> in_place{false, {}};  // ranks run in source_directory itself, not in a copy
@@ -254,6 +261,7 @@ struct RunConfig {
   std::vector<MetricPattern> metric_patterns;
   Streams streams;
   Metrics metrics;
+  Network network;
 
   std::string dialect;  // "Azure ML v1 run configuration (2019 to 2020)"; "" for the native form
   std::string dialect_reason;   // "it has script and framework"; "" for the native form

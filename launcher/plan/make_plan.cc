@@ -174,6 +174,7 @@ void explain_limits(const config::Limits& limits, LaunchPlan& plan) {
                           duration.value ? std::to_string(duration.value->count()) : "no limit",
                           duration.origin.text});
   add("join_timeout", limits.join_timeout);
+  if (plan.of_several_nodes()) add("node_lost_after", limits.node_lost_after);
   add("stop_grace_period", limits.stop_grace_period);
   add("failure_grace_period", limits.failure_grace_period);
   add("drain_timeout", limits.drain_timeout);

@@ -279,6 +279,9 @@ std::string plan_json(const LaunchPlan& plan) {
   json["python_environment"] = python_json(plan.python);
   json["image"] = image_json(plan);
   json["limits"] = limits_json(plan.limits);
+  if (plan.of_several_nodes()) {
+    json["limits"]["node_lost_after_ms"] = plan.limits.node_lost_after.value.count();
+  }
   if (!plan.metric_patterns.empty()) json["metric_patterns"] = metric_patterns_json(plan);
   json["streams"] = streams_json(plan.streams);
   json["reasons"] = reasons_json(plan);
