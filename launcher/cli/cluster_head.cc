@@ -60,15 +60,17 @@ Result<std::unique_ptr<ClusterHead>> ClusterHead::meet(const CommandLine& line,
     std::vector<const protocol::Join*> joins;
     for (const protocol::Join& join : head->joins_) joins.push_back(&join);
     const cluster::FactTable table = cluster::compare_facts(joins);
-    if (!table.text.empty()) head->say("the nodes differ:\n" + table.text);
+    if (!table.text.empty()) head->say(table.text.substr(0, table.text.size() - 1));
     if (table.fatal) {
       const bool of_config = table.exit_code == to_int(ExitCode::kConfig);
       return fail(of_config ? ErrorCode::kConfig : ErrorCode::kResources,
                   "the nodes of the run differ where they must not",
                   "the table above says in what");
     }
+    std::vector<std::string> wanted;
+    for (const auto& word : run.config.network.interfaces) wanted.push_back(word.value);
     MUSTER_TRY_ASSIGN(run.inputs.network,
-                      cluster::choose_network(joins, *head->link_->proofs(), {}));
+                      cluster::choose_network(joins, *head->link_->proofs(), wanted));
     return {};
   }();
   if (!met) {
@@ -111,6 +113,7 @@ Result<> ClusterHead::open(const LoadedRun& run) {
   settings.node_count = membership_.node_count.value;
   settings.own = own_join(run, membership_);
   settings.limits.join_timeout = run.config.limits.join_timeout.value;
+  settings.limits.lost_after = run.config.limits.node_lost_after.value;
   if (membership_.address_file) settings.address_file = membership_.address_file->value;
   settings.log = [log = log_](const std::string& line) {
     const std::scoped_lock lock(log->mutex);

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <climits>
 #include <cstring>
+#include <filesystem>
 #include <ifaddrs.h>
 #include <memory>
 #include <net/if.h>
@@ -79,6 +80,13 @@ void add_fact(protocol::Join& join, const char* name, const std::string& value) 
   fact.set_value(value);
 }
 
+// "python3.11": what the links of the executable end at.  Where it is may differ from node to node.
+std::string interpreter(const std::string& executable) {
+  std::error_code error;
+  const std::filesystem::path real = std::filesystem::canonical(executable, error);
+  return real.filename().string();
+}
+
 }  // namespace
 
 protocol::Join own_join(const LoadedRun& run, const cluster::Membership& membership) {
@@ -95,7 +103,9 @@ protocol::Join own_join(const LoadedRun& run, const cluster::Membership& members
   add_addresses(join);
   add_fact(join, cluster::kConfigFact, store::digest_of(run.config_text).substr(0, kShownDigits));
   if (run.inputs.mpirun) add_fact(join, cluster::kMpiFact, run.inputs.mpirun->version);
-  if (run.inputs.python) add_fact(join, cluster::kInterpreterFact, run.inputs.python->executable);
+  if (run.inputs.python) {
+    add_fact(join, cluster::kInterpreterFact, interpreter(run.inputs.python->executable));
+  }
   add_fact(join, cluster::kCpuFact, std::to_string(inventory.cores.size()) + " cores");
   add_fact(join, cluster::kGpuFact, std::to_string(inventory.gpus.size()));
   join.set_has_source(true);

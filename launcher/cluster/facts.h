@@ -13,7 +13,7 @@ namespace muster::cluster {
 // warn.
 inline constexpr const char* kConfigFact = "config";  // a hash of its bytes
 inline constexpr const char* kSourceFact = "source";  // a hash of the tree; none: it lacks it
-inline constexpr const char* kInterpreterFact = "interpreter";  // "Python 3.11.2"
+inline constexpr const char* kInterpreterFact = "interpreter";  // "python3.11"
 inline constexpr const char* kMpiFact = "Open MPI";  // "4.1.4"; of runs with mpirun alone
 inline constexpr const char* kNcclFact = "NCCL";     // "2.18.3"
 inline constexpr const char* kCpuFact = "CPUs";      // "16 cores"
