@@ -123,6 +123,14 @@ const NodeSeen* Head::node(int node_rank) const {
   return seen ? &*seen : nullptr;
 }
 
+std::optional<ClockEstimate> Head::clock_of(int node_rank, SteadyTime now) const {
+  const NodeSeen* seen = node(node_rank);
+  if (seen == nullptr || !seen->clock) return std::nullopt;
+  if (node_rank == 0) return ClockEstimate{};
+  const Node& node = nodes_[static_cast<std::size_t>(node_rank)];
+  return ClockEstimate{node.best.offset, aged(node.best, std::max(now - node.best_at, Span(0)))};
+}
+
 std::string Head::name_of(int node_rank) const {
   const NodeSeen* seen = node(node_rank);
   const std::string rank = "node rank " + std::to_string(node_rank);

@@ -90,6 +90,8 @@ class Head {
   std::vector<int> missing() const;
   // Of a node that has joined, also when it was lost since; null: it never has.
   const NodeSeen* node(int node_rank) const;
+  // How far that node's clock is ahead of the head's; nullopt: it was not measured yet.
+  std::optional<ClockEstimate> clock_of(int node_rank, SteadyTime now) const;
   std::optional<SteadyTime> next_deadline() const { return ticked_at_ + kTick; }
 
   static constexpr std::chrono::milliseconds kTick{250};

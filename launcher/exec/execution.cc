@@ -13,6 +13,7 @@
 #include "base/event_loop.h"
 #include "base/exit_code.h"
 #include "base/text.h"
+#include "launcher/cluster/first_failure.h"
 #include "launcher/exec/failure_evidence.h"
 #include "launcher/exec/local_hands.h"
 #include "launcher/exec/mpi_worlds.h"
@@ -37,6 +38,7 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kMpirunPatienceAfterSuccess = 0ms;
 constexpr auto kAgentsPatience = 200ms;
 constexpr auto kCompanionCheckInterval = 500ms;
+constexpr auto kClockNotKnown = 24h;  // of a node that has not answered yet
 
 class Execution : public HandsListener, public NodeChannel {
  public:
@@ -80,6 +82,8 @@ class Execution : public HandsListener, public NodeChannel {
   void agent_signalled(int rank, const protocol::AgentSignalled& signalled);
   void placement_seen(int rank, const protocol::PlacementSeen& seen);
   void note_differences(int rank, const std::vector<std::string>& differences);
+  void note_clock_error(int rank);
+  void doubt_first_failure(plan::RunOutcome& outcome) const;
 
   // To and from the other nodes.
   void send(int node_rank, protocol::HeadMessage message) override;
@@ -135,8 +139,10 @@ class Execution : public HandsListener, public NodeChannel {
   EventLoop::Watch tick_;
   EventLoop::Watch companion_check_;
   std::map<int, protocol::RankEvidence> evidence_;  // of ranks that failed
-  std::map<int, int> helpers_;                      // that wait for a daemon → its node rank
-  std::set<int> starters_ended_;                    // node ranks
+  // Of the times at which ranks of other nodes ended, by this node's clock.
+  std::map<int, std::chrono::nanoseconds> clock_errors_;
+  std::map<int, int> helpers_;    // that wait for a daemon → its node rank
+  std::set<int> starters_ended_;  // node ranks
   std::set<int> nodes_left_;
   std::set<int> nodes_drained_;
   bool servers_told_ = false;
@@ -154,6 +160,7 @@ Result<plan::RunOutcome> Execution::run() {
   local_.end_daemons();
   local_.sweep_strangers();
   plan::RunOutcome outcome = supervision_.outcome();
+  doubt_first_failure(outcome);
   record_streams(outcome);
   explain_failures(request_.run_directory, request_.attempt, evidence_, outcome);
   outcome.warnings = find_separate_worlds(request_.plan, outcome.ranks);
@@ -161,6 +168,30 @@ Result<plan::RunOutcome> Execution::run() {
   outcome.started_at = started_at;
   outcome.ended_at = std::chrono::system_clock::now();
   return outcome;
+}
+
+// Of a rank that has just ended, whose times were made this node's.
+void Execution::note_clock_error(int rank) {
+  const int node_rank = request_.plan.rank(rank).node_rank;
+  if (node_rank == 0) return;
+  const auto clock = request_.head->clock_of(node_rank);
+  clock_errors_[rank] = clock ? clock->bound : kClockNotKnown;
+}
+
+// Ranks of several nodes may fail closer together than their clocks are known.
+void Execution::doubt_first_failure(plan::RunOutcome& outcome) const {
+  if (!outcome.first_failure || !outcome.first_failure->rank) return;
+  std::vector<cluster::FailedRank> found;
+  for (const RankOutcome& rank : outcome.ranks) {
+    if (!failed(rank) || !rank.ended_at) continue;
+    const auto error = clock_errors_.find(rank.rank);
+    found.push_back({rank.rank, request_.plan.rank(rank.rank).node_rank, *rank.ended_at,
+                     error == clock_errors_.end() ? 0ns : error->second});
+  }
+  const cluster::FirstFailed first = cluster::first_failed(found);
+  if (first.ranks.size() < 2) return;
+  outcome.first_failure->candidates = first.ranks;
+  outcome.first_failure->doubt = cluster::in_words(first);
 }
 
 void Execution::watch() {
@@ -235,6 +266,7 @@ void Execution::note_differences(int rank, const std::vector<std::string>& diffe
 void Execution::training_ended(int rank, const protocol::TrainingEnded& ended) {
   // mpirun's death comes before the ends that it causes, whatever order the loop reads them in.
   local_.check_starter();
+  note_clock_error(rank);
   const RankOutcome outcome = with_end(supervision_.rank(rank), ended);
   const std::string how =
       outcome.end == RankEnd::kExecFailed ? outcome.exec_failure : outcome.status.describe();
@@ -249,6 +281,7 @@ void Execution::training_ended(int rank, const protocol::TrainingEnded& ended) {
 
 void Execution::agent_gone(int rank) {
   local_.check_starter();
+  if (!supervision_.rank(rank).ended_at) note_clock_error(rank);
   feed(
       [&] {
         Actions actions = supervision_.agent_gone(rank, Clock::now());

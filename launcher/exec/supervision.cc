@@ -22,17 +22,6 @@ constexpr auto kStarterLinger = 200ms;
 constexpr auto kGiveUp = 15s;
 constexpr auto kKillTakes = 200ms;
 
-bool failed(const RankOutcome& outcome) {
-  switch (outcome.end) {
-    case RankEnd::kExited: return !outcome.status.ok();
-    case RankEnd::kExecFailed:
-    case RankEnd::kAgentLost: return true;
-    case RankEnd::kNotStarted:
-    case RankEnd::kStopped: return false;
-  }
-  return false;
-}
-
 FirstFailure first_failure_of(const RankOutcome& outcome) {
   FirstFailure failure;
   failure.rank = outcome.rank;
@@ -63,6 +52,17 @@ FirstFailure first_failure_of(const RankOutcome& outcome) {
 }
 
 }  // namespace
+
+bool failed(const RankOutcome& outcome) {
+  switch (outcome.end) {
+    case RankEnd::kExited: return !outcome.status.ok();
+    case RankEnd::kExecFailed:
+    case RankEnd::kAgentLost: return true;
+    case RankEnd::kNotStarted:
+    case RankEnd::kStopped: return false;
+  }
+  return false;
+}
 
 Supervision::Supervision(int world_size, const config::Limits& limits, SteadyTime now,
                          std::chrono::milliseconds patience_after_success,

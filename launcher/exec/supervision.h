@@ -43,6 +43,9 @@ struct Finish {};
 using Action = std::variant<SignalRanks, KillRanks, LeaveAgents, KillStarter, CutStreams, Finish>;
 using Actions = std::vector<Action>;
 
+// By itself, and not because the run was stopped.
+bool failed(const plan::RankOutcome& outcome);
+
 class Supervision {
  public:
   // patience_after_success: how long a starter whose ranks all ended with 0 may take to end itself.

@@ -449,8 +449,7 @@ std::vector<int> HeadLink::missing() const {
 
 std::optional<cluster::ClockEstimate> HeadLink::clock_of(int node_rank) const {
   const std::scoped_lock lock(state_->mutex);
-  const cluster::NodeSeen* node = state_->head.node(node_rank);
-  return node == nullptr ? std::nullopt : node->clock;
+  return state_->head.clock_of(node_rank, std::chrono::steady_clock::now());
 }
 
 std::vector<cluster::NodeSeen> HeadLink::nodes() const {

@@ -92,6 +92,10 @@ struct FirstFailure {
   int value = 0;    // exit code or signal number
   std::string description;  // one sentence without the subject: "exited with 7"
   std::string cause = {};   // of that rank's end; may be empty
+  // The clocks of different nodes do not tell which of these failed first; `rank` is one of them,
+  // the first by what is known.  Empty: it was `rank`.
+  std::vector<int> candidates = {};
+  std::string doubt = {};  // the same in words
 };
 
 // Bytes that a rank wrote and that are not in its file.

@@ -86,6 +86,7 @@ std::string Report::success() {
 std::string Report::failure() {
   text_ = "muster: " + headline() + "\n";
   const auto& first = outcome_.first_failure;
+  if (first && !first->doubt.empty()) line(first->doubt);
   evidence();
   if (first && first->rank) last_words(*first->rank);
   mpirun_words();

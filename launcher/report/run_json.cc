@@ -117,12 +117,14 @@ Json rank_json(const plan::RankOutcome& rank, const PlanSummary& plan, int attem
 
 Json first_failure_json(const std::optional<plan::FirstFailure>& first) {
   if (!first) return nullptr;
-  return {{"rank", first->rank ? Json(*first->rank) : Json(nullptr)},
-          {"how", first->how},
-          {"value", first->value},
-          {"origin", to_word(first->origin)},
-          {"description", first->description},
-          {"cause", text_or_null(first->cause)}};
+  Json json = {{"rank", first->rank ? Json(*first->rank) : Json(nullptr)},
+               {"how", first->how},
+               {"value", first->value},
+               {"origin", to_word(first->origin)},
+               {"description", first->description},
+               {"cause", text_or_null(first->cause)}};
+  if (!first->candidates.empty()) json["candidates"] = first->candidates;
+  return json;
 }
 
 Json gaps_json(const std::vector<plan::StreamGap>& gaps) {

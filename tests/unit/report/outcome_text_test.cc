@@ -337,6 +337,12 @@ TEST_F(OutcomeTextTest, TellsTheEvidenceOfALostAgentOnce) {
   EXPECT_THAT(report(), Not(HasSubstr("  killed by SIGKILL")));
 }
 
+TEST_F(OutcomeTextTest, SaysWhenClocksDoNotTellWhoWasFirst) {
+  rank_exits_first(5, 7);
+  outcome_.first_failure->doubt = "cannot tell between ranks 3 and 5 which failed first: ...";
+  EXPECT_THAT(report(), HasSubstr("exited with 7\n  cannot tell between ranks 3 and 5 which "));
+}
+
 TEST_F(OutcomeTextTest, KeepsMpirunsLinesOutOfATrainingFailure) {
   rank_exits_first(0, 7);
   context_.mpirun_log_tail = {"mpirun noise"};
