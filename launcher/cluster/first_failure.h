@@ -26,7 +26,7 @@ struct FirstFailed {
 FirstFailed first_failed(const std::vector<FailedRank>& failed);
 
 // "cannot tell between ranks 3 and 9 which failed first: 0.80 ms apart by clocks that are known
-// within 1.2 ms"; of one rank: "".
+// within 1.20 ms"; of one rank: "".
 std::string in_words(const FirstFailed& first);
 
 }  // namespace muster::cluster

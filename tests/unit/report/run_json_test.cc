@@ -103,6 +103,10 @@ TEST(RunJson, TellsAFailureAsTheReportDoes) {
   EXPECT_EQ(run["first_failure"]["how"], "exited");
   EXPECT_EQ(run["first_failure"]["value"], 7);
   EXPECT_EQ(run["first_failure"]["cause"], "oom_of_child");
+  EXPECT_FALSE(run["first_failure"].contains("candidates"));
+  auto doubted = failed();
+  doubted.attempts.back().outcome->first_failure->candidates = {0, 1};
+  EXPECT_EQ(json::parse(run_json(doubted))["first_failure"]["candidates"], (json{0, 1}));
   EXPECT_EQ(run["ended_at"], "2023-11-14T22:13:23.000000Z");
   EXPECT_EQ(run["gaps"], json::parse(R"([{"stream": "ranks/00000/attempt-0/stdout.log", "offset": 5,
                                           "length": null, "reason": "drain_timeout"}])"));
