@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <fcntl.h>
 #include <poll.h>
+#include <unistd.h>
 
 #include "base/exit_code.h"
 #include "base/text.h"
@@ -84,6 +86,7 @@ Result<std::unique_ptr<ClusterHead>> ClusterHead::meet(const CommandLine& line,
 }
 
 ClusterHead::~ClusterHead() {
+  take_marker_away();
   end(to_int(ExitCode::kInternal), "the head has failed");
 }
 
@@ -184,6 +187,7 @@ Result<> ClusterHead::use_inventories(LoadedRun& run) {
 
 Result<> ClusterHead::send_parts(const plan::LaunchPlan& plan, const plan::StartValues& start) {
   MUSTER_TRY(link_->store_into(start.run_directory, start.run_id));
+  put_marker(plan, start.run_id);
   for (int node = 1; node < membership_.node_count.value; ++node) {
     protocol::HeadMessage message;
     *message.mutable_part() = part_message(plan::part_of(plan, node));
@@ -192,12 +196,26 @@ Result<> ClusterHead::send_parts(const plan::LaunchPlan& plan, const plan::Start
     part.set_node_name(plan.nodes[static_cast<std::size_t>(node)].hostname);
     part.set_master_port(start.master_port);
     part.set_service_port(start.service_port);
+    part.set_marker(marker_.filename().string());
     part.set_has_mpirun(plan.mpirun.has_value());
     if (plan.mpirun) part.set_mpirun_version(plan.mpirun->version);
     part.set_placement_digest(plan::placement_digest(plan, node));
     link_->send(node, std::move(message));
   }
   return {};
+}
+
+// Where none can be put nobody puts results either.
+void ClusterHead::put_marker(const plan::LaunchPlan& plan, const std::string& run_id) {
+  if (!plan.in_place) return;
+  const std::filesystem::path path =
+      std::filesystem::path(plan.working_directory) / (".muster-" + run_id);
+  if (open_file(path, O_WRONLY | O_CREAT | O_EXCL)) marker_ = path;
+}
+
+void ClusterHead::take_marker_away() {
+  if (!marker_.empty()) ::unlink(marker_.c_str());
+  marker_.clear();
 }
 
 Result<> ClusterHead::await_prepared(StopSource& stops) {
@@ -232,6 +250,7 @@ Result<> ClusterHead::await_prepared(StopSource& stops) {
 }
 
 void ClusterHead::go() {
+  take_marker_away();
   protocol::HeadMessage message;
   message.mutable_go();
   link_->send_to_all(std::move(message));

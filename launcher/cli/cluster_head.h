@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -56,6 +57,9 @@ class ClusterHead {
   Result<> await_all(const SignalFd& signals);
   Result<> await_proofs(const SignalFd& signals);
   Result<> use_inventories(LoadedRun& run);
+  // In the directory that ranks work in: nodes that see it have the same one.
+  void put_marker(const plan::LaunchPlan& plan, const std::string& run_id);
+  void take_marker_away();
   void say(const std::string& text) const;
   std::string name_of(int node_rank) const;
   Error lost_error(const std::string& text) const;
@@ -72,6 +76,7 @@ class ClusterHead {
   std::set<int> prepared_;
   std::set<int> stored_;
   std::set<int> lost_;
+  std::filesystem::path marker_;
   bool ended_ = false;
 };
 

@@ -226,6 +226,10 @@ Result<> MemberSession::open_records() {
   head.writer = writer;
   FollowerContext context{run_,       plan_,     *directory_, line_,
                           *recorder_, *console_, *control_,   std::move(head)};
+  std::error_code ignored;
+  context.shares_directory =
+      plan_.in_place && !part_.marker().empty() && part_.marker().find('/') == std::string::npos &&
+      fs::exists(fs::path(plan_.working_directory) / part_.marker(), ignored);
   MUSTER_TRY_ASSIGN(RunFollowers followers, RunFollowers::create(context));
   followers_.emplace(std::move(followers));
   recorder_->when_all_started([this] { followers_->start(); });

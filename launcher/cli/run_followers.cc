@@ -58,6 +58,7 @@ exec::OutputsRequest outputs_request(const FollowerContext& context) {
   }
   request.environment = context.run.inputs.caller_environment;
   request.names = context.output_names;
+  request.is_shared = context.shares_directory;
   request.lowest_rank = context.plan.first_rank();
   request.say = [&recorder = context.recorder,
                  &console = context.console](const std::string& line) {

@@ -30,6 +30,7 @@ struct FollowerContext {
   exec::RunControl& control;
   // Of a member: to whom everything goes, and who keeps the run's metrics.
   std::optional<replication::ClientSettings> head = {};
+  bool shares_directory = false;  // with the head, which stores what is there
   // Of a head: who has which name in the output folders.
   std::shared_ptr<store::OutputNames> output_names = {};
 };

@@ -171,6 +171,26 @@ void RunRecorder::stream_gap(const std::string& stream, const store::Gap& gap) {
                        {"reason", gap.reason}});
 }
 
+void RunRecorder::tell_of_node(const char* what, int node_rank, const std::string& text) {
+  event(what, {{"node_rank", node_rank}, {"text", text}});
+  log(text);
+  console_->print("muster: " + text);
+}
+
+void RunRecorder::node_suspect(int node_rank, const std::string& text) {
+  tell_of_node("node_suspect", node_rank, text);
+}
+
+void RunRecorder::node_wakes(int node_rank, const std::string& text) {
+  tell_of_node("node_awake", node_rank, text);
+}
+
+// The end that follows from it is told with its reason: stopping().
+void RunRecorder::node_lost(int node_rank, const std::string& text) {
+  event("node_lost", {{"node_rank", node_rank}, {"text", text}});
+  log(text);
+}
+
 void RunRecorder::suspending() {
   log("suspended by Ctrl-Z");
   event("suspended");

@@ -60,6 +60,9 @@ class RunRecorder : public exec::RunObserver {
     console_->grown();
     if (grown_) grown_();
   }
+  void node_suspect(int node_rank, const std::string& text) override;
+  void node_wakes(int node_rank, const std::string& text) override;
+  void node_lost(int node_rank, const std::string& text) override;
   void suspending() override;
   void resumed() override;
   void terminal_resized() override { console_->redraw(); }
@@ -72,6 +75,7 @@ class RunRecorder : public exec::RunObserver {
   RunRecorder(store::RunDirectory run_directory, report::RunRecord record, report::Console& console,
               bool terminal);
   void log(const std::string& text);
+  void tell_of_node(const char* what, int node_rank, const std::string& text);
   void show_status();
   void write_process_files() const;
 

@@ -332,10 +332,9 @@ Result<> RunSession::make_followers() {
                                                 std::chrono::system_clock::now().time_since_epoch())
                                                 .count());
   MUSTER_TRY(store::write_writer(*directory_, writer));
-  MUSTER_TRY_ASSIGN(
-      RunFollowers followers,
-      RunFollowers::create({run_, plan_, *directory_, line_, *recorder_, *console_, *control_,
-                            std::nullopt, cluster_ ? cluster_->link().output_names() : nullptr}));
+  FollowerContext context{run_, plan_, *directory_, line_, *recorder_, *console_, *control_};
+  if (cluster_) context.output_names = cluster_->link().output_names();
+  MUSTER_TRY_ASSIGN(RunFollowers followers, RunFollowers::create(context));
   followers_.emplace(std::move(followers));
   recorder_->when_all_started([this] { followers_->start(); });
   recorder_->when_grown([this] { followers_->grown(); });

@@ -58,6 +58,7 @@ outputs::OutputFoldersOptions options_of(const OutputsRequest& request) {
   // Ranks that work in the run directory itself, or write there, need no copy.
   for (const std::string name : {"outputs", "logs"}) {
     const fs::path path = request.working_directory / name;
+    if (request.is_shared) break;
     if (path != root / name) options.folders.push_back({{name, path}, false, !request.in_place});
   }
   for (const std::string& name : request.named) {
@@ -86,7 +87,7 @@ std::string and_more(std::uint64_t count) {
 
 OutputsFollower::OutputsFollower(OutputsRequest request)
     : request_(std::move(request)), folders_(request_.run, options_of(request_)) {
-  if (!request_.in_place) return;
+  if (!request_.in_place || request_.is_shared) return;
   auto claim =
       FolderClaim::take(request_.environment, request_.working_directory, request_.run.root());
   if (claim) claim_.emplace(std::move(*claim));  // else nobody knows, and nothing else is lost

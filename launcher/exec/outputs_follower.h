@@ -25,6 +25,8 @@ namespace muster::exec {
 struct OutputsRequest {
   store::RunDirectory run;
   std::filesystem::path working_directory;
+  // Another node of the run works in the same directory and stores what is there.
+  bool is_shared = false;
   bool in_place = true;  // false: the working directory is thrown away in the end
   // Named outputs that ranks write to the run directory itself: "outputs/model".
   std::vector<std::string> named = {};
