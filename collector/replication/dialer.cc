@@ -37,7 +37,8 @@ void tune_socket(const Fd& socket) {
   set(IPPROTO_TCP, TCP_KEEPIDLE, 30);
   set(IPPROTO_TCP, TCP_KEEPINTVL, 10);
   set(IPPROTO_TCP, TCP_KEEPCNT, 3);
-  set(IPPROTO_TCP, TCP_USER_TIMEOUT, 30'000);
+  // Longer than limits.node_lost_after is by default: a silent node is lost by what it does not say.
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, 60'000);
   // What is queued in the kernel cannot be overtaken by what is urgent.
   set(IPPROTO_TCP, TCP_NOTSENT_LOWAT, 256 << 10);
 }

@@ -196,9 +196,13 @@ std::string differences_text(const LiveStatus& live) {
   return text.empty() ? text : "\n" + text;
 }
 
+// "node-a", "node-a and 2 other nodes"
 std::string host_of(const RunView& run) {
-  if (!run.hostnames.empty()) return run.hostnames.front();
-  return run.launcher.hostname;
+  if (run.hostnames.empty()) return run.launcher.hostname;
+  const auto others = static_cast<std::int64_t>(run.hostnames.size()) - 1;
+  std::string text = run.hostnames.front();
+  if (others > 0) text += " and " + counted(others, "other node");
+  return text;
 }
 
 std::string head(const RunView& run, const std::string& what) {
