@@ -196,17 +196,19 @@ std::string differences_text(const LiveStatus& live) {
   return text.empty() ? text : "\n" + text;
 }
 
-// "node-a", "node-a and 2 other nodes"
 std::string host_of(const RunView& run) {
-  if (run.hostnames.empty()) return run.launcher.hostname;
+  if (!run.hostnames.empty()) return run.hostnames.front();
+  return run.launcher.hostname;
+}
+
+// "node-a", "node-a and 2 other nodes"
+std::string hosts_of(const RunView& run) {
   const auto others = static_cast<std::int64_t>(run.hostnames.size()) - 1;
-  std::string text = run.hostnames.front();
-  if (others > 0) text += " and " + counted(others, "other node");
-  return text;
+  return host_of(run) + (others > 0 ? " and " + counted(others, "other node") : "");
 }
 
 std::string head(const RunView& run, const std::string& what) {
-  const std::string host = host_of(run);
+  const std::string host = hosts_of(run);
   return "run " + run.run_id + (host.empty() ? "" : " on " + host) + ": " + what + "\n";
 }
 
