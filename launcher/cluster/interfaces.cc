@@ -42,6 +42,9 @@ Result<std::vector<Wanted>> parse_wanted(const std::vector<std::string>& words) 
   return all;
 }
 
+constexpr const char* kLoopback = "it is loopback";
+constexpr const char* kLinkLocal = "it is link-local";
+
 struct Candidate {
   std::string address;
   std::string interface;
@@ -134,9 +137,9 @@ class Choice {
     const bool named = std::any_of(wanted_.begin(), wanted_.end(), [&](const Wanted& wanted) {
       return wanted.fits(candidate.address, candidate.interface);
     });
+    if (!named && each.is_link_local()) return kLinkLocal;
+    if (!named && each.is_loopback() && !one_host_) return kLoopback;
     if (!wanted_.empty() && !named) return "network.interfaces does not name it";
-    if (!named && each.is_link_local()) return "it is link-local";
-    if (!named && each.is_loopback() && !one_host_) return "it is loopback";
     const auto hosts = hosts_of_.find(candidate.address);
     if (hosts != hosts_of_.end() && hosts->second.size() > 1 && !each.is_loopback()) {
       return "several nodes have it";
@@ -245,7 +248,7 @@ class Choice {
       for (const Candidate& each : nodes_[node]) {
         if (each.is_loopback || chosen.contains(each.network())) continue;
         const std::string why = each.why_not.empty() ? "another network was taken" : each.why_not;
-        if (why == "it is link-local") continue;
+        if (why == kLinkLocal) continue;
         auto& nodes = left_out[{each.network().text() + " (" + each.interface + ")", why}];
         if (nodes.empty() || nodes.back() != static_cast<int>(node)) {
           nodes.push_back(static_cast<int>(node));
@@ -269,7 +272,7 @@ class Choice {
       if (has_usable(nodes_[node], 4) || has_usable(nodes_[node], 16)) continue;
       std::vector<std::string> tried;
       for (const Candidate& each : nodes_[node]) {
-        if (each.is_loopback && !one_host_ && wanted_.empty()) continue;
+        if (each.why_not == kLoopback || each.why_not == kLinkLocal) continue;
         tried.push_back(each.text() + ": " + each.why_not);
       }
       return fail(ErrorCode::kResources,

@@ -95,7 +95,7 @@ std::string candidates_in_words(const NodePlan& node) {
 std::vector<AlikeNodes> alike_nodes(const LaunchPlan& plan, const AreAlike& also_alike) {
   std::vector<Ranks> ranks(plan.nodes.size());
   for (const RankPlacement& rank : plan.ranks) {
-    const auto node = static_cast<std::size_t>(rank.node_rank);
+    const std::size_t node = plan.node_index(rank.node_rank);
     if (node < ranks.size()) ranks[node].push_back(&rank);
   }
   std::vector<AlikeNodes> kinds;

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "launcher/plan/placement_words.h"
+#include "launcher/plan/planned_ports.h"
 #include "launcher/plan/tensorflow_roles.h"
 
 namespace muster::plan {
@@ -64,11 +65,17 @@ Json network_json(const LaunchPlan& plan) {
                      {"first_rank", node.first_rank},
                      {"rank_count", node.rank_count}});
   }
+  Json ports = Json::array();
+  for (const PlannedPort& port : planned_ports(plan)) {
+    ports.push_back(
+        {{"who", port.who}, {"port", port.port}, {"where", port.where}, {"why", port.why}});
+  }
   return {{"node_count", plan.node_count},
           {"master_address", plan.network.master_address},
           {"ipv6", plan.network.ipv6},
           {"cidrs", plan.network.cidrs},
-          {"nodes", nodes}};
+          {"nodes", nodes},
+          {"ports", ports}};
 }
 
 Json rank_json(const RankPlacement& rank) {
@@ -144,11 +151,13 @@ Json mpirun_json(const LaunchPlan& plan) {
   for (const MpirunWords& group : plan.mpirun->words) {
     words.push_back({{"words", group.words}, {"why", group.why}});
   }
-  return {{"executable", plan.mpirun->executable},
-          {"version", plan.mpirun->version},
-          {"words", words},
-          {"environment", values_json(plan.mpirun->environment)},
-          {"rankfile", plan.mpirun->binds() ? Json(plan.mpirun->rankfile) : Json(nullptr)}};
+  Json json = {{"executable", plan.mpirun->executable},
+               {"version", plan.mpirun->version},
+               {"words", words},
+               {"environment", values_json(plan.mpirun->environment)},
+               {"rankfile", plan.mpirun->binds() ? Json(plan.mpirun->rankfile) : Json(nullptr)}};
+  if (!plan.mpirun->hostfile.empty()) json["hostfile"] = plan.mpirun->hostfile;
+  return json;
 }
 
 Json limits_json(const config::Limits& limits) {

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "base/text_table.h"
 #include "launcher/plan/placement_words.h"
+#include "launcher/plan/planned_ports.h"
 #include "launcher/plan/tensorflow_roles.h"
 
 namespace muster::plan {
@@ -23,8 +24,12 @@ std::string header(const LaunchPlan& plan) {
   if (plan.asked_node_count > 1) {
     started += fmt::format("; --one-node, instead of {} nodes", plan.asked_node_count);
   }
+  const bool is_part = plan.of_several_nodes() && nodes == 1;
+  const std::string where = is_part ? fmt::format("{}, node {} of {}", plan.nodes.front().hostname,
+                                                  plan.nodes.front().node_rank, plan.node_count)
+                                    : counted(nodes, "node");
   return fmt::format("plan: {} on {} ({})\n\n  run  {}\n  in   {}{}\n",
-                     counted(plan.world_size, "rank"), counted(nodes, "node"), started,
+                     counted(static_cast<std::int64_t>(plan.ranks.size()), "rank"), where, started,
                      shell_quoted(plan.argv), plan.working_directory,
                      plan.in_place ? " (in place)" : "");
 }
@@ -218,6 +223,15 @@ std::string indented(const std::string& lines) {
   return text;
 }
 
+std::string first_lines(const std::string& text) {
+  constexpr std::size_t kShown = 8;
+  std::size_t end = 0;
+  for (std::size_t line = 0; line < kShown && end < text.size(); ++line) {
+    end = text.find('\n', end) + 1;
+  }
+  return text.substr(0, end) + (end < text.size() ? "…\n" : "");
+}
+
 std::string mpirun_table(const MpirunCommand& mpirun) {
   TextTable table({{"words"}, {"why"}});
   for (const MpirunWords& group : mpirun.words) {
@@ -227,6 +241,10 @@ std::string mpirun_table(const MpirunCommand& mpirun) {
     table.add_row({shown(variable), variable.origin + " (in its environment)"});
   }
   std::string text = table.to_string("  ");
+  if (!mpirun.hostfile.empty()) {
+    text += "\nhostfile (" + mpirun.hostfile_variable + "; its names resolve nowhere)\n" +
+            indented(first_lines(mpirun.hostfile));
+  }
   if (mpirun.binds()) text += "\nrankfile (mpirun's input)\n" + indented(mpirun.rankfile);
   return text;
 }
@@ -247,6 +265,14 @@ std::string python_text(const PythonPlan& python) {
   return text;
 }
 
+std::string ports_table(const LaunchPlan& plan) {
+  TextTable table({{"who listens"}, {"port"}, {"where"}, {"why"}});
+  for (const PlannedPort& port : planned_ports(plan)) {
+    table.add_row({port.who, port.port, port.where, port.why});
+  }
+  return table.to_string("  ");
+}
+
 }  // namespace
 
 std::string plan_text(const LaunchPlan& plan) {
@@ -260,6 +286,7 @@ std::string plan_text(const LaunchPlan& plan) {
   text += python_text(plan.python);
   text += "\nreasons\n" + reasons_table(plan);
   if (!plan.data.empty()) text += "\ndata\n" + data_table(plan.data);
+  if (plan.of_several_nodes()) text += "\nports\n" + ports_table(plan);
   text += "\nenvironment\n" + environment_table(plan);
   text += dropped(plan.dropped_from_ranks, "ranks");
   text += dropped(plan.dropped_from_mpirun, "mpirun");

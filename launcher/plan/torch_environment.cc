@@ -32,6 +32,10 @@ void add_interface_names(const FamilyFacts& facts, const NodePlan& node, Variabl
   const bool exact = facts.plan.of_several_nodes() && node.interface != kMeasuredAtJoin;
   facts.defaults.add_to(variables, "NCCL_SOCKET_IFNAME", (exact ? "=" : "") + node.interface);
   facts.defaults.add_to(variables, "GLOO_SOCKET_IFNAME", node.interface);
+  // Open MPI's lists of networks know IPv4 alone, and names differ: docs/cluster.md.
+  if (facts.plan.network.ipv6 && facts.plan.backend == config::Backend::kMpi) {
+    facts.defaults.add_to(variables, "OMPI_MCA_btl_tcp_if_include", node.interface);
+  }
 }
 
 }  // namespace

@@ -23,6 +23,7 @@ except unittest.SkipTest as reason:
 import muster_test  # noqa: E402
 import test_containment  # noqa: E402
 import test_mpi_ends  # noqa: E402
+import test_nodes_network  # noqa: E402
 from muster_test import PYTHON, program, wait_until  # noqa: E402
 
 needs_openmpi5 = unittest.skipIf(MISSING, MISSING)
@@ -45,6 +46,11 @@ class Ends(test_mpi_ends.MpiEnds):
 class Containment(test_containment.Mpirun):
     """Launcher, mpirun, agents, ranks killed with signal 9."""
     mpirun_names_the_signal = False  # held while the ranks have their grace, it says nothing later
+
+
+@needs_openmpi5
+class Network(test_nodes_network.Network):
+    """Two nodes among decoys."""
 
 
 @needs_openmpi5

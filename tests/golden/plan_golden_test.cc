@@ -49,6 +49,44 @@ void open_mpi_5(config::RunConfig&, PlanInputs& inputs) {
   inputs.mpirun = MpirunIdentity{"/opt/openmpi/bin/mpirun", "5.0.11", 5, 0};
 }
 
+// Two nodes with interfaces of different names, before they have met.
+void two_nodes(config::RunConfig& config, PlanInputs& inputs) {
+  config.node_count = {2, from_line(8, 13, "node_count: 2")};
+  inputs.nodes[0].hostname = "node-a";
+  inputs.nodes.push_back(machine("server-2x16"));
+  inputs.nodes[1].hostname = "node-b";
+}
+
+void two_nodes_met(config::RunConfig& config, PlanInputs& inputs) {
+  two_nodes(config, inputs);
+  inputs.network = cluster::NetworkChoice{
+      {"10.7.0.0/24"},
+      false,
+      {{"10.7.0.4", "eth0"}, {"10.7.0.5", "ens3"}},
+      {{"network 10.7.0.0/24",
+        "eth0 of node-a, ens3 of node-b: each address was reached by "
+        "another node"},
+       {"not used: 172.17.0.0/16 (docker0)", "all nodes: several nodes have it"}}};
+}
+
+void two_nodes_by_ipv6(config::RunConfig& config, PlanInputs& inputs) {
+  two_nodes_met(config, inputs);
+  open_mpi_5(config, inputs);
+  inputs.network->ipv6 = true;
+  inputs.network->cidrs = {"fd00::/64"};
+  inputs.network->nodes = {{"fd00::4", "eth0"}, {"fd00::5", "eth0"}};
+}
+
+// The second of them, for itself.
+void part_of_two_nodes(config::RunConfig& config, PlanInputs& inputs) {
+  two_nodes_met(config, inputs);
+  const auto whole = make_plan(config, inputs);
+  ASSERT_TRUE(whole) << whole.error().message;
+  inputs.part = part_of(*whole, 1);
+  inputs.network.reset();
+  inputs.nodes.erase(inputs.nodes.begin());
+}
+
 void a_command(config::RunConfig& config, PlanInputs&) {
   config.run.value = config::ShellCommand{"python train.py --lr 0.1"};
   config.script_params.clear();
@@ -70,6 +108,12 @@ std::vector<Sample> samples() {
       {"open_mpi_5.argv", "laptop-4c8t", 2, Backend::kMpi, open_mpi_5},
       {"open_mpi_5_oversubscribed.argv", "laptop-4c8t", 9, Backend::kMpi, open_mpi_5},
       {"single_process.txt", "single-core", 1, Backend::kNone},
+      {"two_nodes_before_they_meet.txt", "laptop-4c8t", 2, Backend::kMpi, two_nodes},
+      {"two_nodes.txt", "laptop-4c8t", 2, Backend::kMpi, two_nodes_met},
+      {"two_nodes.json", "laptop-4c8t", 2, Backend::kMpi, two_nodes_met},
+      {"two_nodes.argv", "laptop-4c8t", 2, Backend::kMpi, two_nodes_met},
+      {"two_nodes_by_ipv6.argv", "laptop-4c8t", 2, Backend::kMpi, two_nodes_by_ipv6},
+      {"two_nodes_part.txt", "laptop-4c8t", 2, Backend::kDirect, part_of_two_nodes},
       {"command.argv", "server-2x16", 4, Backend::kDirect, a_command},
       {"numa_auto.txt", "numa-4x6", 1, Backend::kDirect, automatic},
       {"odd_4.txt", "odd-3x5", 4, Backend::kDirect},

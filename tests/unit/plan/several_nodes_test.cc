@@ -220,6 +220,27 @@ TEST_F(Met, Ipv6HasBracketsWhereAPortFollows) {
   EXPECT_EQ(part_of_node(*plan, 1).network.ipv6, true);
 }
 
+// Names differ, and Open MPI's lists of networks know IPv4 alone.
+TEST_F(Met, ByIpv6TheRanksOfMpirunAreToldTheirOwnInterface) {
+  config_.distributed_backend.value = Backend::kMpi;
+  inputs_.network->ipv6 = true;
+  inputs_.network->nodes = {{"fd00::4", "eth0"}, {"fd00::5", "ens3"}};
+  const LaunchPlan whole = planned(config_, inputs_);
+  EXPECT_EQ(value_of(whole.rank_environment[0], "OMPI_MCA_btl_tcp_if_include"), "eth0");
+  EXPECT_EQ(value_of(whole.rank_environment[4], "OMPI_MCA_btl_tcp_if_include"), "ens3");
+  EXPECT_EQ(mpirun_environment(whole, inputs_).count("OMPI_MCA_btl_tcp_if_include"), 0U);
+}
+
+// Another way to start daemons would find no node.
+TEST_F(Met, HowDaemonsAreStartedIsNotTheConfigs) {
+  config_.distributed_backend.value = Backend::kMpi;
+  config_.environment_variables.emplace_back(
+      "OMPI_MCA_plm_rsh_agent", config::Setting<std::string>{"ssh", from_line(9, 5, "…")});
+  const LaunchPlan whole = planned(config_, inputs_);
+  EXPECT_EQ(mpirun_environment(whole, inputs_).at("OMPI_MCA_plm_rsh_agent"),
+            "/opt/muster/bin/muster-agent remote-exec");
+}
+
 TEST(ManyNodes, AreNotListedInVariables) {
   std::vector<topology::NodeInventory> nodes(kMostNodesListed + 1, named(kTwoGpus, "n"));
   PlanInputs inputs = inputs_of(std::move(nodes));
