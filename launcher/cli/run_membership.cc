@@ -19,6 +19,7 @@ Result<cluster::Membership> run_membership(const CommandLine& line, const config
   }
   cluster::MembershipFlags flags;
   flags.nodes = asked.value;
+  flags.nodes_origin = asked.origin.text;
   if (const auto rank = line.text("node-rank")) {
     flags.node_rank = static_cast<int>(parse_integer(*rank).value_or(-1));
   }
@@ -40,7 +41,11 @@ Result<cluster::Membership> run_membership(const CommandLine& line, const config
                   "make them the same");
     }
   }
-  return cluster::membership_of(flags, environment, hostname);
+  auto membership = cluster::membership_of(flags, environment, hostname);
+  if (!membership && !membership.error().location) {
+    membership.error().location = asked.origin.location;
+  }
+  return membership;
 }
 
 }  // namespace muster::cli

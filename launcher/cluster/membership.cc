@@ -112,7 +112,7 @@ Result<Membership> membership_of(const MembershipFlags& flags, const Environment
                                  const std::string& /*hostname*/) {
   Membership found;
   MUSTER_TRY(look_at_slurm(environment, found));
-  if (flags.nodes) found.node_count = {*flags.nodes, "--nodes"};
+  if (flags.nodes) found.node_count = {*flags.nodes, flags.nodes_origin};
   if (flags.node_rank) found.node_rank = {*flags.node_rank, "--node-rank"};
   if (flags.rendezvous) {
     MUSTER_TRY(take_rendezvous(*flags.rendezvous, found));

@@ -15,6 +15,7 @@ namespace muster::cluster {
 // What the command line says; each wins over the environment.
 struct MembershipFlags {
   std::optional<int> nodes;               // --nodes
+  std::string nodes_origin = "--nodes";   // or where the config says it
   std::optional<int> node_rank;           // --node-rank
   std::optional<std::string> rendezvous;  // --rendezvous HOST[:PORT], or file:PATH
 };

@@ -83,7 +83,7 @@ Case("A feature that this version lacks", "muster run run.yaml", 65,
 Case("An input is misspelt", "muster run run.yaml", 65,
      {"run.yaml": "command: python3 train.py --lr ${{inputs.rate}}\ninputs: {rates: 0.1}\n"},
      show=["run.yaml"])
-Case("More than one node", "muster run run.yaml", 69,
+Case("More than one node", "muster run run.yaml", 64,
      {"run.yaml": "command: python3 train.py\nnode_count: 2\ndistributed_backend: mpi\n"},
      show=["run.yaml"])
 Case("--set without a value", "muster run run.yaml --set limits.drain_timeout", 64,

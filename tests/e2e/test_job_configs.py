@@ -63,8 +63,8 @@ class JobConfigs(MusterTest):
     def test_a_v2_job_of_two_nodes_needs_to_be_told(self):
         self.files(job__yml=V2_JOB.replace("BACKEND", "pytorch").replace("NODES", "2"))
         result = self.run_muster(["run", "job.yml"], cwd=self.work_dir)
-        self.assert_code(result, 69)
-        self.assertIn("hint: add --one-node", result.stderr)
+        self.assert_code(result, 64)
+        self.assertIn("--one-node puts all ranks on this one", result.stderr)
 
     @muster_test.unittest.skipUnless(MPIRUN, "no Open MPI")
     def test_a_batch_ai_job(self):
