@@ -188,6 +188,7 @@ Result<> ClusterHead::use_inventories(LoadedRun& run) {
 Result<> ClusterHead::send_parts(const plan::LaunchPlan& plan, const plan::StartValues& start) {
   MUSTER_TRY(link_->store_into(start.run_directory, start.run_id));
   put_marker(plan, start.run_id);
+  source_ = plan.working_directory;
   for (int node = 1; node < membership_.node_count.value; ++node) {
     protocol::HeadMessage message;
     *message.mutable_part() = part_message(plan::part_of(plan, node));
@@ -200,6 +201,7 @@ Result<> ClusterHead::send_parts(const plan::LaunchPlan& plan, const plan::Start
     part.set_has_mpirun(plan.mpirun.has_value());
     if (plan.mpirun) part.set_mpirun_version(plan.mpirun->version);
     part.set_placement_digest(plan::placement_digest(plan, node));
+    part.set_send_source(!joins_[static_cast<std::size_t>(node)].has_source());
     link_->send(node, std::move(message));
   }
   return {};
@@ -233,6 +235,8 @@ Result<> ClusterHead::await_prepared(StopSource& stops) {
                       name_of(each.node_rank) + ": " + without_controls(prepared.problem()));
         }
         prepared_.insert(each.node_rank);
+      } else if (said.has_source()) {
+        MUSTER_TRY(send_source(each.node_rank));
       } else if (said.has_stop()) {
         const protocol::AskStop& stop = said.stop();
         if (stop.signal_number() == 0) {
@@ -245,6 +249,24 @@ Result<> ClusterHead::await_prepared(StopSource& stops) {
     std::vector<int> fds = stops.fds();
     fds.push_back(link_->fd());
     if (prepared_.size() < wanted) wait_for(std::move(fds), 1s);
+  }
+  return {};
+}
+
+// The next window of it.  It is complete here: this node has prepared itself before it listens.
+Result<> ClusterHead::send_source(int node_rank) {
+  auto sender = senders_.find(node_rank);
+  if (sender == senders_.end()) {
+    MUSTER_TRY_ASSIGN(auto made, link::SourceSender::open(source_));
+    sender = senders_.emplace(node_rank, std::move(made)).first;
+  }
+  MUSTER_TRY_ASSIGN(auto parts, sender->second.next());
+  for (protocol::SourcePart& part : parts) {
+    const bool is_last = part.path().empty();
+    protocol::HeadMessage message;
+    *message.mutable_source() = std::move(part);
+    link_->send(node_rank, std::move(message));
+    if (is_last) senders_.erase(node_rank);
   }
   return {};
 }

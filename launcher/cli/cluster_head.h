@@ -5,6 +5,7 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -18,6 +19,7 @@
 #include "launcher/cluster/membership.h"
 #include "launcher/exec/follower.h"
 #include "launcher/link/head_link.h"
+#include "launcher/link/source_travel.h"
 #include "launcher/plan/launch_plan.h"
 #include "launcher/plan/run_outcome.h"
 #include "muster/result.h"
@@ -60,6 +62,7 @@ class ClusterHead {
   // In the directory that ranks work in: nodes that see it have the same one.
   void put_marker(const plan::LaunchPlan& plan, const std::string& run_id);
   void take_marker_away();
+  Result<> send_source(int node_rank);
   void say(const std::string& text) const;
   std::string name_of(int node_rank) const;
   Error lost_error(const std::string& text) const;
@@ -73,6 +76,8 @@ class ClusterHead {
     std::function<void(const std::string&)> to;
   };
   std::shared_ptr<Log> log_ = std::make_shared<Log>();
+  std::string source_;                         // the copy that ranks of this node run in
+  std::map<int, link::SourceSender> senders_;  // to nodes that lack it
   std::set<int> prepared_;
   std::set<int> stored_;
   std::set<int> lost_;

@@ -16,6 +16,7 @@
 #include "launcher/cli/process_counts.h"
 #include "launcher/cli/python_facts.h"
 #include "launcher/cli/run_data.h"
+#include "launcher/cli/run_membership.h"
 #include "launcher/exec/mpirun_probe.h"
 #include "launcher/python_env/look.h"
 
@@ -73,10 +74,21 @@ Result<std::string> read_config_file(const std::string& name) {
   return Failure(std::move(error));
 }
 
+// A member without the source: the head has it.
+bool head_has_source(const CommandLine& line, const config::RunConfig& config,
+                     const fs::path& here) {
+  if (!config.source_directory.value || config.in_place.value) return false;
+  std::error_code error;
+  if (fs::exists(config::source_directory_path(config, here.string()), error)) return false;
+  const auto membership = run_membership(line, config, caller_environment());
+  return membership && membership->several() && !membership->is_head();
+}
+
 config::Reading reading_of(const CommandLine& line, const fs::path& directory,
                            const fs::path& here) {
   config::Reading reading;
-  reading.check = [here](const config::RunConfig& found) {
+  reading.check = [&line, here](const config::RunConfig& found) {
+    if (head_has_source(line, found, here)) return Problems();
     return config::check_paths(found, here.string());
   };
   reading.read_beside = [directory](const std::string& path) {
@@ -235,10 +247,15 @@ Result<> look_at_node(const CommandLine& line, LoadedRun& run, bool this_node_al
 }
 
 // Before anything is made: what is not to be copied is refused by the plan.
-Result<> look_at_source(const CommandLine& line, LoadedRun& run) {
+Result<> look_at_source(const CommandLine& line, LoadedRun& run, bool may_be_missing) {
   if (!run.config.source_directory.value || run.config.in_place.value) return {};
   const std::string directory =
       config::source_directory_path(run.config, run.inputs.current_directory);
+  std::error_code error;
+  if (may_be_missing && !fs::exists(directory, error)) {
+    run.lacks_source = true;
+    return {};
+  }
   MUSTER_TRY_ASSIGN(run.source, exec::look_at_source(directory, fs::absolute(line.runs_dir)));
   run.inputs.source = run.source->facts;
   return {};
@@ -320,14 +337,15 @@ tl::expected<config::RunConfig, Problems> load_config(const CommandLine& line,
 namespace {
 
 tl::expected<LoadedRun, Problems> load(const CommandLine& line, config::RunConfig config,
-                                       std::string config_text, bool this_node_alone) {
+                                       std::string config_text, bool this_node_alone,
+                                       bool may_lack_source) {
   LoadedRun run;
   run.config = std::move(config);
   run.config_text = std::move(config_text);
   if (auto looked = look_at_node(line, run, this_node_alone); !looked) {
     return one_problem(std::move(looked).error());
   }
-  if (auto looked = look_at_source(line, run); !looked) {
+  if (auto looked = look_at_source(line, run, may_lack_source); !looked) {
     return one_problem(std::move(looked).error());
   }
   if (auto looked = look_at_data(line, run); !looked) {
@@ -347,13 +365,13 @@ tl::expected<LoadedRun, Problems> load_run(const CommandLine& line) {
 
 tl::expected<LoadedRun, Problems> load_run(const CommandLine& line, config::RunConfig config,
                                            std::string config_text) {
-  return load(line, std::move(config), std::move(config_text), false);
+  return load(line, std::move(config), std::move(config_text), false, false);
 }
 
 tl::expected<LoadedRun, Problems> load_run_of_node(const CommandLine& line,
                                                    config::RunConfig config,
-                                                   std::string config_text) {
-  return load(line, std::move(config), std::move(config_text), true);
+                                                   std::string config_text, bool is_member) {
+  return load(line, std::move(config), std::move(config_text), true, is_member);
 }
 
 }  // namespace muster::cli

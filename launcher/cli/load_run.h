@@ -23,6 +23,7 @@ struct LoadedRun {
   std::string config_text;  // the file as given, or the settings of the form without a file
   plan::PlanInputs inputs;
   std::optional<exec::SourceTree> source;  // what will be copied
+  bool lacks_source = false;               // it is not here: the head sends its copy
   std::string backend_note;                // why this backend, when nobody chose one; may be empty
 };
 
@@ -36,9 +37,10 @@ tl::expected<LoadedRun, Problems> load_run(const CommandLine& line);
 // nodes.
 tl::expected<LoadedRun, Problems> load_run(const CommandLine& line, config::RunConfig config,
                                            std::string config_text);
+// `is_member`: the source may be missing here, the head has it.
 tl::expected<LoadedRun, Problems> load_run_of_node(const CommandLine& line,
                                                    config::RunConfig config,
-                                                   std::string config_text);
+                                                   std::string config_text, bool is_member);
 
 std::map<std::string, std::string> caller_environment();
 

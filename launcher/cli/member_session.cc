@@ -19,6 +19,7 @@
 #include "launcher/cli/run_preparation.h"
 #include "launcher/exec/limits.h"
 #include "launcher/exec/node_files.h"
+#include "launcher/link/source_travel.h"
 #include "launcher/plan/rank_environment.h"
 
 namespace muster::cli {
@@ -102,6 +103,7 @@ Result<int> MemberSession::run() {
       tell_prepared(&prepared.error());
     }
     clean_up(true);
+    if (early_end_) return conclude(*early_end_);
     MUSTER_TRY_ASSIGN(const auto end, await_end(stops));
     return conclude(end);
   }
@@ -237,7 +239,41 @@ Result<> MemberSession::open_records() {
   return exec::make_node_files(start_, plan_);
 }
 
+// The head's copy, where this node has none.
+Result<> MemberSession::take_source(StopWatch& stops) {
+  MUSTER_TRY_ASSIGN(auto taker, link::SourceTaker::open(plan_.working_directory));
+  MemberMessage wanted;
+  wanted.mutable_source();
+  link_->send(wanted);
+  for (bool is_whole = false;;) {
+    for (const MemberEvent& event : link_->take()) {
+      if (event.what == MemberEvent::What::kFailed) return Failure(event.error.value_or(Error{}));
+      if (event.what != MemberEvent::What::kMessage) continue;
+      if (event.message.has_end()) early_end_ = event.message.end();
+      if (!event.message.has_source() || is_whole) continue;
+      MUSTER_TRY_ASSIGN(const auto state, taker.take(event.message.source()));
+      if (state == link::SourceTaker::State::kWantsMore) link_->send(wanted);
+      is_whole = state == link::SourceTaker::State::kDone;
+    }
+    if (early_end_) return fail(ErrorCode::kStopped, "the run has ended");
+    if (is_whole) {
+      recorder_->notice("the head has sent the source: " +
+                        counted(static_cast<std::int64_t>(taker.files()), "file") + ", " +
+                        format_bytes(taker.bytes()));
+      for (const char* folder : {"outputs", "logs"}) {
+        MUSTER_TRY(muster::make_directories(fs::path(plan_.working_directory) / folder));
+      }
+      return {};
+    }
+    if (stops.poll()) return fail(ErrorCode::kStopped, "stopped by " + stops.poll()->by);
+    std::vector<int> fds = stops.fds();
+    fds.push_back(link_->fd());
+    wait_for(fds, 1s);
+  }
+}
+
 Result<> MemberSession::prepare(StopWatch& stops) {
+  if (part_.send_source()) MUSTER_TRY(take_source(stops));
   return prepare_run(
       {run_, plan_, *directory_, runtime_, *recorder_, *console_, stops, mounts_, held_});
 }
@@ -317,10 +353,11 @@ bool MemberSession::store(plan::RunOutcome& outcome, StopWatch& stops) {
   std::erase_if(ends, [](const std::string& path) { return path.find('/') == path.npos; });
   static_cast<void>(store::end_streams(*directory_, ends));
   followers_->finish_record(outcome, limits);
+  if (outcome.incomplete.undelivered) return false;
   MemberMessage replicated;
   replicated.mutable_replicated();
   link_->send(std::move(replicated));
-  return !outcome.incomplete.undelivered;
+  return true;
 }
 
 Result<protocol::RunEnd> MemberSession::await_end(StopWatch& stops) {

@@ -38,6 +38,7 @@ class MemberSession {
   Result<> make_directories(const protocol::Part& part);
   Result<> open_records();
   Result<> prepare(StopWatch& stops);
+  Result<> take_source(StopWatch& stops);
   void tell_prepared(const Error* problem);
   Result<std::optional<protocol::RunEnd>> await_go(StopWatch& stops);
   Result<exec::HostedRanks> host(const SignalFd& signals);
@@ -53,6 +54,7 @@ class MemberSession {
   LoadedRun run_;
   std::unique_ptr<link::MemberLink> link_;
   protocol::Part part_;
+  std::optional<protocol::RunEnd> early_end_;
   plan::LaunchPlan plan_;
   plan::StartValues start_;
   std::vector<ResourceLimit> rank_limits_;

@@ -108,7 +108,7 @@ protocol::Join own_join(const LoadedRun& run, const cluster::Membership& members
   }
   add_fact(join, cluster::kCpuFact, std::to_string(inventory.cores.size()) + " cores");
   add_fact(join, cluster::kGpuFact, std::to_string(inventory.gpus.size()));
-  join.set_has_source(true);
+  join.set_has_source(!run.lacks_source);
   return join;
 }
 

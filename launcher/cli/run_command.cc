@@ -60,7 +60,8 @@ CommandResult run_on_nodes(const CommandLine& line, const cluster::Membership& m
   }
   const auto unfit = unfit_for_nodes(line, config);
   if (!unfit) return tl::unexpected<Problems>(Problems{unfit.error()});
-  auto loaded = load_run_of_node(line, std::move(config), std::move(config_text));
+  auto loaded =
+      load_run_of_node(line, std::move(config), std::move(config_text), !membership.is_head());
   if (!loaded) return tl::unexpected<Problems>(std::move(loaded).error());
   Result<int> code = 0;
   if (membership.is_head()) {

@@ -37,7 +37,7 @@ Result<> copy(const PreparationContext& context, plan::SourceRecord& record) {
 
 Result<> prepare_source(const PreparationContext& context) {
   const plan::LaunchPlan& plan = context.plan;
-  if (!context.run.config.source_directory.value) return {};
+  if (!context.run.config.source_directory.value || context.run.lacks_source) return {};
   plan::SourceRecord record;
   record.in_place = plan.in_place;
   record.directory = plan.in_place ? plan.working_directory : plan.source_directory;
