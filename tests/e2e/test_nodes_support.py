@@ -157,7 +157,7 @@ class Forbidden(muster_test.MusterTest):
     @muster_test.needs_root
     def test_what_forbids_namespaces_is_named(self):
         script = "import nodes; print(nodes.why_no_namespaces())"
-        done = subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", PYTHON, "-B", "-c", script],
+        done = subprocess.run(["setpriv", "--bounding-set=-all", "--inh-caps=-all", PYTHON, "-B", "-c", script],
                               env=self.environment(), cwd="/", text=True, capture_output=True,
                               check=True)
         self.assertRegex(done.stdout, r"no namespaces: unshare: .*(the sysctl \S+ = |CAP_SYS_ADMIN)")
