@@ -48,7 +48,9 @@ class Peer:
         self.process.stdin.flush()
 
     def wait(self, seconds=60):
-        return self.process.wait(seconds)
+        code = self.process.wait(seconds)
+        self.reader.join()  # every line of it is here now
+        return code
 
     def end(self):
         if self.process.poll() is None:
@@ -80,7 +82,11 @@ class Tapped:
             for source in select.select([self.listener, *others], [], [], 0.05)[0]:
                 if source is self.listener:
                     member, _ = self.listener.accept()
-                    head = socket.create_connection(("127.0.0.1", self.port_of_head), 10)
+                    try:
+                        head = socket.create_connection(("127.0.0.1", self.port_of_head), 10)
+                    except ConnectionRefusedError:
+                        member.close()  # the head comes later, and so does the member again
+                        continue
                     member.settimeout(10)
                     others.update({member: head, head: member})
                     first = first or member
