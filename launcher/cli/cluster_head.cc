@@ -285,9 +285,8 @@ void ClusterHead::store(plan::RunOutcome& outcome, std::chrono::milliseconds dra
   link_->send_to_all(std::move(message));
   auto until = std::chrono::steady_clock::now() + drain_timeout;
   if (limits.until) until = std::min(until, *limits.until);
-  const auto waits_for = [&](int node) {
-    const std::vector<int> gone = link_->missing();
-    const bool lost = std::find(gone.begin(), gone.end(), node) != gone.end();
+  const auto waits_for = [&](int node, const std::vector<int>& gone) {
+    const bool lost = std::binary_search(gone.begin(), gone.end(), node);
     return !lost && !(stored_.contains(node) && link_->replicated(node));
   };
   while (true) {
@@ -306,8 +305,9 @@ void ClusterHead::store(plan::RunOutcome& outcome, std::chrono::milliseconds dra
       fail_if_successful(outcome, error, "run_store");
     }
     std::vector<int> awaited;
+    const std::vector<int> gone = link_->missing();  // in order
     for (int node = 1; node < membership_.node_count.value; ++node) {
-      if (waits_for(node)) awaited.push_back(node);
+      if (waits_for(node, gone)) awaited.push_back(node);
     }
     if (awaited.empty()) return give_up_rest(outcome);
     const bool late = std::chrono::steady_clock::now() >= until;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <set>
 
@@ -52,10 +53,8 @@ class Execution : public HandsListener, public NodeChannel {
                request.plan.mpirun ? LocalStarter::kMpirun : LocalStarter::kAgents) {
     nodes_.push_back(&local_);
     for (std::size_t node = 1; node < request.plan.nodes.size(); ++node) {
-      std::vector<int> ranks;
-      for (const plan::RankPlacement& rank : request.plan.ranks) {
-        if (rank.node_rank == static_cast<int>(node)) ranks.push_back(rank.rank);
-      }
+      std::vector<int> ranks(static_cast<std::size_t>(request.plan.nodes[node].rank_count));
+      std::iota(ranks.begin(), ranks.end(), request.plan.nodes[node].first_rank);
       remote_.push_back(std::make_unique<RemoteHands>(*this, *this, static_cast<int>(node), ranks));
       nodes_.push_back(remote_.back().get());
     }

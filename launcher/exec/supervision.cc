@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <numeric>
 
 #include "base/exit_code.h"
 
@@ -72,17 +73,20 @@ Supervision::Supervision(int world_size, const config::Limits& limits, SteadyTim
       ranks_(static_cast<std::size_t>(world_size)) {
   for (int rank = 0; rank < world_size; ++rank) at(rank).outcome.rank = rank;
   for (const int rank : servers) at(rank).is_server = true;
+  in_state_[static_cast<std::size_t>(RankState::kWaiting)] = world_size;
+  server_count_ = static_cast<int>(
+      std::count_if(ranks_.begin(), ranks_.end(), [](const Rank& rank) { return rank.is_server; }));
   start_deadline_ = now + limits_.join_timeout.value;
   if (const auto limit = limits_.max_run_duration.value) run_deadline_ = now + *limit;
 }
 
 void Supervision::rank_assigned(int rank) {
-  if (at(rank).state == RankState::kWaiting) at(rank).state = RankState::kAssigned;
+  if (at(rank).state == RankState::kWaiting) set_state(at(rank), RankState::kAssigned);
 }
 
 Actions Supervision::rank_started(const RankOutcome& start, SteadyTime) {
   Rank& rank = at(start.rank);
-  rank.state = RankState::kRunning;
+  set_state(rank, RankState::kRunning);
   rank.outcome = start;
   if (++started_count_ == world_size()) start_deadline_.reset();
   // A start that overtook the stop is stopped like the others.
@@ -96,7 +100,7 @@ Actions Supervision::rank_started(const RankOutcome& start, SteadyTime) {
 Actions Supervision::rank_ended(const RankOutcome& end, bool by_agent, SteadyTime now) {
   Actions actions;
   Rank& rank = at(end.rank);
-  rank.state = RankState::kEnded;
+  set_state(rank, RankState::kEnded);
   rank.outcome = end;
   // Ended after we asked it to: not its own failure, whatever the code.
   const auto after = [&](const std::optional<plan::WallTime>& asked) {
@@ -117,7 +121,7 @@ Actions Supervision::rank_ended(const RankOutcome& end, bool by_agent, SteadyTim
 
 Actions Supervision::rank_quiet(int rank, SteadyTime now) {
   Actions actions;
-  at(rank).state = RankState::kQuiet;
+  set_state(at(rank), RankState::kQuiet);
   proceed(now, actions);
   return actions;
 }
@@ -127,7 +131,7 @@ Actions Supervision::agent_gone(int rank, SteadyTime now) {
   Rank& gone = at(rank);
   if (gone.state == RankState::kGone) return actions;
   const bool ended = gone.state == RankState::kEnded || gone.state == RankState::kQuiet;
-  gone.state = RankState::kGone;
+  set_state(gone, RankState::kGone);
   if (!ended) {
     // Its training process died with it.  After a stop, or when mpirun is gone, that is no news.
     gone.outcome.end = stopping_ || starter_gone_ ? RankEnd::kStopped : RankEnd::kAgentLost;
@@ -259,7 +263,7 @@ Actions Supervision::tick(SteadyTime now) {
         at(rank).outcome.status = ExitStatus::signaled(SIGKILL);
         at(rank).outcome.detail = "it does not react to SIGKILL (stuck in the kernel)";
       }
-      at(rank).state = RankState::kQuiet;
+      set_state(at(rank), RankState::kQuiet);
     }
   }
   if (due(drain_deadline_)) {
@@ -292,7 +296,7 @@ std::optional<SteadyTime> Supervision::next_deadline() const {
 }
 
 int Supervision::running_count() const {
-  return static_cast<int>(ranks_in({RankState::kRunning}).size());
+  return count({RankState::kRunning});
 }
 
 void Supervision::note_mpi_library(int rank, std::string name) {
@@ -331,9 +335,7 @@ std::string Supervision::why_stopping() const {
 // Once: when nobody is left whom they could serve.
 void Supervision::end_servers_alone(SteadyTime now, Actions& actions) {
   if (stopping_ || servers_asked_at_) return;
-  const auto is_server = [](const Rank& rank) { return rank.is_server; };
-  const bool some = std::any_of(ranks_.begin(), ranks_.end(), is_server);
-  if (!some || std::all_of(ranks_.begin(), ranks_.end(), is_server)) return;
+  if (server_count_ == 0 || server_count_ == world_size()) return;
   for (const int rank :
        ranks_in({RankState::kWaiting, RankState::kAssigned, RankState::kRunning})) {
     if (!at(rank).is_server) return;
@@ -415,13 +417,13 @@ void Supervision::stood_still(std::chrono::steady_clock::duration duration) {
 
 // Agents that have not asked for their rank yet will be told to leave when they do.
 void Supervision::forget_waiting_ranks() {
-  for (const int rank : ranks_in({RankState::kWaiting})) at(rank).state = RankState::kQuiet;
+  for (const int rank : ranks_in({RankState::kWaiting})) set_state(at(rank), RankState::kQuiet);
 }
 
 void Supervision::proceed(SteadyTime now, Actions& actions) {
   if (finished_) return;
   if (!left_) end_servers_alone(now, actions);
-  if (!left_ && all_in({RankState::kQuiet, RankState::kGone})) {
+  if (!left_ && count({RankState::kQuiet, RankState::kGone}) == world_size()) {
     left_ = true;
     kill_deadline_.reset();
     server_deadline_.reset();
@@ -448,8 +450,17 @@ std::vector<int> Supervision::ranks_in(std::initializer_list<RankState> states) 
   return found;
 }
 
-bool Supervision::all_in(std::initializer_list<RankState> states) const {
-  return ranks_in(states).size() == ranks_.size();
+// Every end of a rank asks, so this must not look at all of them.
+int Supervision::count(std::initializer_list<RankState> states) const {
+  return std::accumulate(states.begin(), states.end(), 0, [&](int sum, RankState state) {
+    return sum + in_state_[static_cast<std::size_t>(state)];
+  });
+}
+
+void Supervision::set_state(Rank& rank, RankState state) {
+  --in_state_[static_cast<std::size_t>(rank.state)];
+  rank.state = state;
+  ++in_state_[static_cast<std::size_t>(state)];
 }
 
 const Supervision::Rank* Supervision::first_failed_rank() const {

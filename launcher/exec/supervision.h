@@ -13,6 +13,7 @@
 // first to leave for a failure.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <optional>
 #include <string>
@@ -136,12 +137,15 @@ class Supervision {
   void forget_waiting_ranks();
   void proceed(SteadyTime now, Actions& actions);
   std::vector<int> ranks_in(std::initializer_list<RankState> states) const;
-  bool all_in(std::initializer_list<RankState> states) const;
+  int count(std::initializer_list<RankState> states) const;
+  void set_state(Rank& rank, RankState state);
   const Rank* first_failed_rank() const;
 
   config::Limits limits_;
   std::chrono::milliseconds patience_after_success_;
   std::vector<Rank> ranks_;
+  std::array<int, 6> in_state_{};  // how many ranks are, by RankState
+  int server_count_ = 0;
   int started_count_ = 0;
   bool stopping_ = false;
   std::chrono::milliseconds grace_{0};
