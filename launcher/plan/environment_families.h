@@ -13,11 +13,26 @@
 
 namespace muster::plan {
 
+// What is asked for each rank and is the same for all of them, found once.
+struct OfAllNodes {
+  bool any_rank_has_gpus = false;
+  bool has_amd = false;    // GPUs, visible on some node
+  bool has_other = false;  // GPUs that are not AMD's
+  // The plan says on some node what ranks see; then all of them get the names.
+  bool visibility_decided = false;
+  bool all_bound = true;
+  bool equal_counts = true;      // of ranks
+  bool equal_interfaces = true;  // by name
+};
+
+OfAllNodes of_all_nodes(const LaunchPlan& plan, const PlanInputs& inputs);
+
 struct FamilyFacts {
   const config::RunConfig& config;
   const PlanInputs& inputs;
   const LaunchPlan& plan;  // with its nodes and ranks
   const Defaults& defaults;
+  const OfAllNodes all = of_all_nodes(plan, inputs);
 
   const topology::NodeInventory& node_of(const RankPlacement& rank) const {
     return inputs.nodes[plan.node_index(rank.node_rank)];

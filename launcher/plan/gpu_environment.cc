@@ -28,20 +28,6 @@ bool is_amd(const Gpu& gpu) {
   return gpu.vendor == kAmd;
 }
 
-bool any_rank_has_gpus(const LaunchPlan& plan) {
-  return std::any_of(plan.ranks.begin(), plan.ranks.end(),
-                     [](const RankPlacement& rank) { return !rank.gpus.empty(); });
-}
-
-bool any_node(const FamilyFacts& facts, bool amd) {
-  for (const topology::NodeInventory& node : facts.inputs.nodes) {
-    for (const Gpu& gpu : node.gpus) {
-      if (is_amd(gpu) == amd) return true;
-    }
-  }
-  return false;
-}
-
 // A process that sets its own CUDA_VISIBLE_DEVICES counts over all GPUs of the node, not over those
 // that its parent left visible.
 std::string number_of(const Gpu& gpu) {
@@ -90,13 +76,6 @@ bool is_own(const NodePlan& node) {
   return node.gpu_visibility == GpuVisibility::kOwn;
 }
 
-// Whether the plan says on any node what ranks see; then all of them get the names.
-bool decides(const LaunchPlan& plan) {
-  return std::any_of(plan.nodes.begin(), plan.nodes.end(), [](const NodePlan& node) {
-    return is_own(node) || !node.visible_devices.empty();
-  });
-}
-
 // Those of `all` that are in a node's visible_devices, in its order.
 std::vector<Gpu> listed(const std::vector<Gpu>& all, const std::vector<std::string>& devices) {
   std::vector<Gpu> gpus;
@@ -110,8 +89,8 @@ std::vector<Gpu> listed(const std::vector<Gpu>& all, const std::vector<std::stri
 
 void warn_of_config_devices(const FamilyFacts& facts, LaunchPlan& plan) {
   const auto* setting = set_by_config(facts.config, kCudaDevices);
-  if (setting == nullptr || !any_rank_has_gpus(plan)) return;
-  const bool decided = decides(plan);
+  if (setting == nullptr || !facts.all.any_rank_has_gpus) return;
+  const bool decided = facts.all.visibility_decided;
   const auto& caller = facts.inputs.caller_environment;
   const auto universe = caller.find(kCudaDevices);
   if (!decided && universe != caller.end() && universe->second == setting->value) return;
@@ -132,7 +111,7 @@ bool models_differ(const std::vector<Gpu>& gpus) {
 
 // CUDA puts the fastest first unless it is told to go by bus ids, as NVML and the plan do.
 void warn_of_device_order(const FamilyFacts& facts, LaunchPlan& plan) {
-  if (!any_rank_has_gpus(plan) || !any_node(facts, false)) return;
+  if (!facts.all.any_rank_has_gpus || !facts.all.has_other) return;
   const auto& caller = facts.inputs.caller_environment;
   const auto* setting = set_by_config(facts.config, kCudaOrder);
   const auto inherited = caller.find(kCudaOrder);
@@ -156,7 +135,7 @@ void warn_of_device_order(const FamilyFacts& facts, LaunchPlan& plan) {
 void add_gpu_names(const FamilyFacts& facts, const RankPlacement& rank, Variables& variables) {
   // Every rank has the same names: one without GPUs, beside others that have some, has empty
   // values.
-  if (any_rank_has_gpus(facts.plan)) {
+  if (facts.all.any_rank_has_gpus) {
     std::vector<std::string> ordinals;
     std::vector<std::string> uuids;
     for (const Gpu& gpu : rank.gpus) {
@@ -168,9 +147,9 @@ void add_gpu_names(const FamilyFacts& facts, const RankPlacement& rank, Variable
     add(variables, "MUSTER_GPU", join(ordinals, ","));
     add(variables, "MUSTER_GPU_UUID", known ? join(uuids, ",") : "");
   }
-  if (!decides(facts.plan)) return;
-  const bool has_amd = any_node(facts, true);
-  const bool has_cuda = any_node(facts, false);
+  if (!facts.all.visibility_decided) return;
+  const bool has_amd = facts.all.has_amd;
+  const bool has_cuda = facts.all.has_other;
   const NodePlan& node = facts.plan.node(rank.node_rank);
   const std::vector<Gpu>& all = facts.node_of(rank).gpus;
   if (is_own(node) || node.visible_devices.empty()) {

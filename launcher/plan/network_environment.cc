@@ -75,11 +75,6 @@ std::optional<Said> said_elsewhere(const FamilyFacts& facts, const NodeInventory
   return std::nullopt;
 }
 
-bool any_gpu(const FamilyFacts& facts) {
-  return std::any_of(facts.plan.ranks.begin(), facts.plan.ranks.end(),
-                     [](const RankPlacement& rank) { return !rank.gpus.empty(); });
-}
-
 // What all nodes have in common; "" when they differ.
 template <typename OfNode>
 std::string common_to_nodes(const FamilyFacts& facts, OfNode of_node) {
@@ -247,7 +242,7 @@ void check_ignored_affinity(const FamilyFacts& facts, LaunchPlan& plan) {
 }  // namespace
 
 void add_network_names(const FamilyFacts& facts, Variables& variables) {
-  if (!any_gpu(facts)) return;
+  if (!facts.all.any_rank_has_gpus) return;
   const auto add_common = [&](const char* name, const std::string& value) {
     if (!value.empty()) facts.defaults.add_to(variables, name, value);
   };
@@ -265,7 +260,7 @@ void add_network_names(const FamilyFacts& facts, const RankPlacement& rank, Vari
     if (!value.empty()) facts.defaults.add_to(variables, name, value);
   };
   const std::string nearest = rank.nics.empty() ? "" : port_list(node, &rank.nics);
-  if (any_gpu(facts)) {
+  if (facts.all.any_rank_has_gpus) {
     const auto& common = facts.plan.common_environment;
     if (!is_there(common, kTopology)) add_own(kTopology, topology_of_node(facts, node));
     if (own_devices_alone(facts)) {
@@ -278,7 +273,7 @@ void add_network_names(const FamilyFacts& facts, const RankPlacement& rank, Vari
 }
 
 void explain_network(const FamilyFacts& facts, LaunchPlan& plan) {
-  if (any_gpu(facts)) {
+  if (facts.all.any_rank_has_gpus) {
     explain_hca(facts, plan);
     explain_topology(facts, plan);
     check_ignored_affinity(facts, plan);

@@ -75,14 +75,9 @@ std::string places_of(const topology::NodeInventory& node, const RankPlacement& 
 }
 
 // Names of places mean nothing without cores of one's own.
-bool all_bound(const LaunchPlan& plan) {
-  return std::all_of(plan.ranks.begin(), plan.ranks.end(),
-                     [](const RankPlacement& rank) { return rank.bound; });
-}
-
 void add_places(const FamilyFacts& facts, const RankPlacement& rank, Variables& variables) {
   const auto& binding = facts.config.resources.omp_binding;
-  if (binding.value == OmpBinding::kNone || !all_bound(facts.plan)) return;
+  if (binding.value == OmpBinding::kNone || !facts.all.all_bound) return;
   const char* spread = binding.value == OmpBinding::kClose ? "close" : "spread";
   add_as_asked(facts, binding.origin, "OMP_PROC_BIND", spread, variables);
   add_as_asked(facts, binding.origin, "OMP_PLACES", places_of(facts.node_of(rank), rank),
@@ -160,7 +155,7 @@ void explain_threads(const FamilyFacts& facts, LaunchPlan& plan) {
   plan.reasons.push_back(count_reason(facts, plan));
   const auto& binding = facts.config.resources.omp_binding;
   if (binding.value != OmpBinding::kNone) {
-    if (all_bound(plan)) {
+    if (facts.all.all_bound) {
       plan.reasons.push_back({"OMP_PLACES", "a place for each core", binding.origin.text});
     } else {
       plan.warnings.push_back(

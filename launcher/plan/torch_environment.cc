@@ -15,18 +15,6 @@
 namespace muster::plan {
 namespace {
 
-bool nodes_have_equal_counts(const LaunchPlan& plan) {
-  return std::all_of(plan.nodes.begin(), plan.nodes.end(), [&](const NodePlan& node) {
-    return node.rank_count == plan.nodes.front().rank_count;
-  });
-}
-
-bool interfaces_are_equal(const LaunchPlan& plan) {
-  return std::all_of(plan.nodes.begin(), plan.nodes.end(), [&](const NodePlan& node) {
-    return node.interface == plan.nodes.front().interface;
-  });
-}
-
 // Only '=' makes NCCL take a name as it is; without it eth1 also means eth10.  gloo takes no '='.
 void add_interface_names(const FamilyFacts& facts, const NodePlan& node, Variables& variables) {
   const bool exact = facts.plan.of_several_nodes() && node.interface != kMeasuredAtJoin;
@@ -43,7 +31,7 @@ void add_interface_names(const FamilyFacts& facts, const NodePlan& node, Variabl
 void add_torch_names(const FamilyFacts& facts, Variables& variables) {
   const LaunchPlan& plan = facts.plan;
   add(variables, "WORLD_SIZE", std::to_string(plan.world_size));
-  if (nodes_have_equal_counts(plan)) {
+  if (facts.all.equal_counts) {
     add(variables, "LOCAL_WORLD_SIZE", std::to_string(plan.nodes.front().rank_count));
   }
   add(variables, "GROUP_WORLD_SIZE", std::to_string(plan.node_count));
@@ -60,7 +48,7 @@ void add_torch_names(const FamilyFacts& facts, Variables& variables) {
     add(variables, "PET_MASTER_ADDR", "");
     add(variables, "PET_MASTER_PORT", "");
   }
-  if (interfaces_are_equal(plan)) add_interface_names(facts, plan.nodes.front(), variables);
+  if (facts.all.equal_interfaces) add_interface_names(facts, plan.nodes.front(), variables);
   // NCCL and gloo find the address of an interface themselves, and NCCL prefers IPv4.
   if (plan.network.ipv6) facts.defaults.add_to(variables, "NCCL_SOCKET_FAMILY", "AF_INET6");
   facts.defaults.add_to(variables, "NCCL_DEBUG", "WARN");
@@ -71,11 +59,11 @@ void add_torch_names(const FamilyFacts& facts, Variables& variables) {
 void add_torch_names(const FamilyFacts& facts, const RankPlacement& rank, Variables& variables) {
   add(variables, "RANK", std::to_string(rank.rank));
   add(variables, "LOCAL_RANK", std::to_string(rank.local_rank));
-  if (!nodes_have_equal_counts(facts.plan)) {
+  if (!facts.all.equal_counts) {
     const NodePlan& node = facts.plan.node(rank.node_rank);
     add(variables, "LOCAL_WORLD_SIZE", std::to_string(node.rank_count));
   }
-  if (!interfaces_are_equal(facts.plan)) {
+  if (!facts.all.equal_interfaces) {
     add_interface_names(facts, facts.plan.node(rank.node_rank), variables);
   }
   add(variables, "NODE_RANK", std::to_string(rank.node_rank));
