@@ -101,7 +101,7 @@ protocol::Join join_of(int node, int node_count) {
   join.set_software("muster 1");
   const topology::NodeInventory inventory = node_number(node);
   join.set_hostname(inventory.hostname);
-  join.set_inventory(topology::topology_json(inventory));
+  join.set_inventory(topology::inventory_line(inventory));
   const auto add = [&](const char* interface, std::string address, unsigned prefix) {
     protocol::InterfaceAddress& added = *join.add_addresses();
     added.set_interface(interface);

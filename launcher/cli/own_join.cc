@@ -99,7 +99,7 @@ protocol::Join own_join(const LoadedRun& run, const cluster::Membership& members
   join.set_boot_id(store::this_boot());
   join.set_software(std::string("muster ") + kVersion);
   const topology::NodeInventory& inventory = run.inputs.nodes.front();
-  join.set_inventory(topology::topology_json(inventory));
+  join.set_inventory(topology::inventory_line(inventory));
   add_addresses(join);
   add_fact(join, cluster::kConfigFact, store::digest_of(run.config_text).substr(0, kShownDigits));
   if (run.inputs.mpirun) add_fact(join, cluster::kMpiFact, run.inputs.mpirun->version);

@@ -275,9 +275,31 @@ Result<std::vector<T>> list_from(const Json& json, const char* name,
   return values;
 }
 
-}  // namespace
+Result<Devices> devices_from(const Json& json) {
+  if (!json.is_object()) {
+    return fail(ErrorCode::kResources,
+                json.is_discarded() ? "it is not JSON" : "it is not one JSON object", kHint);
+  }
+  Devices devices;
+  Fields fields(json, "node");
+  fields.text("gpu_source", devices.gpu_source);
+  double quota = 0;
+  fields.number("cpu_quota", quota);
+  MUSTER_TRY(fields.result());
+  if (quota > 0) devices.cpu_quota = quota;
+  MUSTER_TRY_ASSIGN(devices.gpus, list_from<Gpu>(json, "gpus", gpu_from_json));
+  MUSTER_TRY_ASSIGN(devices.hidden_gpus, list_from<Gpu>(json, "hidden_gpus", gpu_from_json));
+  MUSTER_TRY_ASSIGN(devices.nics, list_from<Nic>(json, "nics", nic_from_json));
+  MUSTER_TRY_ASSIGN(devices.notes, list_from<Note>(json, "notes", note_from_json));
+  int next = 0;
+  for (Gpu& gpu : devices.gpus) {
+    if (gpu.visible_ordinal == kUnknown) gpu.visible_ordinal = next;
+    next = gpu.visible_ordinal + 1;
+  }
+  return devices;
+}
 
-std::string topology_json(const NodeInventory& inventory) {
+Json json_of(const NodeInventory& inventory) {
   Json json;
   json["hostname"] = inventory.hostname;
   json["source"] = inventory.source;
@@ -308,7 +330,17 @@ std::string topology_json(const NodeInventory& inventory) {
               json);
   const auto& file = inventory.nccl_file;
   json["nccl_topology_file"] = file ? nccl_file_json(*file) : Json(nullptr);
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json;
+}
+
+}  // namespace
+
+std::string topology_json(const NodeInventory& inventory) {
+  return json_of(inventory).dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+std::string inventory_line(const NodeInventory& inventory) {
+  return json_of(inventory).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 namespace {
@@ -360,14 +392,14 @@ Result<Core> core_from_json(const Json& json) {
 
 Result<NodeInventory> inventory_from_json(std::string_view text) {
   NodeInventory inventory;
-  MUSTER_TRY_ASSIGN(Devices devices, devices_from_json(text));
+  const Json json = Json::parse(text, nullptr, false);
+  MUSTER_TRY_ASSIGN(Devices devices, devices_from(json));
   inventory.gpu_source = std::move(devices.gpu_source);
   inventory.gpus = std::move(devices.gpus);
   inventory.hidden_gpus = std::move(devices.hidden_gpus);
   inventory.nics = std::move(devices.nics);
   inventory.notes = std::move(devices.notes);
   inventory.cpu_quota = devices.cpu_quota;
-  const Json json = Json::parse(text, nullptr, false);
   Fields fields(json, "node");
   std::string allowed;
   std::string present;
@@ -388,28 +420,7 @@ Result<NodeInventory> inventory_from_json(std::string_view text) {
 }
 
 Result<Devices> devices_from_json(std::string_view text) {
-  const Json json = Json::parse(text, nullptr, false);
-  if (!json.is_object()) {
-    return fail(ErrorCode::kResources,
-                json.is_discarded() ? "it is not JSON" : "it is not one JSON object", kHint);
-  }
-  Devices devices;
-  Fields fields(json, "node");
-  fields.text("gpu_source", devices.gpu_source);
-  double quota = 0;
-  fields.number("cpu_quota", quota);
-  MUSTER_TRY(fields.result());
-  if (quota > 0) devices.cpu_quota = quota;
-  MUSTER_TRY_ASSIGN(devices.gpus, list_from<Gpu>(json, "gpus", gpu_from_json));
-  MUSTER_TRY_ASSIGN(devices.hidden_gpus, list_from<Gpu>(json, "hidden_gpus", gpu_from_json));
-  MUSTER_TRY_ASSIGN(devices.nics, list_from<Nic>(json, "nics", nic_from_json));
-  MUSTER_TRY_ASSIGN(devices.notes, list_from<Note>(json, "notes", note_from_json));
-  int next = 0;
-  for (Gpu& gpu : devices.gpus) {
-    if (gpu.visible_ordinal == kUnknown) gpu.visible_ordinal = next;
-    next = gpu.visible_ordinal + 1;
-  }
-  return devices;
+  return devices_from(Json::parse(text, nullptr, false));
 }
 
 std::string devices_json(const Devices& devices) {

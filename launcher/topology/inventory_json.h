@@ -15,7 +15,10 @@ namespace muster::topology {
 // added, never renamed.  Ends in a newline.
 std::string topology_json(const NodeInventory& inventory);
 
-// The way back, of what topology_json() has written: from another node of the same Muster.  Not all
+// The same in one line, for another node: a head reads thousands of them.
+std::string inventory_line(const NodeInventory& inventory);
+
+// The way back, of what these have written: from another node of the same Muster.  Not all
 // of it: what concerns nobody but that node (nccl.conf) is left out.  Errors: kResources.
 Result<NodeInventory> inventory_from_json(std::string_view text);
 

@@ -169,5 +169,15 @@ TEST(InventoryJson, CountsGpusThatHaveNoIndex) {
   EXPECT_EQ(devices->gpus[1].numa_node, kUnknown);
 }
 
+TEST(InventoryLine, SaysTheSameInOneLineAndIsReadBack) {
+  const NodeInventory node = restricted();
+  const std::string line = inventory_line(node);
+  EXPECT_EQ(line.find('\n'), line.npos);
+  EXPECT_EQ(nlohmann::json::parse(line), nlohmann::json::parse(topology_json(node)));
+  const auto read = inventory_from_json(line);
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(topology_json(*read), topology_json(node));
+}
+
 }  // namespace
 }  // namespace muster::topology
