@@ -266,9 +266,9 @@ void Head::join(LinkId link, const protocol::Join& join, HeadActions& actions) {
   ++here_count_;
   actions.push_back(
       action(What::kJoined, join.node_rank(), name_of(join.node_rank()) + " has joined"));
-  beat_at_.reset();  // its clock is measured soon
   if (here_count_ == node_count_) {
     all_here_ = true;
+    beat_at_.reset();  // all clocks are measured soon
     actions.push_back(action(What::kAllHere, -1, ""));
   }
 }
