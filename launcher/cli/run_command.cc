@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "launcher/cli/commands.h"
 #include "launcher/cli/detach.h"
 #include "launcher/cli/member_session.h"
@@ -55,7 +56,13 @@ Result<Detached> detach(const CommandLine& line) {
 // One of the launchers of a run of several nodes.
 CommandResult run_on_nodes(const CommandLine& line, const cluster::Membership& membership,
                            config::RunConfig config, std::string config_text) {
-  for (const std::string& note : membership.notes) {
+  std::vector<std::string> notes = membership.notes;
+  if (membership.time_left) {
+    notes.push_back(membership.scheduler + " ends this job in " +
+                    format_duration(membership.time_left->value) + " (" +
+                    membership.time_left->origin + ")");
+  }
+  for (const std::string& note : notes) {
     std::fputs(("muster: " + note + "\n").c_str(), stderr);
   }
   const auto unfit = unfit_for_nodes(line, config);

@@ -231,6 +231,10 @@ Result<int> RunSession::carry_out() {
 Result<> RunSession::choose_places() {
   LeaseTaking taking(run_);
   MUSTER_TRY_ASSIGN(plan_, plan::make_plan(run_.config, run_.inputs));
+  if (membership_ != nullptr) {
+    plan_.reasons.push_back(
+        {"membership", membership_->scheduler, cluster::membership_text(*membership_)});
+  }
   start_.run_id = line_.run_id.value_or(new_run_id());
   lease_ = taking.take(plan_, start_.run_id);
   check_placement_after_ = check_placement_after(run_.inputs.caller_environment, plan_.warnings);

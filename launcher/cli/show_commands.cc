@@ -7,6 +7,7 @@
 #include "launcher/cli/commands.h"
 #include "launcher/cli/node_leases.h"
 #include "launcher/cli/run_lease.h"
+#include "launcher/cli/run_membership.h"
 #include "launcher/cli/validate_tree.h"
 #include "launcher/plan/picture_svg.h"
 #include "launcher/plan/plan_json.h"
@@ -78,6 +79,11 @@ CommandResult plan_command(const CommandLine& line) {
   if (line.topology_file.empty()) look_at_leases(*run);
   auto plan = plan::make_plan(run->config, run->inputs);
   if (!plan) return problem(std::move(plan).error());
+  // Nothing is joined here, and a plan for elsewhere need not know where its nodes meet.
+  const auto membership = run_membership(line, run->config, caller_environment());
+  if (membership && membership->several()) {
+    plan->reasons.push_back({"membership", membership->scheduler, membership_text(*membership)});
+  }
   switch (line.format) {
     case Format::kText: return print(plan::plan_text(*plan));
     case Format::kJson: return print(plan::plan_json(*plan));

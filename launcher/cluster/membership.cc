@@ -3,70 +3,66 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "launcher/cluster/schedulers.h"
 
 namespace muster::cluster {
 namespace {
 
-using Environment = std::map<std::string, std::string>;
-
-std::optional<std::string> variable(const Environment& environment, const std::string& name) {
-  const auto found = environment.find(name);
-  if (found == environment.end() || found->second.empty()) return std::nullopt;
-  return found->second;
-}
-
-Result<std::optional<Told<int>>> number(const Environment& environment, const std::string& name) {
-  const auto text = variable(environment, name);
-  if (!text) return std::optional<Told<int>>();
-  const auto value = parse_integer(*text);
-  if (!value || *value < 0 || *value > 1'000'000) {
+// Takes what `word` says and `found` lacks.  Errors: kUsage: they contradict each other.
+Result<> agree(const std::string& what, const std::optional<Told<int>>& word,
+               std::optional<Told<int>>& found) {
+  if (!word) return {};
+  if (found && found->value != word->value) {
     return fail(ErrorCode::kUsage,
-                name + " is `" + without_controls(*text) + "`, which is no count",
-                "a scheduler sets it; unset it, or give --nodes, --node-rank and --rendezvous");
+                what + " is " + std::to_string(found->value) + " (" + found->origin + ") and " +
+                    std::to_string(word->value) + " (" + word->origin + ")",
+                "make them the same, or give --node-rank and --rendezvous, which then stand alone");
   }
-  return std::optional(Told<int>{static_cast<int>(*value), name});
-}
-
-// The first name of a Slurm list: "gpu[003-007,9],cpu1" → "gpu003".
-std::string first_of_slurm_list(const std::string& list) {
-  const std::size_t bracket = list.find('[');
-  const std::size_t comma = list.find(',');
-  if (bracket == std::string::npos || comma < bracket) return list.substr(0, comma);
-  const std::size_t end = list.find_first_of(",-]", bracket);
-  const std::size_t closing = list.find(']', bracket);
-  if (end == std::string::npos || closing == std::string::npos) return "";
-  std::string name = list.substr(0, bracket) + list.substr(bracket + 1, end - bracket - 1);
-  const std::size_t after = list.find_first_of(",[", closing);
-  return name + list.substr(closing + 1, after == std::string::npos ? after : after - closing - 1);
-}
-
-// A step of one launcher on each node: `srun --ntasks-per-node=1 muster run …`.
-Result<> look_at_slurm(const Environment& environment, Membership& found) {
-  MUSTER_TRY_ASSIGN(const auto nodes, number(environment, "SLURM_STEP_NUM_NODES"));
-  MUSTER_TRY_ASSIGN(const auto rank, number(environment, "SLURM_NODEID"));
-  const auto list = variable(environment, "SLURM_STEP_NODELIST");
-  if (!nodes || !rank || !list || nodes->value < 2) return {};
-  MUSTER_TRY_ASSIGN(const auto tasks, number(environment, "SLURM_STEP_NUM_TASKS"));
-  if (tasks && tasks->value != nodes->value) {
-    return fail(ErrorCode::kUsage,
-                "Slurm starts " + std::to_string(tasks->value) +
-                    " launchers (SLURM_STEP_NUM_TASKS) on " + std::to_string(nodes->value) +
-                    " nodes (SLURM_STEP_NUM_NODES)",
-                "one launcher a node: srun --ntasks-per-node=1 muster run …");
-  }
-  found.scheduler = "Slurm";
-  found.node_count = *nodes;
-  found.node_rank = *rank;
-  found.head_address = {first_of_slurm_list(*list), "SLURM_STEP_NODELIST"};
-  if (const auto job = variable(environment, "SLURM_JOB_ID")) {
-    const std::string step = variable(environment, "SLURM_STEP_ID").value_or("");
-    const std::string restart = variable(environment, "SLURM_RESTART_COUNT").value_or("0");
-    found.job_id = {*job + "." + step + "." + restart, "SLURM_JOB_ID"};
-    // Several jobs may share a node.
-    const auto id = parse_integer(*job).value_or(0);
-    found.port = {20000 + static_cast<int>(id % 20000), "SLURM_JOB_ID"};
-  }
+  if (!found) found = word;
   return {};
+}
+
+template <typename T>
+void take_first(const std::optional<T>& word, std::optional<T>& found) {
+  if (!found) found = word;
+}
+
+struct AllWords {
+  SchedulerWord word;
+  std::string names;  // of the schedulers that said something
+};
+
+// What all schedulers say together.
+Result<AllWords> ask_schedulers(const MembershipFlags& flags, const Surroundings& around) {
+  AllWords all;
+  if (flags.nodes) all.word.node_count = {*flags.nodes, flags.nodes_origin};
+  if (flags.node_rank) all.word.node_rank = {*flags.node_rank, "--node-rank"};
+  for (const Scheduler& scheduler : schedulers()) {
+    MUSTER_TRY_ASSIGN(const auto word, scheduler.look(around));
+    if (!word) continue;
+    all.names += (all.names.empty() ? "" : ", ") + std::string(scheduler.name);
+    MUSTER_TRY(agree("the count of nodes", word->node_count, all.word.node_count));
+    MUSTER_TRY(agree("this node's rank", word->node_rank, all.word.node_rank));
+    take_first(word->head_address, all.word.head_address);
+    take_first(word->port, all.word.port);
+    take_first(word->job_id, all.word.job_id);
+    take_first(word->time_left, all.word.time_left);
+    if (all.word.hint.empty()) all.word.hint = word->hint;
+  }
+  return all;
+}
+
+// Whose word is not used, where the command line says all.
+void note_unused(const Surroundings& around, Membership& found) {
+  for (const Scheduler& scheduler : schedulers()) {
+    const auto word = scheduler.look(around);
+    if (!word || !*word || !(*word)->node_rank) continue;
+    const Told<int>& rank = *(*word)->node_rank;
+    if (rank.value == found.node_rank.value) continue;
+    found.notes.push_back(std::string(scheduler.name) + " calls this node rank " +
+                          std::to_string(rank.value) + " (" + rank.origin +
+                          "), which is not used: --node-rank and --rendezvous are given");
+  }
 }
 
 Result<> take_rendezvous(const std::string& text, Membership& found) {
@@ -106,42 +102,87 @@ Result<> take_rendezvous(const std::string& text, Membership& found) {
   return {};
 }
 
+Result<> check(const Membership& found, bool rank_is_known, const std::string& hint) {
+  const std::string nodes = std::to_string(found.node_count.value);
+  if (found.head_address.value.empty() && !found.address_file) {
+    return fail(ErrorCode::kUsage,
+                "a run of " + nodes + " nodes (" + found.node_count.origin +
+                    "), and nothing says where they meet",
+                !hint.empty() ? hint
+                              : "give --rendezvous HOST:PORT (of node rank 0) and --node-rank on "
+                                "every node, or start under a scheduler (docs/cluster.md); "
+                                "--one-node puts all ranks on this one");
+  }
+  if (!rank_is_known) {
+    return fail(ErrorCode::kUsage,
+                "a run of " + nodes + " nodes, and nothing says which of them this is",
+                !hint.empty() ? hint
+                              : "give --node-rank, from 0 (the head) to " +
+                                    std::to_string(found.node_count.value - 1));
+  }
+  if (found.node_rank.value < 0 || found.node_rank.value >= found.node_count.value) {
+    return fail(ErrorCode::kUsage,
+                "node rank " + std::to_string(found.node_rank.value) + " (" +
+                    found.node_rank.origin + ") of " + nodes + " nodes (" +
+                    found.node_count.origin + ")",
+                "node ranks go from 0 to " + std::to_string(found.node_count.value - 1));
+  }
+  return {};
+}
+
 }  // namespace
 
-Result<Membership> membership_of(const MembershipFlags& flags, const Environment& environment,
-                                 const std::string& /*hostname*/) {
+Result<Membership> membership_of(const MembershipFlags& flags, const Surroundings& around) {
   Membership found;
-  MUSTER_TRY(look_at_slurm(environment, found));
-  if (flags.nodes) found.node_count = {*flags.nodes, flags.nodes_origin};
-  if (flags.node_rank) found.node_rank = {*flags.node_rank, "--node-rank"};
+  SchedulerWord word;
+  bool rank_is_known = flags.node_rank.has_value();
+  if (flags.rendezvous && flags.node_rank) {
+    if (flags.nodes) found.node_count = {*flags.nodes, flags.nodes_origin};
+    found.node_rank = {*flags.node_rank, "--node-rank"};
+    note_unused(around, found);
+  } else {
+    MUSTER_TRY_ASSIGN(AllWords all, ask_schedulers(flags, around));
+    word = std::move(all.word);
+    found.scheduler = all.names;
+    rank_is_known = word.node_rank.has_value();
+    if (word.node_count) found.node_count = *word.node_count;
+    if (word.node_rank) found.node_rank = *word.node_rank;
+    if (word.head_address) found.head_address = *word.head_address;
+    if (word.port) found.port = *word.port;
+    if (word.job_id) found.job_id = *word.job_id;
+    found.time_left = word.time_left;
+  }
   if (flags.rendezvous) {
     MUSTER_TRY(take_rendezvous(*flags.rendezvous, found));
     if (found.scheduler.empty()) found.scheduler = "--rendezvous";
   }
   if (found.node_count.value <= 1) return Membership{};
-  if (found.head_address.value.empty() && !found.address_file) {
-    return fail(ErrorCode::kUsage,
-                "a run of " + std::to_string(found.node_count.value) + " nodes (" +
-                    found.node_count.origin + "), and nothing says where they meet",
-                "give --rendezvous HOST:PORT (of node rank 0) and --node-rank on every node, or "
-                "start under a scheduler (docs/cluster.md); --one-node puts all ranks on this one");
-  }
-  if (!flags.node_rank && found.node_rank.origin == "one node") {
-    return fail(
-        ErrorCode::kUsage,
-        "a run of " + std::to_string(found.node_count.value) +
-            " nodes, and nothing says which of them this is",
-        "give --node-rank, from 0 (the head) to " + std::to_string(found.node_count.value - 1));
-  }
-  if (found.node_rank.value < 0 || found.node_rank.value >= found.node_count.value) {
-    return fail(ErrorCode::kUsage,
-                "node rank " + std::to_string(found.node_rank.value) + " (" +
-                    found.node_rank.origin + ") of " + std::to_string(found.node_count.value) +
-                    " nodes (" + found.node_count.origin + ")",
-                "node ranks go from 0 to " + std::to_string(found.node_count.value - 1));
-  }
+  MUSTER_TRY(check(found, rank_is_known, word.hint));
   if (found.port.value == 0 && !found.address_file) found.port = {kDefaultPort, "default"};
   return found;
+}
+
+std::string membership_text(const Membership& membership) {
+  const auto said = [](const std::string& value, const std::string& origin) {
+    return without_controls(value) + " (" + origin + ")";
+  };
+  std::string text =
+      "node rank " + said(std::to_string(membership.node_rank.value), membership.node_rank.origin) +
+      " of " + said(std::to_string(membership.node_count.value), membership.node_count.origin);
+  if (membership.address_file) {
+    text += ", head by " + said(membership.address_file->value, membership.address_file->origin);
+  } else {
+    text += ", head " + said(membership.head_address.value, membership.head_address.origin) +
+            ", port " + said(std::to_string(membership.port.value), membership.port.origin);
+  }
+  if (!membership.job_id.value.empty()) {
+    text += ", job " + said(membership.job_id.value, membership.job_id.origin);
+  }
+  if (membership.time_left) {
+    text += ", ends in " +
+            said(format_duration(membership.time_left->value), membership.time_left->origin);
+  }
+  return text;
 }
 
 }  // namespace muster::cluster
