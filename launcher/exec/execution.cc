@@ -94,6 +94,7 @@ class Execution : public HandsListener, public NodeChannel {
   void tell_helper(int helper, protocol::DaemonNews::What what, const std::string& why = "",
                    int status = 0);
   RemoteHands* remote(int node_rank);
+  bool is_the_same_stop(int node_rank, const std::string& by);
 
   void watch();
   void read_signals();
@@ -142,6 +143,7 @@ class Execution : public HandsListener, public NodeChannel {
   std::map<int, std::chrono::nanoseconds> clock_errors_;
   std::map<int, int> helpers_;    // that wait for a daemon → its node rank
   std::set<int> starters_ended_;  // node ranks
+  std::set<int> asked_to_stop_;   // node ranks whose launchers were
   std::set<int> nodes_left_;
   std::set<int> nodes_drained_;
   bool servers_told_ = false;
@@ -358,8 +360,19 @@ void Execution::member_said(int node_rank, const protocol::MemberMessage& messag
     feed([&] { return supervision_.muster_failed(failure, asked.exit_code(), Clock::now()); }, by);
     return;
   }
+  if (is_the_same_stop(node_rank, by)) return;
   if (supervision_.stopping()) observer_.notice("asked to stop again by " + by);
   feed([&] { return supervision_.stop_requested(asked.signal_number(), Clock::now(), by); }, by);
+}
+
+// A scheduler that ends a job tells every launcher: that is one stop, and nobody asked for haste.
+// Whoever asks twice at one node did.
+bool Execution::is_the_same_stop(int node_rank, const std::string& by) {
+  const bool others_asked = !asked_to_stop_.empty();
+  const bool first_of_node = asked_to_stop_.insert(node_rank).second;
+  if (!others_asked || !first_of_node) return false;
+  observer_.notice("asked to stop by " + by + ", too");
+  return true;
 }
 
 void Execution::tell_helper(int helper, protocol::DaemonNews::What what, const std::string& why,
@@ -473,6 +486,7 @@ void Execution::read_signals() {
       // Blocked, so that a terminal which is not ours at the moment cannot stop us.
     } else {
       const std::string name = signal_name(signal_number);
+      if (is_the_same_stop(0, name)) continue;
       if (supervision_.stopping() && signal_number != SIGHUP) {
         observer_.notice("a second " + name + ": no more grace");
       }
@@ -500,6 +514,7 @@ void Execution::read_stop_requests() {
     const auto stop = [&] {
       return supervision_.stop_requested(SIGTERM, Clock::now(), request.by);
     };
+    if (!request.now && is_the_same_stop(0, request.by)) continue;
     const bool again = supervision_.stopping();
     if (again) observer_.notice("asked to stop again by " + request.by + ": no more grace");
     feed(stop, request.by);

@@ -116,6 +116,29 @@ class Runs(NodesTest):
                 for directory in self.run_directories():
                     subprocess.run(["rm", "-rf", directory], check=True)
 
+    def test_a_stop_of_all_launchers_is_one_stop(self):
+        self.make_world(3)
+        launchers = self.start_nodes([
+            "-n", "1", "--backend", "direct", "--", "sh", "-c",
+            "trap 'sleep 0.5; echo saved; exit 0' TERM; touch up-$RANK; while :; do sleep 0.1; done"])
+        wait_until(lambda: len(list(self.work_dir.glob("up-*"))) == 3, 40, "three ranks")
+        for launcher in launchers:
+            launcher.process.send_signal(signal.SIGTERM)
+        self.assert_codes(self.wait_nodes(launchers), 143)
+        for rank in range(3):
+            self.assertEqual(self.stored(rank), "saved\n")
+
+    def test_a_second_stop_at_one_launcher_skips_the_grace(self):
+        self.make_world(2)
+        launchers = self.start_nodes([
+            "-n", "1", "--backend", "direct", "--", "sh", "-c",
+            "trap 'echo again; sleep 60' TERM; touch up-$RANK; while :; do sleep 0.1; done"])
+        wait_until(lambda: len(list(self.work_dir.glob("up-*"))) == 2, 40, "two ranks")
+        for _ in range(2):
+            launchers[1].process.send_signal(signal.SIGTERM)
+            wait_until(lambda: self.stored(0) == "again\n", 20, "the first stop")
+        self.assert_codes(self.wait_nodes(launchers, 25), 143)
+
     def test_a_failure_anywhere_ends_all_with_its_code(self):
         self.make_world(3)
         for backend in ("direct", "mpi"):

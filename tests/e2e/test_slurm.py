@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import time
-from pathlib import Path
 
 import muster_test
 from muster_test import MUSTER, PYTHON, wait_until
@@ -90,11 +89,11 @@ class SlurmTest(NodesTest):
                     "--socket", self.slurm / "munge.socket", "--pid-file", self.slurm / "munged.pid",
                     "--seed-file", self.slurm / "munged.seed", "--log-file",
                     self.slurm / "munged.log", "--num-threads", "2")
-        wait_until(lambda: (self.slurm / "munge.socket").exists(), "munged's socket", 20)
+        wait_until(lambda: (self.slurm / "munge.socket").exists(), 20, "munged's socket")
         self.daemon(head, "slurmctld", "-D")
         for node in self.world:
             self.daemon(node, "slurmd", "-D")
-        wait_until(lambda: self.idle_nodes() == 3, "three idle nodes", 60)
+        wait_until(lambda: self.idle_nodes() == 3, 60, "three idle nodes")
 
     def daemon(self, node, *words):
         with open(self.slurm / f"{words[0]}-{node.host}.said", "wb") as said:
@@ -151,7 +150,7 @@ class SlurmTest(NodesTest):
         directory = sorted(self.run_directories(), key=lambda each: each.stat().st_ctime)[run]
         return (directory / f"ranks/{rank:05d}/attempt-0/stdout.log").read_text("utf-8")
 
-    def started(self, count):
+    def begun(self, count):
         """Whether that many ranks have said so, in files beside the config."""
         return lambda: len(list(self.work_dir.glob("started-*"))) == count
 
@@ -191,11 +190,11 @@ class Slurm(SlurmTest):
         job = self.submit(self.config(
             f"trap 'sleep 1; echo saved; exit 0' TERM; touch {self.work_dir}/started-$RANK; "
             "while :; do sleep 0.1; done"))
-        wait_until(self.started(6), "six ranks", 60)
+        wait_until(self.begun(6), 60, "six ranks")
         self.ask("scancel", job)
         self.assert_ends(job, "CANCELLED")
         wait_until(lambda: self.runs() and self.runs()[0].get("exit_code") is not None,
-                   "the end of the run's record", 30)
+                   30, "the end of the run's record")
         [run] = self.runs()
         self.assertEqual(run["exit_code"], 143, self.said())
         for rank in range(6):
@@ -205,7 +204,7 @@ class Slurm(SlurmTest):
         job = self.submit(self.config(
             f"touch {self.work_dir}/started-$RANK; "
             'if [ "${SLURM_RESTART_COUNT:-0}" = 1 ]; then echo again; else sleep 600; fi'))
-        wait_until(self.started(6), "six ranks", 60)
+        wait_until(self.begun(6), 60, "six ranks")
         self.ask("scontrol", "requeue", job)
         self.assert_ends(job, "COMPLETED", "0:0", 120)
         first, second = self.runs()
