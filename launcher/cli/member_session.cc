@@ -87,6 +87,7 @@ Result<int> MemberSession::run() {
   settings.insecure = line_.has("insecure");
   settings.join = own_join(run_, membership_);
   settings.join_timeout = run_.config.limits.join_timeout.value;
+  settings.silence_allowed = run_.config.limits.node_lost_after.value;
   MUSTER_TRY_ASSIGN(link_, link::MemberLink::open(std::move(settings)));
   MUSTER_TRY_ASSIGN(const auto early, await_part(signals));
   if (early) return conclude(*early);

@@ -273,7 +273,10 @@ void Execution::training_ended(int rank, const protocol::TrainingEnded& ended) {
       outcome.end == RankEnd::kExecFailed ? outcome.exec_failure : outcome.status.describe();
   feed(
       [&] {
-        Actions actions = supervision_.rank_ended(outcome, ended.by_agent(), Clock::now());
+        const auto error = clock_errors_.find(rank);
+        Actions actions =
+            supervision_.rank_ended(outcome, ended.by_agent(), Clock::now(),
+                                    error == clock_errors_.end() ? 0ns : error->second);
         observer_.rank_ended(supervision_.rank(rank), supervision_.running_count());
         return actions;
       },

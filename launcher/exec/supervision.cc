@@ -97,14 +97,19 @@ Actions Supervision::rank_started(const RankOutcome& start, SteadyTime) {
   return {};
 }
 
-Actions Supervision::rank_ended(const RankOutcome& end, bool by_agent, SteadyTime now) {
+Actions Supervision::rank_ended(const RankOutcome& end, bool by_agent, SteadyTime now,
+                                std::chrono::nanoseconds clock_error) {
   Actions actions;
   Rank& rank = at(end.rank);
   set_state(rank, RankState::kEnded);
   rank.outcome = end;
   // Ended after we asked it to: not its own failure, whatever the code.
+  // Who dies of the signal that was sent did so after it was, as far as its clock lets that be.
+  const bool of_our_signal = end.status == ExitStatus::signaled(SIGTERM) ||
+                             (killed_ && end.status == ExitStatus::signaled(SIGKILL));
+  const auto may_be_later = of_our_signal ? clock_error : 0ns;
   const auto after = [&](const std::optional<plan::WallTime>& asked) {
-    return asked && end.ended_at && *end.ended_at >= *asked;
+    return asked && end.ended_at && *end.ended_at + may_be_later >= *asked;
   };
   const bool after_stop = after(stop_began_at_) || (rank.is_server && after(servers_asked_at_));
   if (end.end == RankEnd::kExited && (by_agent || after_stop)) rank.outcome.end = RankEnd::kStopped;

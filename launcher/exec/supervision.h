@@ -60,8 +60,9 @@ class Supervision {
   // What happened.  Each returns what to do now.
   Actions rank_started(const plan::RankOutcome& start, SteadyTime now);
   // `end` has kind kExited, kExecFailed or kNotStarted; by_agent: killed because its agent was left
-  // alone or told to.
-  Actions rank_ended(const plan::RankOutcome& end, bool by_agent, SteadyTime now);
+  // alone or told to; `clock_error`: how far its time may be off, of another node.
+  Actions rank_ended(const plan::RankOutcome& end, bool by_agent, SteadyTime now,
+                     std::chrono::nanoseconds clock_error = {});
   Actions rank_quiet(int rank, SteadyTime now);
   // The agent's connection ended; expected after LeaveAgents.
   Actions agent_gone(int rank, SteadyTime now);

@@ -99,7 +99,7 @@ struct MemberLink::State final : replication::ConnectionOwner {
   Clock::time_point ticked;
   std::chrono::nanoseconds silence{0};
   bool is_suspect = false;
-  std::chrono::milliseconds silence_allowed{35'000};
+  std::chrono::milliseconds silence_allowed = settings.silence_allowed;
 
   Mailbox<MemberEvent> mailbox;
   mutable std::mutex mutex;

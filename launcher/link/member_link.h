@@ -22,6 +22,8 @@ struct MemberLinkSettings {
   bool insecure = false;
   protocol::Join join;  // addresses of the connection are filled in here
   std::chrono::milliseconds join_timeout{600'000};
+  // Of the head, until its first beat says how long it may be.
+  std::chrono::milliseconds silence_allowed{35'000};
 };
 
 struct MemberEvent {

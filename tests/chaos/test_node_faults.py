@@ -61,6 +61,8 @@ class NodeFaults(NodesTest):
                 print(f"{backend}: suspect after {suspect:.2f} s, all ended after {ended:.2f} s "
                       f"(lost after {LOST_AFTER} s)")
                 self.assertGreater(ended, LOST_AFTER - 1)
+                # On the node that was cut off, too; limits.node_lost_after is 35 s by default.
+                self.assertLess(ended, 30)
                 self.assertEqual([results[0].code, results[2].code], [71, 71], f"{results}")
                 self.assertIn("node-b (node rank 1) was lost", results[0].stderr)
                 self.assertNotEqual(results[1].code, 0)

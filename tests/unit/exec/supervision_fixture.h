@@ -80,12 +80,12 @@ class SupervisionTest : public ::testing::Test {
 
   // `earlier`: the news was that long on its way.
   void end(int rank, ExitStatus status, std::chrono::milliseconds earlier = 0ms,
-           bool by_agent = false) {
+           bool by_agent = false, std::chrono::nanoseconds clock_error = {}) {
     plan::RankOutcome outcome = run_->rank(rank);
     outcome.end = plan::RankEnd::kExited;
     outcome.status = status;
     outcome.ended_at = std::chrono::system_clock::now() - earlier;
-    take(run_->rank_ended(outcome, by_agent, now_));
+    take(run_->rank_ended(outcome, by_agent, now_, clock_error));
   }
 
   void exec_fails(int rank, int code, const std::string& why) {

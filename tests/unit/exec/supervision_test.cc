@@ -101,6 +101,21 @@ TEST_F(SupervisionTest, WhatItsAgentKilledIsNoFailureOfItsOwn) {
   EXPECT_EQ(verdict(), "rank 0 exited 7, code 7, training");
 }
 
+TEST_F(SupervisionTest, WhatMayHaveDiedOfOurSignalDidNotFailFirst) {
+  world(4);
+  start_all();
+  end(1, ExitStatus::exited(65));
+  // By its node's clock, which is known within 8 ms, it ended 4 ms before it was asked to.
+  end(2, ExitStatus::signaled(SIGTERM), 4ms, false, 8ms);
+  EXPECT_EQ(rank_end(2), RankEnd::kStopped);
+  // Nobody has sent this one yet, and that one ended before for certain.
+  end(0, ExitStatus::signaled(SIGKILL), 4ms, false, 8ms);
+  EXPECT_EQ(rank_end(0), RankEnd::kExited);
+  end(3, ExitStatus::signaled(SIGTERM), 1000ms, false, 8ms);
+  EXPECT_EQ(rank_end(3), RankEnd::kExited);
+  EXPECT_EQ(verdict(), "rank 3 signaled 15, code 143, training");
+}
+
 TEST_F(SupervisionTest, AFailedExecNamesItsCodeAndPhrase) {
   world(2);
   start(0);
