@@ -27,18 +27,30 @@ endif()
 # The standard headers that most of our files include, compiled once.  Every file still includes what
 # it uses: -DMUSTER_PCH=OFF builds without.
 option(MUSTER_PCH "Use a precompiled header" ON)
+set(MUSTER_PCH_HEADERS <algorithm> <chrono> <filesystem> <functional> <map> <memory> <optional> <string>
+  <string_view> <variant> <vector> <tl/expected.hpp>)
+
 function(muster_use_pch name)
+  muster_use_pch_of(muster_pch ${name} "tl::expected" "")
+endfunction()
+
+# The same with GoogleTest's, for unit tests.
+function(muster_use_test_pch name)
+  muster_use_pch_of(muster_test_pch ${name} "tl::expected;GTest::gmock"
+    "<gmock/gmock.h>;<gtest/gtest.h>")
+endfunction()
+
+function(muster_use_pch_of pch name libraries more_headers)
   if(NOT MUSTER_PCH)
     return()
   endif()
-  if(NOT TARGET muster_pch)
-    file(WRITE ${CMAKE_BINARY_DIR}/pch/pch.cc "")
-    add_library(muster_pch OBJECT ${CMAKE_BINARY_DIR}/pch/pch.cc)
-    target_link_libraries(muster_pch PUBLIC muster_settings tl::expected)
-    target_precompile_headers(muster_pch PRIVATE <algorithm> <chrono> <filesystem> <functional>
-      <map> <memory> <optional> <string> <string_view> <variant> <vector> <tl/expected.hpp>)
+  if(NOT TARGET ${pch})
+    file(WRITE ${CMAKE_BINARY_DIR}/pch/${pch}.cc "")
+    add_library(${pch} OBJECT ${CMAKE_BINARY_DIR}/pch/${pch}.cc)
+    target_link_libraries(${pch} PUBLIC muster_settings ${libraries})
+    target_precompile_headers(${pch} PRIVATE ${MUSTER_PCH_HEADERS} ${more_headers})
   endif()
-  target_precompile_headers(${name} REUSE_FROM muster_pch)
+  target_precompile_headers(${name} REUSE_FROM ${pch})
 endfunction()
 
 # muster_library(NAME SOURCES... LINK libraries... PRIVATE_LINK libraries...)
