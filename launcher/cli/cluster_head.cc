@@ -131,6 +131,15 @@ void ClusterHead::log_to(std::function<void(const std::string&)> log) {
   log_->to = std::move(log);
 }
 
+exec::OtherNodes ClusterHead::other_nodes() {
+  const auto ask = [this](std::uint64_t number) {
+    protocol::HeadMessage message;
+    message.mutable_sample()->set_number(number);
+    link_->send_to_all(std::move(message));
+  };
+  return {ask, [this](int node_rank) { return link_->clock_of(node_rank); }};
+}
+
 Result<> ClusterHead::await_all(const SignalFd& signals) {
   while (true) {
     for (const HeadAction& each : link_->take()) {
@@ -275,6 +284,13 @@ void ClusterHead::go() {
   take_marker_away();
   protocol::HeadMessage message;
   message.mutable_go();
+  link_->send_to_all(std::move(message));
+}
+
+void ClusterHead::tell_phase(const cluster::RunPhase& run) {
+  protocol::HeadMessage message;
+  message.mutable_phase()->set_phase(cluster::to_word(run.phase()));
+  message.mutable_phase()->set_why(run.reason());
   link_->send_to_all(std::move(message));
 }
 

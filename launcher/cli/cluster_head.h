@@ -17,7 +17,9 @@
 #include "launcher/cli/command_line.h"
 #include "launcher/cli/load_run.h"
 #include "launcher/cluster/membership.h"
+#include "launcher/cluster/run_phase.h"
 #include "launcher/exec/follower.h"
+#include "launcher/exec/run_control.h"
 #include "launcher/link/head_link.h"
 #include "launcher/link/source_travel.h"
 #include "launcher/plan/launch_plan.h"
@@ -40,11 +42,14 @@ class ClusterHead {
   // Where lines about connections go from now on, from any thread; until then only refusals are
   // said, on stderr.  Null: nowhere.
   void log_to(std::function<void(const std::string&)> log);
+  // To look at the ranks of all nodes.
+  exec::OtherNodes other_nodes();
   // Every node is told its part, and begins to prepare.
   Result<> send_parts(const plan::LaunchPlan& plan, const plan::StartValues& start);
   // Waits until every node is prepared.  Errors: a node's own, with its name; kStopped.
   Result<> await_prepared(StopSource& stops);
   void go();
+  void tell_phase(const cluster::RunPhase& run);
   // After the ranks: every living node finishes its outputs, and all of it is stored here.
   void store(plan::RunOutcome& outcome, std::chrono::milliseconds drain_timeout,
              const exec::FinishLimits& limits);

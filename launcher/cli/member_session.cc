@@ -213,6 +213,7 @@ Result<> MemberSession::open_records() {
   MUSTER_TRY_ASSIGN(control_, exec::RunControl::start(
                                   runtime_.control_socket(), *directory_, plan_.world_size,
                                   [this](const std::string& text) { recorder_->notice(text); }));
+  recorder_->tell(*control_);
   store::Writer writer;
   writer.run_id = start_.run_id;
   writer.name = "node-" + std::to_string(part_.node_rank());
@@ -365,9 +366,9 @@ Result<protocol::RunEnd> MemberSession::await_end(StopWatch& stops) {
   while (true) {
     for (const MemberEvent& event : link_->take()) {
       if (event.what == MemberEvent::What::kFailed) return Failure(event.error.value_or(Error{}));
-      if (event.what == MemberEvent::What::kMessage && event.message.has_end()) {
-        return event.message.end();
-      }
+      if (event.what != MemberEvent::What::kMessage) continue;
+      if (event.message.has_end()) return event.message.end();
+      if (event.message.has_phase()) recorder_->notice(exec::in_words(event.message.phase()));
     }
     static_cast<void>(stops.poll());  // there is nothing left here that could stop sooner
     wait_for({link_->fd()}, 1s);

@@ -97,6 +97,14 @@ void RunRecorder::write_process_files() const {
       report::process_status_json(record_.plan, ranks, outcome ? &*outcome : nullptr)));
 }
 
+void RunRecorder::happened(const cluster::PhaseEvent& what) {
+  if (!phase_.take(what)) return;
+  std::vector<report::EventField> fields = {{"phase", cluster::to_word(phase_.phase())}};
+  if (!phase_.reason().empty()) fields.push_back({"why", phase_.reason()});
+  event("phase", fields);
+  if (phase_changed_) phase_changed_(phase_);
+}
+
 void RunRecorder::rank_started(const plan::RankOutcome& rank, int running, int world_size) {
   ++started_;
   running_ = running;
@@ -144,6 +152,7 @@ void RunRecorder::stopping(const std::string& why, std::chrono::milliseconds gra
   static_cast<void>(write_run_json(from_outside));
   if (control_ != nullptr) control_->stopping(why);
   log("stopping: " + why);
+  happened({cluster::PhaseEvent::What::kStopBegins, why});
   event("stopping", {{"why", why}, {"grace_ms", static_cast<std::int64_t>(grace.count())}});
   if (running_ > 0) {
     console_->print(
@@ -171,24 +180,30 @@ void RunRecorder::stream_gap(const std::string& stream, const store::Gap& gap) {
                        {"reason", gap.reason}});
 }
 
-void RunRecorder::tell_of_node(const char* what, int node_rank, const std::string& text) {
+void RunRecorder::tell_of_node(const char* what, protocol::NodeStatus::State state, int node_rank,
+                               const std::string& text) {
+  if (control_ != nullptr) control_->node_state(node_rank, state, text);
   event(what, {{"node_rank", node_rank}, {"text", text}});
   log(text);
-  console_->print("muster: " + text);
+}
+
+void RunRecorder::ranks_sampled(int node_rank, const protocol::RanksSampled& sampled) {
+  if (control_ != nullptr) control_->node_sampled(node_rank, sampled);
 }
 
 void RunRecorder::node_suspect(int node_rank, const std::string& text) {
-  tell_of_node("node_suspect", node_rank, text);
+  tell_of_node("node_suspect", protocol::NodeStatus::SUSPECT, node_rank, text);
+  console_->print("muster: " + text);
 }
 
 void RunRecorder::node_wakes(int node_rank, const std::string& text) {
-  tell_of_node("node_awake", node_rank, text);
+  tell_of_node("node_awake", protocol::NodeStatus::HERE, node_rank, text);
+  console_->print("muster: " + text);
 }
 
 // The end that follows from it is told with its reason: stopping().
 void RunRecorder::node_lost(int node_rank, const std::string& text) {
-  event("node_lost", {{"node_rank", node_rank}, {"text", text}});
-  log(text);
+  tell_of_node("node_lost", protocol::NodeStatus::LOST, node_rank, text);
 }
 
 void RunRecorder::suspending() {
@@ -213,6 +228,7 @@ void RunRecorder::killing(std::size_t rank_count) {
 }
 
 void RunRecorder::draining() {
+  happened({cluster::PhaseEvent::What::kRanksGone});
   if (control_ != nullptr) control_->phase(protocol::RunState::DRAINING);
 }
 

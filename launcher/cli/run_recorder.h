@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "collector/store/run_directory.h"
+#include "launcher/cluster/run_phase.h"
 #include "launcher/exec/execution.h"
 #include "launcher/report/console.h"
 #include "launcher/report/event_json.h"
@@ -33,6 +34,9 @@ class RunRecorder : public exec::RunObserver {
   Result<> write_run_json(bool durable);
   report::RunRecord& record() { return record_; }
 
+  // The run's phase goes on from here, and everybody is told.
+  void happened(const cluster::PhaseEvent& event);
+
   const std::vector<plan::RankOutcome>& started_ranks() const { return known_ranks_; }
 
   // Who else is told of what happens; it outlives the recorder's use of it.
@@ -42,6 +46,10 @@ class RunRecorder : public exec::RunObserver {
   // Called once, in this order, when all ranks have started.
   void when_all_started(std::function<void()> callback) {
     all_started_.push_back(std::move(callback));
+  }
+  // Called for each phase that the run comes to.
+  void when_phase(std::function<void(const cluster::RunPhase& run)> callback) {
+    phase_changed_ = std::move(callback);
   }
   // Called often: some stream has more bytes.
   void when_grown(std::function<void()> callback) { grown_ = std::move(callback); }
@@ -60,6 +68,7 @@ class RunRecorder : public exec::RunObserver {
     console_->grown();
     if (grown_) grown_();
   }
+  void ranks_sampled(int node_rank, const protocol::RanksSampled& sampled) override;
   void node_suspect(int node_rank, const std::string& text) override;
   void node_wakes(int node_rank, const std::string& text) override;
   void node_lost(int node_rank, const std::string& text) override;
@@ -75,7 +84,8 @@ class RunRecorder : public exec::RunObserver {
   RunRecorder(store::RunDirectory run_directory, report::RunRecord record, report::Console& console,
               bool terminal);
   void log(const std::string& text);
-  void tell_of_node(const char* what, int node_rank, const std::string& text);
+  void tell_of_node(const char* what, protocol::NodeStatus::State state, int node_rank,
+                    const std::string& text);
   void show_status();
   void write_process_files() const;
 
@@ -84,7 +94,9 @@ class RunRecorder : public exec::RunObserver {
   report::Console* console_;
   exec::RunControl* control_ = nullptr;
   std::vector<std::function<void()>> all_started_;
+  std::function<void(const cluster::RunPhase& run)> phase_changed_;
   std::function<void()> grown_;
+  cluster::RunPhase phase_;
   bool terminal_;
   bool process_files_live_ = false;
   bool keeps_record_ = true;

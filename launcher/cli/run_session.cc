@@ -136,6 +136,16 @@ std::chrono::milliseconds patience_until(
   return std::clamp<std::chrono::milliseconds>(left, kShortestPatience, kConsolePatience);
 }
 
+cluster::PhaseEvent end_of(const plan::RunOutcome& outcome) {
+  cluster::PhaseEvent end{cluster::PhaseEvent::What::kEnded};
+  if (outcome.status == plan::RunStatus::kFailed) end.verdict = cluster::Phase::kFailed;
+  if (outcome.status == plan::RunStatus::kCancelled) end.verdict = cluster::Phase::kCanceled;
+  if (!outcome.first_failure) return end;
+  const plan::FirstFailure& first = *outcome.first_failure;
+  end.reason = (first.rank ? "rank " + std::to_string(*first.rank) + " " : "") + first.description;
+  return end;
+}
+
 plan::RunOutcome cancelled_before_start(const StopAsked& asked, int world_size,
                                         std::chrono::system_clock::time_point created_at) {
   plan::RunOutcome outcome;
@@ -220,6 +230,7 @@ Result<int> RunSession::carry_out() {
     return conclude_unprepared(std::move(prepared).error(), stops);
   }
   if (cluster_) cluster_->go();
+  recorder_->happened({cluster::PhaseEvent::What::kPrepared});
   auto executed = execute(signals);
   lease_.release();  // storing what they wrote may take longer than they did
   if (!executed) return Failure(conclude_without_start(std::move(executed).error(), stops));
@@ -301,6 +312,7 @@ Result<> RunSession::open_records() {
   recorder_.emplace(std::move(recorder));
   if (cluster_) {
     cluster_->log_to([this](const std::string& text) { recorder_->notice(text); });
+    recorder_->when_phase([this](const cluster::RunPhase& run) { cluster_->tell_phase(run); });
   }
   recorder_->keep_process_files_live(plan_.driver_sentences != plan::DriverSentences::kNone);
   MUSTER_TRY(start_control());
@@ -314,6 +326,7 @@ Result<> RunSession::start_control() {
                                   runtime_.control_socket(), *directory_, plan_.world_size,
                                   [this](const std::string& text) { recorder_->notice(text); }));
   recorder_->tell(*control_);
+  if (cluster_) control_->several_nodes(plan_, cluster_->other_nodes());
   if (detachment_) {
     recorder_->when_all_started([this] {
       // Warnings that the console's thread has not shown yet would go into the log instead.
@@ -569,6 +582,7 @@ Result<> RunSession::record_outcome(const plan::RunOutcome& outcome, bool durabl
 }
 
 Result<> RunSession::record_end(const plan::RunOutcome& outcome) {
+  recorder_->happened(end_of(outcome));
   recorder_->event("run_ended", {{"exit_code", outcome.exit_code}});
   // A disk that is still busy with results may take seconds to make it durable; the outcome is
   // durable since before they were taken.

@@ -39,6 +39,7 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kMpirunPatienceAfterSuccess = 0ms;
 constexpr auto kAgentsPatience = 200ms;
 constexpr auto kCompanionCheckInterval = 500ms;
+constexpr auto kSameNotice = 2s;      // a signal to all launchers comes within
 constexpr auto kClockNotKnown = 24h;  // of a node that has not answered yet
 
 class Execution : public HandsListener, public NodeChannel {
@@ -95,6 +96,7 @@ class Execution : public HandsListener, public NodeChannel {
                    int status = 0);
   RemoteHands* remote(int node_rank);
   bool is_the_same_stop(int node_rank, const std::string& by);
+  void pass_on(int node_rank, int signal_number);
 
   void watch();
   void read_signals();
@@ -146,6 +148,11 @@ class Execution : public HandsListener, public NodeChannel {
   std::set<int> asked_to_stop_;   // node ranks whose launchers were
   std::set<int> nodes_left_;
   std::set<int> nodes_drained_;
+  struct Notice {
+    Clock::time_point began = {};
+    std::set<int> nodes = {};  // node ranks whose launchers got it since
+  };
+  std::map<int, Notice> notices_;  // by signal
   bool servers_told_ = false;
   bool lost_a_node_ = false;
   bool companion_failed_ = false;
@@ -352,6 +359,8 @@ void Execution::member_said(int node_rank, const protocol::MemberMessage& messag
   if (message.has_rank()) hands->take(message.rank());
   if (message.has_node()) hands->take(message.node());
   if (message.has_daemon()) daemon_news(node_rank, message.daemon());
+  if (message.has_sampled()) observer_.ranks_sampled(node_rank, message.sampled());
+  if (message.has_signal()) pass_on(node_rank, message.signal().signal_number());
   if (!message.has_stop()) return;
   const protocol::AskStop& asked = message.stop();
   const std::string by = without_controls(asked.by());
@@ -376,6 +385,18 @@ bool Execution::is_the_same_stop(int node_rank, const std::string& by) {
   if (!others_asked || !first_of_node) return false;
   observer_.notice("asked to stop by " + by + ", too");
   return true;
+}
+
+// Of SIGUSR1 and SIGUSR2, which mean what the ranks make of them: a notice of preemption, say.
+// A scheduler that tells every launcher means one.
+void Execution::pass_on(int node_rank, int signal_number) {
+  if (signal_number != SIGUSR1 && signal_number != SIGUSR2) return;
+  Notice& notice = notices_[signal_number];
+  const bool is_new =
+      Clock::now() - notice.began >= kSameNotice || notice.nodes.contains(node_rank);
+  if (is_new) notice = {Clock::now(), {}};
+  notice.nodes.insert(node_rank);
+  if (is_new) signal(connected_ranks(), signal_number);
 }
 
 void Execution::tell_helper(int helper, protocol::DaemonNews::What what, const std::string& why,
@@ -480,7 +501,7 @@ void Execution::read_signals() {
       local_.children_changed();
       check_companion();
     } else if (signal_number == SIGUSR1 || signal_number == SIGUSR2) {
-      signal(connected_ranks(), signal_number);
+      pass_on(0, signal_number);
     } else if (signal_number == SIGTSTP) {
       suspend();
     } else if (signal_number == SIGWINCH) {

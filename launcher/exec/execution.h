@@ -50,6 +50,8 @@ class RunObserver {
   // About once a second, if wants_ticks().
   virtual bool wants_ticks() const = 0;
   virtual void tick() = 0;
+  // Of several nodes: what another one's ranks do, as RunControl has asked.
+  virtual void ranks_sampled(int /*node_rank*/, const protocol::RanksSampled& /*sampled*/) {}
   // Of several nodes: one is silent, speaks again, is lost.
   virtual void node_suspect(int /*node_rank*/, const std::string& /*text*/) {}
   virtual void node_wakes(int /*node_rank*/, const std::string& /*text*/) {}

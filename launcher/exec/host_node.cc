@@ -60,6 +60,7 @@ class Host final : public HandsListener {
   void carry_out(const HeadMessage& message);
   void carry_out(const protocol::RankOrder& order);
   void carry_out(const NodeOrder& order);
+  void sample(std::uint64_t number);
   void head_lost(Error why);
   void ask_stop(int signal_number, const std::string& by);
   void ask_stop(const Error& error, const std::string& how);
@@ -226,9 +227,9 @@ void Host::read_signals() {
       local_.children_changed();
       check_companion();
     } else if (signal_number == SIGUSR1 || signal_number == SIGUSR2) {
-      protocol::LauncherMessage message;
+      MemberMessage message;
       message.mutable_signal()->set_signal_number(signal_number);
-      for (const int rank : local_.connected_ranks()) local_.send(rank, message);
+      link_.send(std::move(message));
     } else if (signal_number == SIGTSTP) {
       observer_.notice("Ctrl-Z is for the head: nothing stands still here");
     } else if (signal_number == SIGWINCH) {
@@ -304,6 +305,8 @@ void Host::carry_out(const HeadMessage& message) {
     case HeadMessage::kEndDaemon:
       local_.end_daemon(static_cast<int>(message.end_daemon().id()));
       break;
+    case HeadMessage::kSample: sample(message.sample().number()); break;
+    case HeadMessage::kPhase: observer_.notice(in_words(message.phase())); break;
     case HeadMessage::kEnd:
       // Before everything was stored: it waits for nobody here.
       hosted_.end = message.end();
@@ -311,6 +314,15 @@ void Host::carry_out(const HeadMessage& message) {
       break;
     default: break;
   }
+}
+
+void Host::sample(std::uint64_t number) {
+  if (request_.control == nullptr) return;
+  request_.control->sample_for(number, [&link = link_](protocol::RanksSampled sampled) {
+    MemberMessage message;
+    *message.mutable_sampled() = std::move(sampled);
+    link.send(std::move(message));
+  });
 }
 
 void Host::carry_out(const protocol::RankOrder& order) {
@@ -370,6 +382,11 @@ void Host::finish_if_alone() {
 }
 
 }  // namespace
+
+std::string in_words(const protocol::PhaseNews& news) {
+  const std::string why = without_controls(news.why());
+  return "run " + without_controls(news.phase()) + (why.empty() ? "" : ": " + why);
+}
 
 Result<HostedRanks> host_node(const ExecutionRequest& request, link::MemberLink& link,
                               RunObserver& observer) {

@@ -19,6 +19,9 @@ struct HostedRanks {
   std::optional<protocol::RunEnd> end;  // the head has said it already: nothing is stored any more
 };
 
+// For a member's log: "run stopping: rank 3 exited with 7".
+std::string in_words(const protocol::PhaseNews& news);
+
 // From Go until every rank has left and every stream is complete (NodeOrder::STORE), or until the
 // head is gone.  Nothing of the ranks is left then.  An Error means that nothing was started; the
 // head is not told of it here.  request.plan is this node's.

@@ -20,6 +20,9 @@ constexpr auto kSampleLasts = 100ms;
 // A client that watches and reads slowly has this long to take the end.
 constexpr auto kFinishPatience = 500ms;
 constexpr auto kFinishInterval = 5ms;
+// For other nodes to say how their ranks fare: a round trip, and a look at all of a node's
+// processes.
+constexpr auto kNodesPatience = 250ms;
 constexpr int kMaxThreads = 4096;  // looked at for one answer, of all ranks together
 
 std::int64_t nanoseconds(plan::WallTime time) {
@@ -119,6 +122,53 @@ void RunControl::phase(Phase phase) {
   changed(std::move(lock));
 }
 
+void RunControl::several_nodes(const plan::LaunchPlan& plan, OtherNodes others) {
+  const std::lock_guard lock(mutex_);
+  others_ = std::move(others);
+  answered_.assign(plan.nodes.size(), 0);
+  for (const plan::NodePlan& node : plan.nodes) {
+    protocol::NodeStatus& status = *board_.add_nodes();
+    status.set_node_rank(node.node_rank);
+    status.set_hostname(node.hostname);
+    status.set_since(board_.state().began_at());
+    status.set_first_rank(node.first_rank);
+    status.set_rank_count(node.rank_count);
+    for (int rank = node.first_rank; rank < node.first_rank + node.rank_count; ++rank) {
+      board_.mutable_ranks(rank)->set_node_rank(node.node_rank);
+    }
+  }
+}
+
+void RunControl::node_state(int node_rank, protocol::NodeStatus::State state,
+                            const std::string& said) {
+  std::unique_lock lock(mutex_);
+  if (node_rank < 0 || node_rank >= board_.nodes_size()) return;
+  protocol::NodeStatus& node = *board_.mutable_nodes(node_rank);
+  node.set_state(state);
+  node.set_said(said);
+  node.set_since(nanoseconds_now());
+  changed(std::move(lock));
+}
+
+void RunControl::node_sampled(int node_rank, const protocol::RanksSampled& sampled) {
+  const std::lock_guard lock(mutex_);
+  if (node_rank < 0 || node_rank >= board_.nodes_size() || sampled.number() > asked_) return;
+  for (const RankStatus& rank : sampled.ranks()) {
+    const bool of_node = rank.rank() >= 0 && rank.rank() < board_.ranks_size() &&
+                         board_.ranks(rank.rank()).node_rank() == node_rank;
+    if (of_node) others_ranks_[rank.rank()] = rank;
+  }
+  answered_[static_cast<std::size_t>(node_rank)] = sampled.number();
+  sampled_.notify_all();
+}
+
+void RunControl::sample_for(std::uint64_t number,
+                            std::function<void(protocol::RanksSampled)> answer) {
+  std::unique_lock lock(mutex_);
+  sample_requests_.push_back({number, std::move(answer)});
+  changed(std::move(lock));
+}
+
 void RunControl::rank_started(const plan::RankOutcome& rank) {
   std::unique_lock lock(mutex_);
   RankStatus& status = *board_.mutable_ranks(rank.rank);
@@ -196,6 +246,7 @@ void RunControl::woken() {
   eventfd_t count = 0;
   ::eventfd_read(changed_event_.get(), &count);
   server_->state_changed();
+  answer_samples();
   const std::lock_guard lock(mutex_);
   if (!ending_ || finish_watch_) return;
   finish_by_ = EventLoop::Clock::now() + kFinishPatience;
@@ -219,11 +270,19 @@ protocol::RunStatus RunControl::run_status() {
     sampled_at_ = EventLoop::Clock::now();
   }
   // The sample may be a moment old, the state never.
-  *last_sample_->mutable_state() = run_state();
+  const std::lock_guard lock(mutex_);
+  *last_sample_->mutable_state() = board_.state();
+  for (protocol::NodeStatus& node : *last_sample_->mutable_nodes()) {
+    const protocol::NodeStatus& now_known = board_.nodes(node.node_rank());
+    node.set_state(now_known.state());
+    node.set_said(now_known.said());
+    node.set_since(now_known.since());
+  }
   return *last_sample_;
 }
 
-protocol::RunStatus RunControl::sample() const {
+protocol::RunStatus RunControl::sample() {
+  ask_other_nodes();
   protocol::RunStatus status;
   {
     const std::lock_guard lock(mutex_);
@@ -233,7 +292,11 @@ protocol::RunStatus RunControl::sample() const {
   status.set_sampled_at(nanoseconds_now());
   const int threads_per_rank = std::max(kMaxThreads / std::max(status.ranks_size(), 1), 16);
   for (RankStatus& rank : *status.mutable_ranks()) {
-    if (rank.state() == RankStatus::RUNNING) add_process(processes, threads_per_rank, rank);
+    // Of another node its number means somebody else here.
+    const bool is_here = status.nodes_size() == 0 || rank.node_rank() == 0;
+    if (is_here && rank.state() == RankStatus::RUNNING) {
+      add_process(processes, threads_per_rank, rank);
+    }
     std::int64_t last_output_at = 0;
     rank.set_stdout_bytes(
         look_at_stream(run_directory_.rank_stdout(rank.rank(), 0), last_output_at));
@@ -241,7 +304,72 @@ protocol::RunStatus RunControl::sample() const {
         look_at_stream(run_directory_.rank_stderr(rank.rank(), 0), last_output_at));
     rank.set_last_output_at(last_output_at);
   }
+  if (status.nodes_size() > 0) await_other_nodes(status);
   return status;
+}
+
+void RunControl::ask_other_nodes() {
+  std::unique_lock lock(mutex_);
+  if (!others_ || board_.state().running() == 0) return;
+  const std::uint64_t number = ++asked_;
+  lock.unlock();
+  others_->ask(number);  // set once, before ranks run
+}
+
+// Nobody waits for a node that is not here, or that has nothing to tell.
+void RunControl::await_other_nodes(protocol::RunStatus& status) {
+  std::vector<bool> awaited(static_cast<std::size_t>(status.nodes_size()), false);
+  for (const RankStatus& rank : status.ranks()) {
+    if (rank.state() != RankStatus::RUNNING || rank.node_rank() == 0) continue;
+    const bool is_here = status.nodes(rank.node_rank()).state() == protocol::NodeStatus::HERE;
+    awaited[static_cast<std::size_t>(rank.node_rank())] = is_here;
+  }
+  std::unique_lock lock(mutex_);
+  const auto is_late = [&](std::size_t node) { return awaited[node] && answered_[node] != asked_; };
+  sampled_.wait_for(lock, kNodesPatience, [&] {
+    for (std::size_t node = 0; node < awaited.size(); ++node) {
+      if (is_late(node)) return false;
+    }
+    return true;
+  });
+  for (RankStatus& rank : *status.mutable_ranks()) {
+    const auto seen = others_ranks_.find(rank.rank());
+    if (seen == others_ranks_.end() || rank.state() != RankStatus::RUNNING) continue;
+    if (seen->second.pid() != rank.pid()) continue;
+    rank.set_process_state(seen->second.process_state());
+    *rank.mutable_threads() = seen->second.threads();
+    rank.set_process_count(seen->second.process_count());
+    rank.set_cpu_seconds(seen->second.cpu_seconds());
+    rank.set_rss_bytes(seen->second.rss_bytes());
+    rank.set_sampled_at(seen->second.sampled_at());
+  }
+  for (protocol::NodeStatus& node : *status.mutable_nodes()) {
+    node.set_unanswered(is_late(static_cast<std::size_t>(node.node_rank())));
+    const auto clock = node.node_rank() == 0 ? std::nullopt : others_->clock_of(node.node_rank());
+    if (!clock) continue;
+    node.set_clock_ahead_ns(clock->offset.count());
+    node.set_clock_bound_ns(clock->bound.count());
+  }
+}
+
+void RunControl::answer_samples() {
+  std::vector<SampleRequest> requests;
+  {
+    const std::lock_guard lock(mutex_);
+    requests = std::exchange(sample_requests_, {});
+  }
+  if (requests.empty()) return;
+  protocol::RunStatus status = sample();
+  for (const SampleRequest& request : requests) {
+    protocol::RanksSampled sampled;
+    sampled.set_number(request.number);
+    for (RankStatus& rank : *status.mutable_ranks()) {
+      if (rank.state() != RankStatus::RUNNING) continue;
+      rank.set_sampled_at(status.sampled_at());
+      *sampled.add_ranks() = rank;
+    }
+    request.answer(std::move(sampled));
+  }
 }
 
 protocol::CancelReply RunControl::cancel(bool now, const PeerCredentials& by) {

@@ -7,8 +7,11 @@
 #pragma once
 
 #include <chrono>
+#include <condition_variable>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -18,8 +21,11 @@
 
 #include "base/event_loop.h"
 #include "base/fd.h"
+#include "cluster.pb.h"
 #include "collector/store/run_directory.h"
+#include "launcher/cluster/head.h"
 #include "launcher/exec/control_server.h"
+#include "launcher/plan/launch_plan.h"
 #include "launcher/plan/run_outcome.h"
 #include "muster/result.h"
 
@@ -29,6 +35,14 @@ namespace muster::exec {
 struct StopRequest {
   bool now = false;  // without the grace
   std::string by;    // "muster cancel (user anna)"
+};
+
+// The nodes of a run whose ranks are looked at by other launchers.
+struct OtherNodes {
+  // Asks all of them how their ranks fare; RunControl::node_sampled() gets the answers.
+  std::function<void(std::uint64_t number)> ask;
+  // How far that node's clock is ahead of this one's; nullopt: not known.
+  std::function<std::optional<cluster::ClockEstimate>(int node_rank)> clock_of;
 };
 
 class RunControl : private ControlHandler {
@@ -51,6 +65,12 @@ class RunControl : private ControlHandler {
   void stopping(const std::string& why);
   void collector(const protocol::CollectorState& state);  // from any thread
   void add_collector(protocol::RunState& state) const;
+  // Of several nodes, before any rank has started.  `others` is used on the thread of the control.
+  void several_nodes(const plan::LaunchPlan& plan, OtherNodes others);
+  void node_state(int node_rank, protocol::NodeStatus::State state, const std::string& said);
+  void node_sampled(int node_rank, const protocol::RanksSampled& sampled);
+  // Looks at the ranks of this node, and answers on the thread of the control.
+  void sample_for(std::uint64_t number, std::function<void(protocol::RanksSampled)> answer);
   // The record is complete: tells it to everybody who watches, then answers no more.
   void end(int exit_code);
 
@@ -70,7 +90,10 @@ class RunControl : private ControlHandler {
   protocol::RunState run_state() override;
   protocol::CancelReply cancel(bool now, const PeerCredentials& by) override;
   void control_notice(const std::string& text) override { notice_(text); }
-  protocol::RunStatus sample() const;
+  protocol::RunStatus sample();
+  void ask_other_nodes();
+  void await_other_nodes(protocol::RunStatus& status);
+  void answer_samples();
 
   const store::RunDirectory run_directory_;
   const std::function<void(const std::string&)> notice_;
@@ -81,6 +104,16 @@ class RunControl : private ControlHandler {
   protocol::RunStatus board_;
   std::vector<StopRequest> stop_requests_;
   bool ending_ = false;
+  struct SampleRequest {
+    std::uint64_t number = 0;
+    std::function<void(protocol::RanksSampled)> answer;
+  };
+  std::vector<SampleRequest> sample_requests_;
+  std::optional<OtherNodes> others_;
+  std::uint64_t asked_ = 0;                           // the last question to the other nodes
+  std::vector<std::uint64_t> answered_;               // by node rank
+  std::map<int, protocol::RankStatus> others_ranks_;  // as their nodes saw them last
+  std::condition_variable sampled_;
 
   // The thread's own.
   EventLoop loop_;

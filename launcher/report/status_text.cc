@@ -17,6 +17,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using Json = nlohmann::ordered_json;
+using protocol::NodeStatus;
 using protocol::RankStatus;
 using protocol::RunStatus;
 using Said = protocol::RunState;
@@ -61,6 +62,10 @@ const RankStatus* rank_before(const LiveStatus& live, int rank) {
   return &live.before->ranks(rank);
 }
 
+std::int64_t sampled_at(const RunStatus& status, const RankStatus& rank) {
+  return rank.sampled_at() != 0 ? rank.sampled_at() : status.sampled_at();
+}
+
 // Of one core; nullopt without two looks at the same process.
 std::optional<double> cpu_percent(const LiveStatus& live, int rank) {
   const RankStatus& now = live.now.ranks(rank);
@@ -69,7 +74,9 @@ std::optional<double> cpu_percent(const LiveStatus& live, int rank) {
       before->process_count() == 0) {
     return std::nullopt;
   }
-  const auto passed = static_cast<double>(live.now.sampled_at() - live.before->sampled_at()) / 1e9;
+  // Each by the clock of the rank's node.
+  const auto passed =
+      static_cast<double>(sampled_at(live.now, now) - sampled_at(*live.before, *before)) / 1e9;
   if (passed <= 0) return std::nullopt;
   return std::max(100 * (now.cpu_seconds() - before->cpu_seconds()) / passed, 0.0);
 }
@@ -110,6 +117,11 @@ std::string state_text(const RankStatus& rank, const std::string& mark) {
   return state_word(rank);
 }
 
+std::string hostname_of(const RunStatus& status, int node_rank) {
+  return node_rank >= 0 && node_rank < status.nodes_size() ? status.nodes(node_rank).hostname()
+                                                           : "";
+}
+
 std::vector<std::string> cells(const LiveStatus& live, int index, const std::string& mark) {
   const RankStatus& rank = live.now.ranks(index);
   const auto percent = cpu_percent(live, index);
@@ -118,17 +130,19 @@ std::vector<std::string> cells(const LiveStatus& live, int index, const std::str
   if (static_cast<std::size_t>(index) < live.last_lines.size()) {
     last_line = live.last_lines[static_cast<std::size_t>(index)];
   }
-  return {mark.empty() ? "" : "!",
-          std::to_string(rank.rank()),
-          state_text(rank, mark),
-          rank.pid() > 0 ? std::to_string(rank.pid()) : "",
-          percent ? std::to_string(std::lround(*percent)) + "%" : "",
-          known ? format_bytes(rank.rss_bytes()) : "",
-          threads_text(rank),
-          format_bytes(rank.stdout_bytes()),
-          format_bytes(rank.stderr_bytes()),
-          ago_text(rank.last_output_at(), live.now.sampled_at()),
-          elided(last_line, kLastLine)};
+  std::vector<std::string> row = {mark.empty() ? "" : "!", std::to_string(rank.rank())};
+  if (live.now.nodes_size() > 0) row.push_back(hostname_of(live.now, rank.node_rank()));
+  std::vector<std::string> rest = {state_text(rank, mark),
+                                   rank.pid() > 0 ? std::to_string(rank.pid()) : "",
+                                   percent ? std::to_string(std::lround(*percent)) + "%" : "",
+                                   known ? format_bytes(rank.rss_bytes()) : "",
+                                   threads_text(rank),
+                                   format_bytes(rank.stdout_bytes()),
+                                   format_bytes(rank.stderr_bytes()),
+                                   ago_text(rank.last_output_at(), live.now.sampled_at()),
+                                   elided(last_line, kLastLine)};
+  row.insert(row.end(), rest.begin(), rest.end());
+  return row;
 }
 
 // How much a rank deserves a row of its own, where not all have one.
@@ -311,6 +325,7 @@ Json live_rank_json(const LiveStatus& live, int index, const std::string& mark) 
   const auto percent = cpu_percent(live, index);
   Json json;
   json["rank"] = rank.rank();
+  if (live.now.nodes_size() > 0) json["node_rank"] = rank.node_rank();
   json["state"] = state_word(rank);
   json["mark"] = text_or_null(mark);
   json["how"] = text_or_null(rank.ended_how());
@@ -332,6 +347,64 @@ Json live_rank_json(const LiveStatus& live, int index, const std::string& mark) 
                           ? text_or_null(live.last_lines[static_cast<std::size_t>(index)])
                           : Json(nullptr);
   return json;
+}
+
+std::string rank_range(int first, int count) {
+  if (count == 0) return "no ranks";
+  if (count == 1) return "rank " + std::to_string(first);
+  return "ranks " + std::to_string(first) + "-" + std::to_string(first + count - 1);
+}
+
+// Of a run of several nodes: how many are here, and a line for each that is not.
+std::string cluster_lines(const RunStatus& status) {
+  if (status.nodes_size() == 0) return "";
+  int here = 0;
+  std::string others;
+  for (const NodeStatus& node : status.nodes()) {
+    const bool is_here = node.state() == NodeStatus::HERE;
+    here += is_here ? 1 : 0;
+    std::string said = elided(node.said(), 300);
+    if (is_here && node.unanswered()) {
+      said = elided(node.hostname(), 100) + " (node rank " + std::to_string(node.node_rank()) +
+             ") does not say how its ranks fare; the numbers below are older";
+    } else if (is_here) {
+      continue;
+    } else {
+      said += " (" + rank_range(node.first_rank(), node.rank_count()) + "; told " +
+              ago_text(node.since(), status.sampled_at()) + ")";
+    }
+    others += "! node       " + said + "\n";
+  }
+  return "  nodes      " + std::to_string(here) + " of " + std::to_string(status.nodes_size()) +
+         " are here\n" + others;
+}
+
+const char* state_word(const NodeStatus& node) {
+  switch (node.state()) {
+    case NodeStatus::SUSPECT: return "suspect";
+    case NodeStatus::LOST: return "lost";
+    default: return "here";
+  }
+}
+
+Json cluster_json(const RunStatus& status) {
+  Json all = Json::array();
+  for (const NodeStatus& node : status.nodes()) {
+    Json json{{"node_rank", node.node_rank()},
+              {"hostname", node.hostname()},
+              {"state", state_word(node)},
+              {"said", text_or_null(node.said())},
+              {"since", time_or_null(node.since())}};
+    json["first_rank"] = node.first_rank();
+    json["rank_count"] = node.rank_count();
+    const bool known = node.has_clock_ahead_ns();
+    const auto seconds = [](std::int64_t ns) { return static_cast<double>(ns) / 1e9; };
+    json["clock_ahead_seconds"] = known ? Json(seconds(node.clock_ahead_ns())) : Json(nullptr);
+    json["clock_bound_seconds"] = known ? Json(seconds(node.clock_bound_ns())) : Json(nullptr);
+    json["answers"] = !node.unanswered();
+    all.push_back(std::move(json));
+  }
+  return all;
 }
 
 std::string collector_line(const protocol::RunState& state) {
@@ -451,19 +524,23 @@ std::string status_text(const RunView& run, const LiveStatus& live, const Status
                      "  since      " + format_utc(wall_time(live.now.state().began_at())) +
                      ", launcher process " + std::to_string(run.launcher.pid) + "\n" +
                      command_lines(run, context) + collector_line(live.now.state());
-  const std::string nodes = nodes_text(context, wall_time(live.now.sampled_at()));
+  const std::string nodes =
+      cluster_lines(live.now) + nodes_text(context, wall_time(live.now.sampled_at()));
   text += nodes + "\n";
-  TextTable table({{"", Align::kLeft},
-                   {"rank", Align::kRight},
-                   {"state", Align::kLeft},
-                   {"pid", Align::kRight},
-                   {"CPU", Align::kRight},
-                   {"memory", Align::kRight},
-                   {"threads", Align::kLeft},
-                   {"stdout", Align::kRight},
-                   {"stderr", Align::kRight},
-                   {"last output", Align::kLeft},
-                   {"last line", Align::kLeft}});
+  std::vector<TextTable::Column> columns = {{"", Align::kLeft}, {"rank", Align::kRight}};
+  if (live.now.nodes_size() > 0) columns.push_back({"node", Align::kLeft});
+  for (const TextTable::Column& each : {TextTable::Column{"state", Align::kLeft},
+                                        {"pid", Align::kRight},
+                                        {"CPU", Align::kRight},
+                                        {"memory", Align::kRight},
+                                        {"threads", Align::kLeft},
+                                        {"stdout", Align::kRight},
+                                        {"stderr", Align::kRight},
+                                        {"last output", Align::kLeft},
+                                        {"last line", Align::kLeft}}) {
+    columns.push_back(each);
+  }
+  TextTable table(std::move(columns));
   const std::vector<std::string> all_marks = marks(live);
   int most = kShownRanks;
   const int head_lines =
@@ -494,6 +571,7 @@ std::string status_json(const RunView& run, const LiveStatus& live, const Status
   json["started"] = state.started();
   json["running"] = state.running();
   if (state.has_collector()) json["collector"] = collector_json(state);
+  if (live.now.nodes_size() > 0) json["cluster"] = cluster_json(live.now);
   const std::vector<std::string> all_marks = marks(live);
   for (int rank = 0; rank < live.now.ranks_size(); ++rank) {
     json["ranks"].push_back(live_rank_json(live, rank, all_marks[static_cast<std::size_t>(rank)]));

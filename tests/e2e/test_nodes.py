@@ -22,7 +22,11 @@ SUM = ("import os\n"
 class Runs(NodesTest):
     def stored(self, rank, name="stdout"):
         path = self.run_directory() / f"ranks/{rank:05d}/attempt-0/{name}.log"
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    def events(self):
+        text = (self.run_directory() / "events.jsonl").read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines()]
 
     def run_directory(self):
         [directory] = self.run_directories()
@@ -138,6 +142,70 @@ class Runs(NodesTest):
             launchers[1].process.send_signal(signal.SIGTERM)
             wait_until(lambda: self.stored(0) == "again\n", 20, "the first stop")
         self.assert_codes(self.wait_nodes(launchers, 25), 143)
+
+    def test_a_signal_to_the_ranks_reaches_all_once(self):
+        """Whichever launcher gets it; and of a scheduler that tells all of them, once."""
+        self.make_world(3)
+        launchers = self.start_nodes([
+            "-n", "1", "--backend", "direct", "--", "sh", "-c",
+            "trap 'echo notice' USR1; touch up-$RANK; while :; do sleep 0.05; done"])
+        wait_until(lambda: len(list(self.work_dir.glob("up-*"))) == 3, 40, "three ranks")
+        launchers[2].process.send_signal(signal.SIGUSR1)
+        for rank in range(3):
+            wait_until(lambda: self.stored(rank) == "notice\n", 20, f"the notice at rank {rank}")
+        time.sleep(2.2)  # what comes later is another one
+        for launcher in launchers:
+            launcher.process.send_signal(signal.SIGUSR1)
+        for rank in range(3):
+            wait_until(lambda: self.stored(rank) == 2 * "notice\n", 20, f"the second, at {rank}")
+        launchers[0].process.send_signal(signal.SIGTERM)
+        self.assert_codes(self.wait_nodes(launchers), 143)
+        for rank in range(3):
+            self.assertEqual(self.stored(rank), 2 * "notice\n")
+
+    def test_one_status_for_the_whole_run(self):
+        self.make_world(3)
+        launchers = self.start_nodes([
+            "-n", "1", "--backend", "direct", "--", "sh", "-c",
+            "echo at work; touch up-$RANK; [ $RANK != 2 ] || while :; do :; done; sleep 100"])
+        wait_until(lambda: len(list(self.work_dir.glob("up-*"))) == 3, 40, "three ranks")
+
+        def status(*more):
+            done = subprocess.run(
+                [*self.world[0].inside, muster_test.MUSTER, "status", *more, self.run_directory()],
+                env=self.world[0].environment, stdout=subprocess.PIPE, text=True, check=True)
+            return done.stdout
+
+        wait_until(lambda: json.loads(status("--json"))["running"] == 3, 20, "all of them running")
+        seen = json.loads(status("--json"))
+        self.assertEqual([(node["hostname"], node["state"], node["answers"], node["rank_count"])
+                          for node in seen["cluster"]],
+                         [(f"node-{name}", "here", True, 1) for name in "abc"])
+        self.assertEqual([rank["node_rank"] for rank in seen["ranks"]], [0, 1, 2])
+        for rank in seen["ranks"]:
+            # A shell and its sleep; the third one is busy alone.
+            self.assertEqual(rank["process_count"], 1 if rank["rank"] == 2 else 2, rank)
+            self.assertGreater(rank["memory_bytes"], 100_000)
+        self.assertGreater(seen["ranks"][2]["cpu_percent"], 20)
+        self.assertLess(seen["ranks"][1]["cpu_percent"], 20)
+
+        self.world[1].freeze()
+        wait_until(lambda: "2 of 3 are here" in status(), 30, "a silent node")
+        text = status()
+        self.assertIn("! node       node-b (node rank 1)", text)
+        self.assertRegex(text, r"silent for \d.*\(rank 1; told ")
+        self.world[1].thaw()
+        wait_until(lambda: "3 of 3 are here" in status(), 30, "it is back")
+
+        launchers[0].process.send_signal(signal.SIGINT)
+        self.assert_codes(self.wait_nodes(launchers), 130)
+        phases = [line for line in self.events() if line["event"] == "phase"]
+        self.assertEqual([line["phase"] for line in phases],
+                         ["running", "stopping", "finalizing", "cancelled"])
+        self.assertEqual(phases[1]["why"], "SIGINT")
+        log = (self.run_directory() / "launcher/node-c.log").read_text(encoding="utf-8")
+        self.assertIn("run stopping: SIGINT", log)
+        self.assertIn("run finalizing", log)
 
     def test_a_failure_anywhere_ends_all_with_its_code(self):
         self.make_world(3)

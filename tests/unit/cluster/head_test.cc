@@ -4,8 +4,6 @@
 
 #include <gtest/gtest.h>
 
-#include "launcher/cluster/run_phase.h"
-
 namespace muster::cluster {
 namespace {
 
@@ -56,7 +54,7 @@ class HeadTest : public testing::Test {
 
   HeadActions say_line(LinkId link) {
     protocol::MemberMessage message;
-    message.mutable_line()->set_text("hello");
+    message.mutable_stored()->set_problem("hello");
     return head_.received(link, message, now_, wall());
   }
 
@@ -276,42 +274,6 @@ TEST(NodeRanksText, NamesRangesAndStopsInTime) {
   std::vector<int> odd;
   for (int i = 1; i < 1000; i += 2) odd.push_back(i);
   EXPECT_TRUE(node_ranks_text(odd).ends_with("29, 31 and 484 more"));
-}
-
-TEST(RunPhaseTest, EndsExactlyOnceAndForTheFirstReason) {
-  using Event = PhaseEvent::What;
-  RunPhase phase;
-  EXPECT_TRUE(phase.take({Event::kPrepared}));
-  EXPECT_FALSE(phase.take({Event::kPrepared}));
-  EXPECT_TRUE(phase.take({Event::kNodeLost, "node-b was lost"}));
-  EXPECT_EQ(phase.phase(), Phase::kStopping);
-  EXPECT_FALSE(phase.take({Event::kRankFailed, "rank 3"}));
-  EXPECT_FALSE(phase.take({Event::kStopAsked, "SIGTERM"}));
-  EXPECT_TRUE(phase.take({Event::kRanksGone}));
-  EXPECT_TRUE(phase.take({Event::kStored}));
-  EXPECT_EQ(phase.phase(), Phase::kFailed);
-  EXPECT_EQ(phase.reason(), "node-b was lost");
-  EXPECT_FALSE(phase.take({Event::kStored}));
-  EXPECT_TRUE(phase.over());
-}
-
-// Whatever comes in whatever order: phases only go forward, and the end is one.
-TEST(RunPhaseTest, OnlyGoesForward) {
-  for (int first = 0; first < 8; ++first) {
-    for (int second = 0; second < 8; ++second) {
-      for (int third = 0; third < 8; ++third) {
-        RunPhase phase;
-        Phase before = phase.phase();
-        for (const int what : {first, second, third, 0, 6, 7}) {
-          const bool changed = phase.take({static_cast<PhaseEvent::What>(what), "why"});
-          EXPECT_EQ(changed, phase.phase() != before);
-          EXPECT_GE(static_cast<int>(phase.phase()), static_cast<int>(before));
-          before = phase.phase();
-        }
-        EXPECT_TRUE(phase.over());
-      }
-    }
-  }
 }
 
 }  // namespace

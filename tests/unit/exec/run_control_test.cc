@@ -3,6 +3,8 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <mutex>
+#include <optional>
 #include <thread>
 
 #include "launcher/exec/control_client.h"
@@ -169,6 +171,116 @@ TEST(ProcessTableTest, ThisProcessIsThere) {
   EXPECT_EQ(self->parent, ::getppid());
   EXPECT_EQ(self->state, 'R');
   EXPECT_GT(self->rss_bytes, 0U);
+}
+
+plan::LaunchPlan two_nodes() {
+  plan::LaunchPlan plan;
+  plan.world_size = 2;
+  for (const int rank : {0, 1}) {
+    plan::NodePlan node;
+    node.node_rank = rank;
+    node.hostname = rank == 0 ? "node-a" : "node-b";
+    node.first_rank = rank;
+    node.rank_count = 1;
+    plan.nodes.push_back(node);
+  }
+  return plan;
+}
+
+protocol::RanksSampled sampled(std::uint64_t number, int rank, double cpu_seconds) {
+  protocol::RanksSampled answer;
+  answer.set_number(number);
+  RankStatus& one = *answer.add_ranks();
+  one.set_rank(rank);
+  one.set_pid(::getpid());
+  one.set_process_state("D");
+  one.set_process_count(3);
+  one.set_cpu_seconds(cpu_seconds);
+  one.set_sampled_at(77);
+  return answer;
+}
+
+TEST_F(RunControlTest, ARankOfAnotherNodeIsAsItsNodeSeesIt) {
+  control_->several_nodes(
+      two_nodes(),
+      {[&](std::uint64_t number) { control_->node_sampled(1, sampled(number, 1, 5)); },
+       [](int) {
+         return cluster::ClockEstimate{std::chrono::nanoseconds(120), std::chrono::nanoseconds(7)};
+       }});
+  control_->rank_started(this_process_as(0));
+  control_->rank_started(this_process_as(1));
+  ControlClient client = connect();
+  const auto status = client.status(20s);
+  ASSERT_TRUE(status) << status.error().message;
+  ASSERT_EQ(status->nodes_size(), 2);
+  EXPECT_EQ(status->nodes(1).hostname(), "node-b");
+  EXPECT_EQ(status->nodes(1).clock_ahead_ns(), 120);
+  EXPECT_FALSE(status->nodes(0).has_clock_ahead_ns());
+  EXPECT_FALSE(status->nodes(1).unanswered());
+  EXPECT_NE(status->ranks(0).process_state(), "D");
+  EXPECT_EQ(status->ranks(1).process_state(), "D");
+  EXPECT_EQ(status->ranks(1).cpu_seconds(), 5);
+  EXPECT_EQ(status->ranks(1).sampled_at(), 77);
+}
+
+// Its number is somebody else's process here.
+TEST_F(RunControlTest, OfANodeThatDoesNotAnswerNothingIsMadeUp) {
+  control_->several_nodes(two_nodes(), {[](std::uint64_t) {}, [](int) { return std::nullopt; }});
+  control_->rank_started(this_process_as(1));
+  ControlClient client = connect();
+  auto status = client.status(20s);
+  ASSERT_TRUE(status) << status.error().message;
+  EXPECT_TRUE(status->nodes(1).unanswered());
+  EXPECT_EQ(status->ranks(1).process_count(), 0);
+
+  control_->node_state(1, protocol::NodeStatus::SUSPECT, "node-b has been silent for 3 s");
+  status = client.status(20s);
+  ASSERT_TRUE(status) << status.error().message;
+  EXPECT_EQ(status->nodes(1).state(), protocol::NodeStatus::SUSPECT);
+  EXPECT_EQ(status->nodes(1).said(), "node-b has been silent for 3 s");
+}
+
+// A node speaks for its own ranks alone, and answers no question that nobody asked.
+TEST_F(RunControlTest, ANodeSpeaksForItsOwnRanks) {
+  control_->several_nodes(two_nodes(), {[&](std::uint64_t number) {
+                                          control_->node_sampled(1, sampled(number, 0, 5));
+                                          control_->node_sampled(1, sampled(number, 99, 5));
+                                          control_->node_sampled(1, sampled(number, -1, 5));
+                                          control_->node_sampled(1, sampled(number + 1, 1, 5));
+                                          control_->node_sampled(7, sampled(number, 1, 5));
+                                        },
+                                        [](int) { return std::nullopt; }});
+  control_->rank_started(this_process_as(0));
+  control_->rank_started(this_process_as(1));
+  ControlClient client = connect();
+  const auto status = client.status(20s);
+  ASSERT_TRUE(status) << status.error().message;
+  EXPECT_NE(status->ranks(0).process_state(), "D");
+  EXPECT_EQ(status->ranks(1).process_count(), 0);
+}
+
+TEST_F(RunControlTest, AMemberAnswersForItsRanks) {
+  control_->rank_started(this_process_as(1));
+  std::mutex mutex;
+  std::optional<protocol::RanksSampled> answer;
+  control_->sample_for(42, [&](protocol::RanksSampled sampled) {
+    const std::lock_guard lock(mutex);
+    answer = std::move(sampled);
+  });
+  for (int tries = 0; tries < 2000; ++tries) {
+    {
+      const std::lock_guard lock(mutex);
+      if (answer) break;
+    }
+    std::this_thread::sleep_for(10ms);
+  }
+  const std::lock_guard lock(mutex);
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->number(), 42U);
+  ASSERT_EQ(answer->ranks_size(), 1);
+  EXPECT_EQ(answer->ranks(0).rank(), 1);
+  EXPECT_GT(answer->ranks(0).rss_bytes(), 1U << 20);
+  EXPECT_NE(answer->ranks(0).sampled_at(), 0);
 }
 
 }  // namespace

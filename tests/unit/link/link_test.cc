@@ -154,12 +154,12 @@ TEST_F(LinkTest, ThreeMembersJoinAndBothSidesAreHeard) {
 
   // Larger than what a socket takes at once.
   protocol::MemberMessage line;
-  line.mutable_line()->set_text(std::string(3U << 20, 'x'));
+  line.mutable_stored()->set_problem(std::string(3U << 20, 'x'));
   members[1]->send(line);
   ASSERT_TRUE(seen.has(What::kMessage));
   const HeadAction said = seen.of(What::kMessage).front();
   EXPECT_EQ(said.node_rank, 1);
-  EXPECT_EQ(said.received.line().text().size(), 3U << 20);
+  EXPECT_EQ(said.received.stored().problem().size(), 3U << 20);
   // Beats are the links' own affair, and clocks come of them.
   ASSERT_TRUE(wait_for([&] { return head->nodes()[3].clock.has_value(); }));
   EXPECT_LT(std::chrono::abs(head->nodes()[3].clock->offset), 10s);
@@ -318,7 +318,7 @@ TEST_F(OpenLinkTest, NonsenseEndsTheConnectionAndNotTheRun) {
   ByHand other(head->address().port);
   ASSERT_TRUE(other.shake_hands(2));
   protocol::MemberMessage early;
-  early.mutable_line()->set_text("before it has joined");
+  early.mutable_stored()->set_problem("before it has joined");
   other.say(early);
   const auto refused = other.next();
   ASSERT_TRUE(refused && refused->has_refused());

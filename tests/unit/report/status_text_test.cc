@@ -135,7 +135,8 @@ TEST(StatusTextTest, EveryPhaseHasItsWords) {
     state.set_phase(phase);
     return phase_text(state, now + std::chrono::seconds(2));
   };
-  EXPECT_EQ(text(protocol::RunState::PREPARING), "preparing for 2.0 s: source, packages and data are made ready");
+  EXPECT_EQ(text(protocol::RunState::PREPARING),
+            "preparing for 2.0 s: source, packages and data are made ready");
   EXPECT_EQ(text(protocol::RunState::STARTING), "starting 3/4 for 2.0 s");
   EXPECT_EQ(text(protocol::RunState::RUNNING), "running 2/4 for 2.0 s");
   EXPECT_EQ(text(protocol::RunState::STOPPING), "stopping 2/4 (rank 1 exited with 7) for 2.0 s");
@@ -185,6 +186,61 @@ TEST(StatusTextTest, JsonHasEveryRankAndNeverThrows) {
   EXPECT_NE(text.find("\"rank\":63,\"state\":\"running\""), std::string::npos);
   EXPECT_NE(text.find("\"cpu_percent\":50.0"), std::string::npos);
   EXPECT_NE(text.find("\"threads\":{\"S\":3}"), std::string::npos);
+}
+
+LiveStatus live_on_two_nodes() {
+  LiveStatus status = live(2);
+  for (const int rank : {0, 1}) {
+    auto& node = *status.now.add_nodes();
+    node.set_node_rank(rank);
+    node.set_hostname(rank == 0 ? "node-a" : "node-b");
+    node.set_first_rank(rank);
+    node.set_rank_count(1);
+    node.set_since(kNow - 5 * kSecond);
+    status.now.mutable_ranks(rank)->set_node_rank(rank);
+  }
+  return status;
+}
+
+TEST(StatusText, OfSeveralNodesEachRankHasItsNode) {
+  const LiveStatus status = live_on_two_nodes();
+  const std::string text = status_text(view(), status, {"runs/r1"});
+  EXPECT_NE(text.find("  nodes      2 of 2 are here\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("0  node-a  running"), std::string::npos) << text;
+  EXPECT_NE(text.find("1  node-b  running"), std::string::npos) << text;
+}
+
+TEST(StatusText, ASilentNodeIsNamedWithItsRanks) {
+  LiveStatus status = live_on_two_nodes();
+  status.now.mutable_nodes(1)->set_state(protocol::NodeStatus::SUSPECT);
+  status.now.mutable_nodes(1)->set_said("node-b (node rank 1) has been silent for 3 s");
+  std::string text = status_text(view(), status, {"runs/r1"});
+  EXPECT_NE(
+      text.find(
+          "  nodes      1 of 2 are here\n"
+          "! node       node-b (node rank 1) has been silent for 3 s (rank 1; told 5.0 s ago)\n"),
+      std::string::npos)
+      << text;
+  const std::string json = status_json(view(), status, {"runs/r1"}, true);
+  EXPECT_NE(json.find(R"("state":"suspect","said":"node-b)"), std::string::npos) << json;
+  EXPECT_NE(json.find(R"("node_rank":1,"state":"running")"), std::string::npos) << json;
+
+  status.now.mutable_nodes(1)->clear_state();
+  status.now.mutable_nodes(1)->set_unanswered(true);
+  text = status_text(view(), status, {"runs/r1"});
+  EXPECT_NE(text.find("! node       node-b (node rank 1) does not say how its ranks fare"),
+            std::string::npos)
+      << text;
+}
+
+// Its clock is a minute ahead, and yet its share of a CPU is one of a second.
+TEST(StatusText, SharesAreByTheClockOfTheRanksNode) {
+  LiveStatus status = live_on_two_nodes();
+  status.now.mutable_ranks(1)->set_sampled_at(kNow + 60 * kSecond);
+  status.before->mutable_ranks(1)->set_sampled_at(kNow + 59 * kSecond);
+  const std::string json = status_json(view(), status, {"runs/r1"}, true);
+  EXPECT_EQ(json.find(R"("cpu_percent":null)"), std::string::npos) << json;
+  EXPECT_NE(status_text(view(), status, {"runs/r1"}).find("50%"), std::string::npos);
 }
 
 }  // namespace
