@@ -1,16 +1,20 @@
 """Faults of runs on several nodes: cut links, lost power, and kill -9 of anything at any moment.
 
-MUSTER_SEEDS is how many random kills there are; MUSTER_FAULTS=long stops nodes for 30 s, too.
+MUSTER_SEEDS is how many rounds there are, of random kills and of nodes that die; MUSTER_FAULTS=long
+does as many of cut links and frozen nodes, freezes for 30 s, and loads the machine for ten minutes.
 """
 
 import os
 import random
 import re
 import signal
+import statistics
+import subprocess
+import sys
 import time
 
 import muster_test
-from chaos import LONG, seeds
+from chaos import LONG, events_of, seeds
 from muster_test import MPIRUN, program, wait_until
 from nodes import NodesTest
 
@@ -45,8 +49,47 @@ class NodeFaults(NodesTest):
         wait_until(all_up, 60, "the start of all ranks")
         return launchers
 
+    def test_a_node_that_dies_is_named_at_once_and_all_ends(self):
+        verdicts, ends = [], []
+        for seed in seeds():
+            backend = BACKENDS[seed % len(BACKENDS)]
+            with self.subTest(seed=seed, backend=backend):
+                launchers = self.start_up(backend, "echo up; while :; do sleep 0.1; done")
+                head = launchers[0]
+                began = time.monotonic()
+                self.world[1].kill()
+                wait_until(lambda: b"node-b (node rank 1) was lost" in head.output(), 30)
+                verdicts.append(time.monotonic() - began)
+                results = self.wait_nodes([launchers[0], launchers[2]], 60)
+                wait_until(lambda: not any(each.processes() for each in self.world), 30)
+                ends.append(time.monotonic() - began)
+                self.assert_codes(results, 71)
+                self.assert_nodes_clean([self.world[0], self.world[2]])
+                for directory in self.run_directories():
+                    subprocess.run(["rm", "-rf", directory], check=True)
+        for what, times in (("named", verdicts), ("all gone", ends)):
+            times.sort()
+            print(f"{what} after {statistics.median(times):.2f} s in the median, "
+                  f"{times[int(0.99 * (len(times) - 1))]:.2f} s at p99, {times[-1]:.2f} s at most, "
+                  f"{len(times)} rounds")
+
+    def test_no_node_is_suspect_while_all_cores_are_busy(self):
+        seconds = 600 if LONG else 30
+        launchers = self.start_up("direct", "echo up; while :; do sleep 1; done")
+        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"])
+                for _ in range(2 * os.cpu_count())]
+        self.addCleanup(lambda: [each.wait() for each in busy])
+        self.addCleanup(lambda: [each.kill() for each in busy])
+        time.sleep(seconds)
+        [directory] = self.run_directories()
+        self.assertEqual([each for each in events_of(directory) if "node_" in each["event"]], [])
+        self.assertNotIn(b"silent", b"".join(each.output() for each in launchers))
+        launchers[0].send(signal.SIGTERM)
+        self.assert_codes(self.wait_nodes(launchers, 60), 143)
+
     def test_a_cut_link_is_suspect_and_then_lost_by_name(self):
-        for backend in BACKENDS:
+        rounds = seeds() if LONG else [1]
+        for backend in [backend for _ in rounds for backend in BACKENDS]:
             with self.subTest(backend):
                 launchers = self.start_up(backend, "echo up; while :; do sleep 0.1; done", 3,
                                           "--set", f"limits.node_lost_after={LOST_AFTER}s")
@@ -118,16 +161,18 @@ class NodeFaults(NodesTest):
         self.assert_nodes_clean()
 
     def test_a_node_frozen_for_a_while_goes_on(self):
-        seconds = 30 if LONG else 10
-        launchers = self.start_up("direct", f"echo up; sleep {seconds + 4}; echo end")
-        self.world[2].freeze()
-        time.sleep(seconds)
-        self.world[2].thaw()
-        results = self.wait_nodes(launchers, 90)
-        self.assert_codes(results, 0)
-        self.assertTrue(re.search(r"node-c \(node rank 2\) has been silent", results[0].stderr),
-                        results[0])
-        self.assert_nodes_clean()
+        for number in seeds() if LONG else [1]:
+            seconds = 30 if LONG and number % 2 else 10
+            with self.subTest(number=number, seconds=seconds):
+                launchers = self.start_up("direct", f"echo up; sleep {seconds + 4}; echo end")
+                self.world[2].freeze()
+                time.sleep(seconds)
+                self.world[2].thaw()
+                results = self.wait_nodes(launchers, 90)
+                self.assert_codes(results, 0)
+                self.assertTrue(re.search(r"node-c \(node rank 2\) has been silent",
+                                          results[0].stderr), results[0])
+                self.assert_nodes_clean()
 
 
 if __name__ == "__main__":

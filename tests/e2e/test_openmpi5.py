@@ -24,6 +24,7 @@ import muster_test  # noqa: E402
 import test_containment  # noqa: E402
 import test_mpi_ends  # noqa: E402
 import test_nodes_network  # noqa: E402
+import test_nodes_training  # noqa: E402
 from muster_test import PYTHON, program, wait_until  # noqa: E402
 
 needs_openmpi5 = unittest.skipIf(MISSING, MISSING)
@@ -51,6 +52,18 @@ class Containment(test_containment.Mpirun):
 @needs_openmpi5
 class Network(test_nodes_network.Network):
     """Two nodes among decoys."""
+
+
+@needs_openmpi5
+class Training(test_nodes_training.Training):
+    """Three nodes come to one node's numbers, with mpi4py and with torch."""
+    test_torch_ddp_direct = None  # no MPI in it
+
+
+@needs_openmpi5
+class EightNodes(test_nodes_training.EightNodes):
+    """One world of eight nodes."""
+    test_direct = None
 
 
 @needs_openmpi5
