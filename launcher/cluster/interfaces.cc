@@ -114,6 +114,7 @@ class Choice {
       ++dialled_[join->head_address()];
     }
     one_host_ = all.size() == 1;
+    shared_host_ = all.size() < joins_.size();
   }
 
   void add_candidates(int node) {
@@ -206,6 +207,7 @@ class Choice {
   NetworkChoice choose(std::size_t bytes) {
     NetworkChoice choice;
     choice.ipv6 = bytes == 16;
+    choice.shared_host = shared_host_;
     const std::optional<IpNetwork> common = common_network(bytes);
     std::set<IpNetwork> networks;
     std::map<std::string, std::vector<int>> interfaces;
@@ -297,6 +299,7 @@ class Choice {
   std::map<std::string, int> dialled_;                     // addresses of the head
   std::map<std::string, int> hostnames_;
   bool one_host_ = false;
+  bool shared_host_ = false;
   std::vector<Candidates> nodes_;  // by node rank
 };
 

@@ -133,6 +133,7 @@ void add_nodes(const RunConfig& config, const PlanInputs& inputs, const LaunchPl
     return std::any_of(node.nics.begin(), node.nics.end(),
                        [](const topology::Nic& nic) { return nic.is_rdma(); });
   });
+  facts.shared_host = inputs.network && inputs.network->shared_host;
   facts.said = parameters_said(config);
 }
 

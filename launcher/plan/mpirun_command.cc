@@ -32,6 +32,7 @@ enum class When {
   kIpv6,            // the only one between several nodes
   kIpv6AlikeNames,  // and their interfaces have one name
   kNoRdma,          // several nodes that have nothing but TCP
+  kSharedHost,      // some of several nodes are launchers of one host
 };
 
 struct WordRow {
@@ -109,6 +110,10 @@ constexpr WordRow kWords4[] = {
      "btl_tcp_disable_family"},
     {"--mca pml ob1 --mca btl tcp,vader,self", "TCP is all that the nodes have", When::kNoRdma,
      "pml btl mtl"},
+    {"--mca pml ob1 --mca btl tcp,self",
+     "launchers share a host, and a rank would look for another's shared memory in vain: it "
+     "crashes",
+     When::kSharedHost, "pml btl mtl"},
     {"--mca oob_tcp_keepalive_time 5 --mca oob_tcp_keepalive_intvl 2 --mca "
      "oob_tcp_keepalive_probes 3",
      "a daemon whose network is gone ends by itself after 11 s, should nobody else end it",
@@ -193,6 +198,10 @@ constexpr WordRow kWords5[] = {
      "btl_tcp_disable_family"},
     {"--mca pml ob1 --mca btl tcp,sm,self", "TCP is all that the nodes have", When::kNoRdma,
      "pml btl mtl"},
+    {"--mca pml ob1 --mca btl tcp,self",
+     "launchers share a host, and a rank would look for another's shared memory in vain: it "
+     "crashes",
+     When::kSharedHost, "pml btl mtl"},
     {"--prtemca oob_tcp_keepalive_time 5 --prtemca oob_tcp_keepalive_intvl 2 --prtemca "
      "oob_tcp_keepalive_probes 3",
      "a daemon whose network is gone ends by itself after 11 s, should nobody else end it",
@@ -227,7 +236,8 @@ bool applies(When when, const MpirunFacts& facts, const MpirunIdentity& mpirun) 
     case When::kIpv4: return several && !facts.ipv6 && !facts.cidrs.empty();
     case When::kIpv6: return several && facts.ipv6;
     case When::kIpv6AlikeNames: return several && facts.ipv6 && facts.interfaces.size() == 1;
-    case When::kNoRdma: return several && !facts.rdma;
+    case When::kNoRdma: return several && !facts.rdma && !facts.shared_host;
+    case When::kSharedHost: return several && facts.shared_host;
   }
   return false;
 }

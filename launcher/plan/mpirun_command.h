@@ -31,6 +31,7 @@ struct MpirunFacts {
   std::vector<std::string> interfaces = {};  // their names, each once
   bool ipv6 = false;                         // they reach each other by IPv6 alone
   bool rdma = false;                         // some node has a device for it
+  bool shared_host = false;                  // some of them are launchers of one host
   // Parameters of Open MPI that others have set, without prefix: "btl_tcp_if_include".
   std::set<std::string> said = {};
 };

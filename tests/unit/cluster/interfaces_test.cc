@@ -91,6 +91,17 @@ TEST(ChooseNetwork, TakesWhereTheLaunchersMet) {
   EXPECT_EQ(nodes.chosen(), "10.9.0.0/24 eth1=10.9.0.4 eth1=10.9.0.5 ");
 }
 
+TEST(ChooseNetwork, SaysWhereLaunchersShareAHost) {
+  const std::vector<std::string> addresses = {"lo 127.0.0.1/8", "eth0 10.0.0.4/24"};
+  EXPECT_TRUE(Nodes({{"a", addresses, "10.0.0.4", "boot"}, {"a", addresses, "10.0.0.4", "boot"}})
+                  .choice()
+                  ->shared_host);
+  EXPECT_FALSE(Nodes({{"a", {"eth0 10.0.0.4/24"}, "10.0.0.4", "boot"},
+                      {"b", {"eth0 10.0.0.5/24"}, "10.0.0.5", "boot"}})
+                   .choice()
+                   ->shared_host);
+}
+
 TEST(ChooseNetwork, LeavesOutDecoys) {
   Nodes nodes({{"a",
                 {"docker0 172.17.0.1/16", "eth0 10.0.0.4/24", "eth1 192.168.7.4/24",

@@ -187,6 +187,18 @@ TEST(MpirunOnSeveralNodes, LeavesRdmaDevicesToOpenMpi) {
   EXPECT_THAT(line(fast), Not(HasSubstr("ob1")));
 }
 
+// Its ranks would take each other for neighbours in memory, and crash.
+TEST(MpirunOnSeveralNodes, NoSharedMemoryBetweenLaunchersOfOneHost) {
+  MpirunFacts shared = two_nodes();
+  shared.shared_host = true;
+  for (const bool rdma : {false, true}) {
+    shared.rdma = rdma;
+    EXPECT_THAT(line(shared), HasSubstr("--mca pml ob1 --mca btl tcp,self "));
+    EXPECT_THAT(line(shared, kOpenMpi5), HasSubstr("--mca pml ob1 --mca btl tcp,self "));
+    EXPECT_THAT(line(shared), Not(HasSubstr("vader")));
+  }
+}
+
 // 4.1 passes over names that a node lacks, 5 crashes.
 TEST(MpirunOnSeveralNodes, ListsNamesForIpv6WhereTheyAreUnderstood) {
   MpirunFacts six = two_nodes();
