@@ -52,7 +52,8 @@ Error stopped(int signal_number) {
 
 Result<std::unique_ptr<ClusterHead>> ClusterHead::meet(const CommandLine& line,
                                                        const cluster::Membership& membership,
-                                                       LoadedRun& run, const SignalFd& signals) {
+                                                       LoadedRun& run, const SignalFd& signals,
+                                                       std::optional<int>& stopped_by) {
   std::unique_ptr<ClusterHead> head(new ClusterHead(line, membership));
   MUSTER_TRY(head->open(run));
   const auto met = [&]() -> Result<> {
@@ -76,9 +77,8 @@ Result<std::unique_ptr<ClusterHead>> ClusterHead::meet(const CommandLine& line,
     return {};
   }();
   if (!met) {
-    const int code = met.error().code == ErrorCode::kStopped
-                         ? to_int(ExitCode::kTerminated)
-                         : to_int(exit_code_for(met.error().code));
+    stopped_by = head->stopped_by_;
+    const int code = stopped_by ? 128 + *stopped_by : to_int(exit_code_for(met.error().code));
     head->end(code, "the run has not begun: " + met.error().message);
     return Failure(met.error());
   }
@@ -154,7 +154,7 @@ Result<> ClusterHead::await_all(const SignalFd& signals) {
         default: break;
       }
     }
-    if (const auto signal_number = stop_signal(signals)) return Failure(stopped(*signal_number));
+    if ((stopped_by_ = stop_signal(signals))) return Failure(stopped(*stopped_by_));
     wait_for({link_->fd(), signals.get()}, 1s);
   }
 }
@@ -165,7 +165,7 @@ Result<> ClusterHead::await_proofs(const SignalFd& signals) {
     for (const HeadAction& each : link_->take()) {
       if (each.what == What::kLost) return Failure(lost_error(each.text));
     }
-    if (const auto signal_number = stop_signal(signals)) return Failure(stopped(*signal_number));
+    if ((stopped_by_ = stop_signal(signals))) return Failure(stopped(*stopped_by_));
     wait_for({link_->fd(), signals.get()}, kLook);
   }
   return {};

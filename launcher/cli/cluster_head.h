@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -31,11 +32,12 @@ namespace muster::cli {
 class ClusterHead {
  public:
   // Waits until all nodes are here and have reached each other; then `run` has all inventories and
-  // the network.  Errors: kTimeout: nodes are missing, by name; kStopped with a signal; what the
-  // nodes differ in; who cannot reach whom.
+  // the network.  Errors: kTimeout: nodes are missing, by name; kStopped: `stopped_by` is the
+  // signal; what the nodes differ in; who cannot reach whom.
   static Result<std::unique_ptr<ClusterHead>> meet(const CommandLine& line,
                                                    const cluster::Membership& membership,
-                                                   LoadedRun& run, const SignalFd& signals);
+                                                   LoadedRun& run, const SignalFd& signals,
+                                                   std::optional<int>& stopped_by);
   ~ClusterHead();
 
   link::HeadLink& link() { return *link_; }
@@ -87,6 +89,7 @@ class ClusterHead {
   std::set<int> stored_;
   std::set<int> lost_;
   std::filesystem::path marker_;
+  std::optional<int> stopped_by_;  // while nodes were waited for
   bool ended_ = false;
 };
 

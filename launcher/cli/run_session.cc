@@ -214,7 +214,13 @@ void RunSession::end_streams(bool last_words_follow) {
 Result<int> RunSession::carry_out() {
   MUSTER_TRY_ASSIGN(const SignalFd signals, SignalFd::block(exec::signals_of_execution()));
   if (membership_ != nullptr) {
-    MUSTER_TRY_ASSIGN(cluster_, ClusterHead::meet(line_, *membership_, run_, signals));
+    std::optional<int> stopped_by;
+    auto met = ClusterHead::meet(line_, *membership_, run_, signals, stopped_by);
+    if (stopped_by) {
+      std::fputs(("muster: " + met.error().message + " before the run had begun\n").c_str(), stderr);
+      return 128 + *stopped_by;
+    }
+    MUSTER_TRY_ASSIGN(cluster_, std::move(met));
   }
   MUSTER_TRY(choose_places());
   MUSTER_TRY_ASSIGN(rank_limits_, exec::raise_limits(plan_.world_size));

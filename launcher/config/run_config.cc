@@ -4,6 +4,13 @@
 
 namespace muster::config {
 
+RunConfig::RunConfig() = default;
+RunConfig::RunConfig(const RunConfig&) = default;
+RunConfig::RunConfig(RunConfig&&) noexcept = default;
+RunConfig& RunConfig::operator=(const RunConfig&) = default;
+RunConfig& RunConfig::operator=(RunConfig&&) noexcept = default;
+RunConfig::~RunConfig() = default;
+
 std::string to_string(Backend backend) {
   for (const auto& [name, value] : kBackendNames) {
     if (value == backend) return std::string(name);

@@ -233,6 +233,14 @@ struct Network {
 };
 
 struct RunConfig {
+  // Defined in one place, because each file that has one would hold hundreds of lines of them.
+  RunConfig();
+  RunConfig(const RunConfig&);
+  RunConfig(RunConfig&&) noexcept;
+  RunConfig& operator=(const RunConfig&);
+  RunConfig& operator=(RunConfig&&) noexcept;
+  ~RunConfig();
+
   Setting<std::optional<std::string>> source_directory;  // as written; relative to config_directory
   Setting<bool> in_place{false, {}};  // ranks run in source_directory itself, not in a copy
   SourceLimits source;

@@ -139,6 +139,14 @@ struct PlannedNetwork {
 // Of the whole run, or of one node that is not the head: then `nodes` and `ranks` have that node
 // alone, with the numbers that it and they have in the run.
 struct LaunchPlan {
+  // Defined in one place, because each file that has one would hold hundreds of lines of them.
+  LaunchPlan();
+  LaunchPlan(const LaunchPlan&);
+  LaunchPlan(LaunchPlan&&) noexcept;
+  LaunchPlan& operator=(const LaunchPlan&);
+  LaunchPlan& operator=(LaunchPlan&&) noexcept;
+  ~LaunchPlan();
+
   config::Backend backend = config::Backend::kNone;
   int world_size = 1;  // of the run
   int node_count = 1;  // of the run

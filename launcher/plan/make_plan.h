@@ -36,6 +36,14 @@ struct PythonFacts {
 
 // What the effects found out before planning; all of it is shown in the plan.
 struct PlanInputs {
+  // Defined in one place, because each file that has one would hold hundreds of lines of them.
+  PlanInputs();
+  PlanInputs(const PlanInputs&);
+  PlanInputs(PlanInputs&&) noexcept;
+  PlanInputs& operator=(const PlanInputs&);
+  PlanInputs& operator=(PlanInputs&&) noexcept;
+  ~PlanInputs();
+
   std::vector<topology::NodeInventory> nodes;  // by node_rank
   std::optional<MpirunIdentity> mpirun;        // needed with backend mpi
   std::string agent_executable;                // full path of muster-agent

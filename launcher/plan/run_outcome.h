@@ -118,6 +118,14 @@ struct Incomplete {
 };
 
 struct RunOutcome {
+  // Defined in one place, because each file that has one would hold hundreds of lines of them.
+  RunOutcome();
+  RunOutcome(const RunOutcome&);
+  RunOutcome(RunOutcome&&) noexcept;
+  RunOutcome& operator=(const RunOutcome&);
+  RunOutcome& operator=(RunOutcome&&) noexcept;
+  ~RunOutcome();
+
   RunStatus status = RunStatus::kSucceeded;
   int exit_code = 0;
   std::optional<FirstFailure> first_failure;

@@ -315,6 +315,7 @@ Json run_json(const RunView& run, const StatusContext& context) {
   json["run_directory"] = context.run_directory;
   json["lease"] = text_or_null(context.lease);
   json["nodes"] = nodes_json(context.nodes);
+  json["cluster"] = Json::array();
   json["ranks"] = Json::array();
   return json;
 }
@@ -571,7 +572,7 @@ std::string status_json(const RunView& run, const LiveStatus& live, const Status
   json["started"] = state.started();
   json["running"] = state.running();
   if (state.has_collector()) json["collector"] = collector_json(state);
-  if (live.now.nodes_size() > 0) json["cluster"] = cluster_json(live.now);
+  json["cluster"] = cluster_json(live.now);
   const std::vector<std::string> all_marks = marks(live);
   for (int rank = 0; rank < live.now.ranks_size(); ++rank) {
     json["ranks"].push_back(live_rank_json(live, rank, all_marks[static_cast<std::size_t>(rank)]));

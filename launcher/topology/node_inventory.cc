@@ -2,6 +2,13 @@
 
 namespace muster::topology {
 
+NodeInventory::NodeInventory() = default;
+NodeInventory::NodeInventory(const NodeInventory&) = default;
+NodeInventory::NodeInventory(NodeInventory&&) noexcept = default;
+NodeInventory& NodeInventory::operator=(const NodeInventory&) = default;
+NodeInventory& NodeInventory::operator=(NodeInventory&&) noexcept = default;
+NodeInventory::~NodeInventory() = default;
+
 const char* to_string(LocalitySource source) {
   switch (source) {
     case LocalitySource::kNobody: return "unknown";

@@ -166,6 +166,14 @@ struct NcclSetting {
 };
 
 struct NodeInventory {
+  // Defined in one place, because each file that has one would hold hundreds of lines of them.
+  NodeInventory();
+  NodeInventory(const NodeInventory&);
+  NodeInventory(NodeInventory&&) noexcept;
+  NodeInventory& operator=(const NodeInventory&);
+  NodeInventory& operator=(NodeInventory&&) noexcept;
+  ~NodeInventory();
+
   std::string hostname;
   std::vector<Core> cores;           // allowed ones only, ascending logical index
   std::vector<NumaNode> numa_nodes;  // all of the machine's, ascending OS index

@@ -25,11 +25,11 @@ import os, pathlib, sys, time
 rank = int(os.environ["RANK"])
 here = pathlib.Path(".")
 for step in range(1, 41):
-    sys.stderr.write(f"\r{step:3}/40 |{'#' * (step // 2):20}|")
-    sys.stderr.flush()
-    if step % 10 == 0:  # in the order in which one look shows them
+    whole = step % 10 == 0
+    if whole:  # in the order in which one look shows them
         print(f"step {step} loss {1 / step:.3f}", flush=True)
-        sys.stderr.write("\n")
+    sys.stderr.write(f"\r{step:3}/40 |{'#' * (step // 2):20}|" + ("\n" if whole else ""))
+    sys.stderr.flush()
     (here / f"at-{rank}").write_text(str(step))
     while (here / f"hold-{step}").exists():
         time.sleep(0.01)
