@@ -143,7 +143,7 @@ class NodeFaults(NodesTest):
                                   f"{[repr(muster_test.Process(pid)) for pid in left]}")
                     time.sleep(0.05)
 
-    def test_codes_and_signals_of_a_rank_of_any_node(self):
+    def test_codes_and_signals_of_a_rank_of_three_nodes_and_of_one(self):
         cases = [("exit", code, code) for code in (range(1, 256) if LONG else CODES)]
         cases += [("signal", int(number), 128 + number) for number in SIGNALS]
         for index, (how, value, code) in enumerate(cases):
@@ -158,6 +158,12 @@ class NodeFaults(NodesTest):
                     self.assert_codes(results, code)
                     self.assertRegex(results[0].stderr,
                                      rf"rank {rank} on node-{'abc'[rank]} failed first")
+                    alone = self.run_muster(
+                        ["run", "-n", 3, "--backend", backend, "--console", "none", "--", "sh", "-c",
+                         f"[ $RANK = {rank} ] && exec '{program('exit_with')}' {words}; "
+                         "exec sleep 600"])
+                    self.assert_code(alone, code)
+                    self.assertRegex(alone.stderr, rf"rank {rank} on \S+ failed first")
         self.assert_nodes_clean()
 
     def test_a_node_frozen_for_a_while_goes_on(self):
