@@ -15,6 +15,7 @@ namespace muster::protocol {
 class ControlChannel {
  public:
   static constexpr std::size_t kMaxRequest = 4096;
+  static constexpr std::size_t kMaxReply = 64U << 20;  // a status of 100,000 ranks has 15 MiB
   // Several statuses of a thousand ranks; a reader that is this far behind does not read.
   static constexpr std::size_t kMaxUnsent = 1U << 20;
 
@@ -22,8 +23,7 @@ class ControlChannel {
 
   // Takes a non-blocking socket.
   ControlChannel(Fd socket, Side side)
-      : socket_(std::move(socket)),
-        reader_(side == Side::kLauncher ? kMaxRequest : kMaxControlPayload) {}
+      : socket_(std::move(socket)), reader_(side == Side::kLauncher ? kMaxRequest : kMaxReply) {}
 
   int fd() const { return socket_.get(); }
 

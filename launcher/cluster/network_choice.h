@@ -16,9 +16,9 @@ struct NodeNetwork {
 struct NetworkChoice {
   std::vector<std::string> cidrs;  // for Open MPI: every node has an address in one of them
   bool ipv6 = false;
-  bool shared_host = false;        // some of the nodes are launchers of one machine and network
-  std::vector<NodeNetwork> nodes;  // by node rank
+  std::vector<NodeNetwork> nodes;                            // by node rank
   std::vector<std::pair<std::string, std::string>> reasons;  // subject, why: for the plan
+  bool shared_host = false;  // some of the nodes are launchers of one machine and network
 };
 
 }  // namespace muster::cluster

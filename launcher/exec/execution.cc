@@ -551,7 +551,10 @@ void Execution::record_streams(plan::RunOutcome& outcome) {
   std::string problem = local_.record_streams(outcome);
   for (const auto& each : remote_) {
     outcome.gaps.insert(outcome.gaps.end(), each->gaps().begin(), each->gaps().end());
-    if (problem.empty()) problem = each->problem();
+    if (problem.empty() && !each->problem().empty()) {
+      const auto node = static_cast<std::size_t>(each->node_rank());
+      problem = request_.plan.nodes[node].hostname + ": " + each->problem();
+    }
   }
   if (problem.empty() || outcome.exit_code != 0) return;
   outcome.status = plan::RunStatus::kFailed;

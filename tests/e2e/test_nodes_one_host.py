@@ -2,9 +2,10 @@
 left to try where namespaces are forbidden.  mpirun knows them by two names that resolve nowhere."""
 
 import json
+import signal
 
 import muster_test
-from muster_test import MPIRUN
+from muster_test import MPIRUN, wait_until
 from nodes import NodesTest, host_nodes, why_no_namespaces
 
 BACKENDS = ("direct", "mpi") if MPIRUN else ("direct",)
@@ -53,6 +54,21 @@ class OneHost(NodesTest):
                                            "[ $RANK = 3 ] && exit 42; exec sleep 600"])
                 self.assert_codes(results, 42)
                 self.assertRegex(results[0].stderr, "rank 3 on .* failed first")
+                self.assert_nothing_left()
+
+    def test_a_stop_while_nodes_are_awaited_gives_the_signals_code(self):
+        file = f"file:{self.directory}/head-address"
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(number):
+                started = [self.start_node(node, ["-n", 1, "--", "true"], 3, head=file)
+                           for node in self.launchers]
+                wait_until(lambda: b"waits for node rank 2" in started[0].output(), 30, "two of three")
+                started[0].send(number)
+                results = self.wait_nodes(started, 30)
+                self.assert_codes(results, 128 + number)
+                said = f"stopped by {number.name} before the run had begun"
+                self.assertIn(said, results[0].stderr)
+                self.assertIn("the run has not begun", results[1].stderr)
                 self.assert_nothing_left()
 
     def test_one_mpi_world(self):

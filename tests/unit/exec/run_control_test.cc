@@ -173,6 +173,24 @@ TEST(ProcessTableTest, ThisProcessIsThere) {
   EXPECT_GT(self->rss_bytes, 0U);
 }
 
+TEST_F(RunControlTest, AStatusOf100000RanksArrives) {
+  constexpr int kRanks = 100'000;
+  auto large = RunControl::start(scratch() / "large.sock", *run_, kRanks, [](const auto&) {});
+  ASSERT_TRUE(large) << large.error().message;
+  for (int rank = 0; rank < kRanks; ++rank) {
+    plan::RankOutcome outcome = this_process_as(rank);
+    outcome.training_pid = 1'000'000'000 + rank;
+    (*large)->rank_started(outcome);
+    (*large)->rank_ended(outcome, "exited with 127: " + std::string(100, 'x'));
+  }
+  auto client = ControlClient::connect(scratch() / "large.sock");
+  ASSERT_TRUE(client);
+  const auto status = client->status(50s);
+  ASSERT_TRUE(status) << status.error().message;
+  EXPECT_EQ(status->ranks_size(), kRanks);
+  EXPECT_GT(status->ByteSizeLong(), 10U << 20);
+}
+
 plan::LaunchPlan two_nodes() {
   plan::LaunchPlan plan;
   plan.world_size = 2;
