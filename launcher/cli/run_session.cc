@@ -217,7 +217,8 @@ Result<int> RunSession::carry_out() {
     std::optional<int> stopped_by;
     auto met = ClusterHead::meet(line_, *membership_, run_, signals, stopped_by);
     if (stopped_by) {
-      std::fputs(("muster: " + met.error().message + " before the run had begun\n").c_str(), stderr);
+      std::fputs(("muster: " + met.error().message + " before the run had begun\n").c_str(),
+                 stderr);
       return 128 + *stopped_by;
     }
     MUSTER_TRY_ASSIGN(cluster_, std::move(met));

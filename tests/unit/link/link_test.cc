@@ -1,5 +1,6 @@
 // Launchers that find each other, over real sockets.
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <gmock/gmock.h>
 
@@ -331,10 +332,9 @@ TEST_F(OpenLinkTest, NonsenseEndsTheConnectionAndNotTheRun) {
 
 TEST_F(LinkTest, AMemberWaitsForAHeadThatComesLater) {
   HeadLinkSettings settings = head_settings(2);
-  {
-    const auto there = open(settings);
-    settings.listen.port = there->address().port;
-  }
+  // Not one that the kernel gives to others meanwhile.
+  settings.listen.port = static_cast<std::uint16_t>(20'000 + ::getpid() % 12'000);
+  while (!HeadLink::open(settings)) ++settings.listen.port;
   const auto early = open(member_settings(1, 2, settings.listen.port));
   SeenByMember told(*early);
   ASSERT_TRUE(wait_for([&] { return told.text().find("refused") != std::string::npos; }));
