@@ -142,15 +142,15 @@ exec::OtherNodes ClusterHead::other_nodes() {
 
 Result<> ClusterHead::await_all(const SignalFd& signals) {
   while (true) {
-    for (const HeadAction& each : link_->take()) {
-      switch (each.what) {
+    while (const auto each = link_->next()) {
+      switch (each->what) {
         case What::kAllHere: return {};
         case What::kMissing:
-          return fail(ErrorCode::kTimeout, each.text,
+          return fail(ErrorCode::kTimeout, each->text,
                       "start muster run there, with the same token and the address of this node; "
                       "--join-timeout waits longer");
         case What::kWaiting:
-        case What::kRefused: say(each.text); break;
+        case What::kRefused: say(each->text); break;
         default: break;
       }
     }
@@ -162,8 +162,8 @@ Result<> ClusterHead::await_all(const SignalFd& signals) {
 Result<> ClusterHead::await_proofs(const SignalFd& signals) {
   link_->prove_ring(kRingLimit);
   while (!link_->proofs()) {
-    for (const HeadAction& each : link_->take()) {
-      if (each.what == What::kLost) return Failure(lost_error(each.text));
+    while (const auto each = link_->next()) {
+      if (each->what == What::kLost) return Failure(lost_error(each->text));
     }
     if ((stopped_by_ = stop_signal(signals))) return Failure(stopped(*stopped_by_));
     wait_for({link_->fd(), signals.get()}, kLook);
@@ -232,20 +232,20 @@ void ClusterHead::take_marker_away() {
 Result<> ClusterHead::await_prepared(StopSource& stops) {
   const auto wanted = static_cast<std::size_t>(membership_.node_count.value - 1);
   while (prepared_.size() < wanted) {
-    for (const HeadAction& each : link_->take()) {
-      if (each.what == What::kLost) return Failure(lost_error(each.text));
-      if (each.what == What::kSuspect || each.what == What::kWakes) say(each.text);
-      if (each.what != What::kMessage) continue;
-      const protocol::MemberMessage& said = each.received;
+    while (const auto each = link_->next()) {
+      if (each->what == What::kLost) return Failure(lost_error(each->text));
+      if (each->what == What::kSuspect || each->what == What::kWakes) say(each->text);
+      if (each->what != What::kMessage) continue;
+      const protocol::MemberMessage& said = each->received;
       if (said.has_prepared()) {
         const protocol::Prepared& prepared = said.prepared();
         if (!prepared.problem().empty()) {
           return fail(error_code_for(prepared.exit_code()),
-                      name_of(each.node_rank) + ": " + without_controls(prepared.problem()));
+                      name_of(each->node_rank) + ": " + without_controls(prepared.problem()));
         }
-        prepared_.insert(each.node_rank);
+        prepared_.insert(each->node_rank);
       } else if (said.has_source()) {
-        MUSTER_TRY(send_source(each.node_rank));
+        MUSTER_TRY(send_source(each->node_rank));
       } else if (said.has_stop()) {
         const protocol::AskStop& stop = said.stop();
         if (stop.signal_number() == 0) {
@@ -306,16 +306,16 @@ void ClusterHead::store(plan::RunOutcome& outcome, std::chrono::milliseconds dra
     return !lost && !(stored_.contains(node) && link_->replicated(node));
   };
   while (true) {
-    for (const HeadAction& each : link_->take()) {
-      if (each.what != What::kMessage || !each.received.has_stored()) continue;
-      const protocol::Stored& stored = each.received.stored();
-      stored_.insert(each.node_rank);
+    while (const auto each = link_->next()) {
+      if (each->what != What::kMessage || !each->received.has_stored()) continue;
+      const protocol::Stored& stored = each->received.stored();
+      stored_.insert(each->node_rank);
       for (const std::string& warning : stored.warnings()) {
-        outcome.warnings.push_back(name_of(each.node_rank) + ": " + without_controls(warning));
+        outcome.warnings.push_back(name_of(each->node_rank) + ": " + without_controls(warning));
       }
       if (stored.problem().empty()) continue;
       Error error{error_code_for(stored.exit_code()),
-                  name_of(each.node_rank) + ": " + without_controls(stored.problem()), "",
+                  name_of(each->node_rank) + ": " + without_controls(stored.problem()), "",
                   std::nullopt};
       outcome.warnings.push_back(error.message);
       fail_if_successful(outcome, error, "run_store");

@@ -135,13 +135,13 @@ Result<int> MemberSession::run() {
 
 Result<std::optional<protocol::RunEnd>> MemberSession::await_part(const SignalFd& signals) {
   while (true) {
-    for (const MemberEvent& event : link_->take()) {
-      if (event.what == MemberEvent::What::kWaiting) say(event.text);
-      if (event.what == MemberEvent::What::kFailed) return Failure(event.error.value_or(Error{}));
-      if (event.what != MemberEvent::What::kMessage) continue;
-      if (event.message.has_end()) return std::optional(event.message.end());
-      if (event.message.has_part()) {
-        part_ = event.message.part();
+    while (const auto event = link_->next()) {
+      if (event->what == MemberEvent::What::kWaiting) say(event->text);
+      if (event->what == MemberEvent::What::kFailed) return Failure(event->error.value_or(Error{}));
+      if (event->what != MemberEvent::What::kMessage) continue;
+      if (event->message.has_end()) return std::optional(event->message.end());
+      if (event->message.has_part()) {
+        part_ = event->message.part();
         return std::optional<protocol::RunEnd>();
       }
     }
@@ -248,12 +248,12 @@ Result<> MemberSession::take_source(StopWatch& stops) {
   wanted.mutable_source();
   link_->send(wanted);
   for (bool is_whole = false;;) {
-    for (const MemberEvent& event : link_->take()) {
-      if (event.what == MemberEvent::What::kFailed) return Failure(event.error.value_or(Error{}));
-      if (event.what != MemberEvent::What::kMessage) continue;
-      if (event.message.has_end()) early_end_ = event.message.end();
-      if (!event.message.has_source() || is_whole) continue;
-      MUSTER_TRY_ASSIGN(const auto state, taker.take(event.message.source()));
+    while (const auto event = link_->next()) {
+      if (event->what == MemberEvent::What::kFailed) return Failure(event->error.value_or(Error{}));
+      if (event->what != MemberEvent::What::kMessage) continue;
+      if (event->message.has_end()) early_end_ = event->message.end();
+      if (!event->message.has_source() || is_whole) continue;
+      MUSTER_TRY_ASSIGN(const auto state, taker.take(event->message.source()));
       if (state == link::SourceTaker::State::kWantsMore) link_->send(wanted);
       is_whole = state == link::SourceTaker::State::kDone;
     }
@@ -301,11 +301,11 @@ void MemberSession::ask_stop(const StopAsked& asked) {
 Result<std::optional<protocol::RunEnd>> MemberSession::await_go(StopWatch& stops) {
   bool asked = false;
   while (true) {
-    for (const MemberEvent& event : link_->take()) {
-      if (event.what == MemberEvent::What::kFailed) return Failure(event.error.value_or(Error{}));
-      if (event.what != MemberEvent::What::kMessage) continue;
-      if (event.message.has_end()) return std::optional(event.message.end());
-      if (event.message.has_go()) return std::optional<protocol::RunEnd>();
+    while (const auto event = link_->next()) {
+      if (event->what == MemberEvent::What::kFailed) return Failure(event->error.value_or(Error{}));
+      if (event->what != MemberEvent::What::kMessage) continue;
+      if (event->message.has_end()) return std::optional(event->message.end());
+      if (event->message.has_go()) return std::optional<protocol::RunEnd>();
     }
     if (!asked && stops.poll()) {
       asked = true;
@@ -364,11 +364,11 @@ bool MemberSession::store(plan::RunOutcome& outcome, StopWatch& stops) {
 
 Result<protocol::RunEnd> MemberSession::await_end(StopWatch& stops) {
   while (true) {
-    for (const MemberEvent& event : link_->take()) {
-      if (event.what == MemberEvent::What::kFailed) return Failure(event.error.value_or(Error{}));
-      if (event.what != MemberEvent::What::kMessage) continue;
-      if (event.message.has_end()) return event.message.end();
-      if (event.message.has_phase()) recorder_->notice(exec::in_words(event.message.phase()));
+    while (const auto event = link_->next()) {
+      if (event->what == MemberEvent::What::kFailed) return Failure(event->error.value_or(Error{}));
+      if (event->what != MemberEvent::What::kMessage) continue;
+      if (event->message.has_end()) return event->message.end();
+      if (event->message.has_phase()) recorder_->notice(exec::in_words(event->message.phase()));
     }
     static_cast<void>(stops.poll());  // there is nothing left here that could stop sooner
     wait_for({link_->fd()}, 1s);

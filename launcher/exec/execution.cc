@@ -157,6 +157,7 @@ class Execution : public HandsListener, public NodeChannel {
   bool lost_a_node_ = false;
   bool companion_failed_ = false;
   bool left_ = false;
+  bool is_over_ = false;
 };
 
 Result<plan::RunOutcome> Execution::run() {
@@ -341,13 +342,16 @@ RemoteHands* Execution::remote(int node_rank) {
 
 void Execution::read_head_link() {
   using What = cluster::HeadAction::What;
-  for (const cluster::HeadAction& each : request_.head->take()) {
-    switch (each.what) {
-      case What::kMessage: member_said(each.node_rank, each.received); break;
-      case What::kSuspect: observer_.node_suspect(each.node_rank, each.text); break;
-      case What::kWakes: observer_.node_wakes(each.node_rank, each.text); break;
-      case What::kLost: node_lost(each.node_rank, each.text); break;
-      case What::kRefused: observer_.notice(each.text); break;
+  // What follows the end of the ranks is for whoever stores what they wrote.
+  while (!is_over_) {
+    const auto each = request_.head->next();
+    if (!each) break;
+    switch (each->what) {
+      case What::kMessage: member_said(each->node_rank, each->received); break;
+      case What::kSuspect: observer_.node_suspect(each->node_rank, each->text); break;
+      case What::kWakes: observer_.node_wakes(each->node_rank, each->text); break;
+      case What::kLost: node_lost(each->node_rank, each->text); break;
+      case What::kRefused: observer_.notice(each->text); break;
       default: break;
     }
   }
@@ -653,6 +657,7 @@ void Execution::carry_out(const CutStreams& action) {
 }
 
 void Execution::carry_out(const Finish&) {
+  is_over_ = true;
   loop_.stop();
 }
 

@@ -91,6 +91,7 @@ class Host final : public HandsListener {
   bool agents_left_ = false;
   bool drained_ = false;
   bool companion_failed_ = false;
+  bool is_over_ = false;
 };
 
 Result<HostedRanks> Host::run() {
@@ -288,11 +289,14 @@ void Host::arm_tick() {
 }
 
 void Host::read_link() {
-  for (const link::MemberEvent& event : link_.take()) {
-    if (event.what == link::MemberEvent::What::kFailed) {
-      head_lost(event.error.value_or(Error{}));
-    } else if (event.what == link::MemberEvent::What::kMessage) {
-      carry_out(event.message);
+  // What follows the order to store is for whoever stores.
+  while (!is_over_) {
+    const auto event = link_.next();
+    if (!event) break;
+    if (event->what == link::MemberEvent::What::kFailed) {
+      head_lost(event->error.value_or(Error{}));
+    } else if (event->what == link::MemberEvent::What::kMessage) {
+      carry_out(event->message);
     }
   }
 }
@@ -348,7 +352,10 @@ void Host::carry_out(const NodeOrder& order) {
       break;
     case NodeOrder::KILL_STARTER: local_.kill_starter(); break;
     case NodeOrder::CUT_STREAMS: local_.cut_streams(order.why()); break;
-    case NodeOrder::STORE: loop_.stop(); break;
+    case NodeOrder::STORE:
+      is_over_ = true;
+      loop_.stop();
+      break;
     default: break;
   }
 }

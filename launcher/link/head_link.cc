@@ -426,8 +426,8 @@ int HeadLink::fd() const {
   return state_->mailbox.fd();
 }
 
-std::vector<HeadAction> HeadLink::take() {
-  return state_->mailbox.take();
+std::optional<HeadAction> HeadLink::next() {
+  return state_->mailbox.next();
 }
 
 void HeadLink::send(int node_rank, protocol::HeadMessage message) {

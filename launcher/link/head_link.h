@@ -45,10 +45,10 @@ class HeadLink {
   // For whoever stores this launcher's own output folders into that directory
   // (outputs::PublisherOptions): a member's file of the same name makes way for it.
   std::shared_ptr<store::OutputNames> output_names() const;
-  // Readable when take() has something.
+  // Readable when next() has something.
   int fd() const;
   // Verdicts and messages: every HeadAction but kSend and kClose.
-  std::vector<cluster::HeadAction> take();
+  std::optional<cluster::HeadAction> next();
   void send(int node_rank, protocol::HeadMessage message);
   void send_to_all(protocol::HeadMessage message);
   std::vector<cluster::NodeSeen> nodes() const;  // by node rank, with clocks, of now

@@ -3,9 +3,10 @@
 
 #include <sys/eventfd.h>
 
+#include <deque>
 #include <mutex>
+#include <optional>
 #include <utility>
-#include <vector>
 
 #include "base/fd.h"
 
@@ -17,7 +18,7 @@ class Mailbox {
  public:
   Mailbox() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
-  // Readable from the first put() or wake() until the next take().
+  // Readable from a put() or wake() until next() has found nothing.
   int fd() const { return fd_.get(); }
 
   void put(T item) {
@@ -32,11 +33,17 @@ class Mailbox {
     ring();
   }
 
-  std::vector<T> take() {
+  // One at a time, so that whoever stops reading leaves the rest to the next who reads.
+  std::optional<T> next() {
     const std::scoped_lock lock(mutex_);
-    eventfd_t ignored = 0;
-    static_cast<void>(::eventfd_read(fd_.get(), &ignored));
-    return std::exchange(items_, {});
+    if (items_.empty()) {
+      eventfd_t ignored = 0;
+      static_cast<void>(::eventfd_read(fd_.get(), &ignored));
+      return std::nullopt;
+    }
+    std::optional<T> item(std::move(items_.front()));
+    items_.pop_front();
+    return item;
   }
 
  private:
@@ -44,7 +51,7 @@ class Mailbox {
 
   const Fd fd_;
   std::mutex mutex_;
-  std::vector<T> items_;
+  std::deque<T> items_;
 };
 
 }  // namespace muster::link

@@ -459,8 +459,8 @@ int MemberLink::fd() const {
   return state_->mailbox.fd();
 }
 
-std::vector<MemberEvent> MemberLink::take() {
-  return state_->mailbox.take();
+std::optional<MemberEvent> MemberLink::next() {
+  return state_->mailbox.next();
 }
 
 void MemberLink::send(protocol::MemberMessage message) {

@@ -44,7 +44,7 @@ class MemberLink {
   ~MemberLink();
 
   int fd() const;
-  std::vector<MemberEvent> take();
+  std::optional<MemberEvent> next();
   void send(protocol::MemberMessage message);
   // Where the head was reached: for the replication of this node's streams.
   std::optional<replication::Address> head() const;

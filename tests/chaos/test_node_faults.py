@@ -73,13 +73,28 @@ class NodeFaults(NodesTest):
                   f"{times[int(0.99 * (len(times) - 1))]:.2f} s at p99, {times[-1]:.2f} s at most, "
                   f"{len(times)} rounds")
 
-    def test_no_node_is_suspect_while_all_cores_are_busy(self):
-        seconds = 600 if LONG else 30
-        launchers = self.start_up("direct", "echo up; while :; do sleep 1; done")
+    def keep_all_cores_busy(self):
         busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"])
                 for _ in range(2 * os.cpu_count())]
         self.addCleanup(lambda: [each.wait() for each in busy])
         self.addCleanup(lambda: [each.kill() for each in busy])
+
+    def test_a_run_that_fails_at_once_ends_on_busy_machines(self):
+        """Its end overtakes its start: members hear of both together."""
+        self.keep_all_cores_busy()
+        for seed in seeds():
+            for backend in BACKENDS * 4:
+                with self.subTest(seed=seed, backend=backend):
+                    results = self.run_nodes(
+                        ["-n", 1, "--backend", backend, "--console", "none", "--", "sh", "-c",
+                         f"[ $RANK = {seed % 3} ] && exit 42; exec sleep 600"], timeout=40)
+                    self.assert_codes(results, 42)
+        self.assert_nodes_clean()
+
+    def test_no_node_is_suspect_while_all_cores_are_busy(self):
+        seconds = 600 if LONG else 30
+        launchers = self.start_up("direct", "echo up; while :; do sleep 1; done")
+        self.keep_all_cores_busy()
         time.sleep(seconds)
         [directory] = self.run_directories()
         self.assertEqual([each for each in events_of(directory) if "node_" in each["event"]], [])

@@ -94,8 +94,8 @@ int head(int node_count, char** argv) {
     pollfd polled[2] = {{(*link)->fd(), POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
     if (::poll(polled, 2, -1) < 0) continue;
     if (polled[0].revents != 0) {
-      for (const cluster::HeadAction& action : (*link)->take()) {
-        std::printf("%s %d %s\n", name_of(action.what), action.node_rank, action.text.c_str());
+      while (const auto action = (*link)->next()) {
+        std::printf("%s %d %s\n", name_of(action->what), action->node_rank, action->text.c_str());
       }
       if (const auto proofs = (*link)->proofs(); proving && proofs) {
         proving = false;
@@ -140,14 +140,14 @@ int member(int node_rank, int node_count, const std::string& where, const std::s
   while (true) {
     pollfd polled{(*link)->fd(), POLLIN, 0};
     if (::poll(&polled, 1, -1) < 0) continue;
-    for (const link::MemberEvent& event : (*link)->take()) {
-      if (event.what == link::MemberEvent::What::kWaiting) {
-        std::printf("waiting: %s\n", event.text.c_str());
-      } else if (event.error) {
-        give_up(*event.error);
-      } else if (event.message.has_end()) {
-        return event.message.end().exit_code();
-      } else if (event.message.has_part()) {
+    while (const auto event = (*link)->next()) {
+      if (event->what == link::MemberEvent::What::kWaiting) {
+        std::printf("waiting: %s\n", event->text.c_str());
+      } else if (event->error) {
+        give_up(*event->error);
+      } else if (event->message.has_end()) {
+        return event->message.end().exit_code();
+      } else if (event->message.has_part()) {
         std::puts("part");
       }
     }

@@ -47,7 +47,7 @@ class SeenByHead {
   explicit SeenByHead(HeadLink& link) : link_(link) {}
 
   const std::vector<cluster::HeadAction>& all() {
-    for (cluster::HeadAction& action : link_.take()) all_.push_back(std::move(action));
+    while (auto action = link_.next()) all_.push_back(std::move(*action));
     return all_;
   }
   std::vector<cluster::HeadAction> of(cluster::HeadAction::What what) {
@@ -76,7 +76,7 @@ class SeenByMember {
   explicit SeenByMember(MemberLink& link) : link_(link) {}
 
   const std::vector<MemberEvent>& all() {
-    for (MemberEvent& event : link_.take()) all_.push_back(std::move(event));
+    while (auto event = link_.next()) all_.push_back(std::move(*event));
     return all_;
   }
   const Error* failure() {
