@@ -229,30 +229,47 @@ void ClusterHead::take_marker_away() {
   marker_.clear();
 }
 
+std::optional<HeadAction> ClusterHead::next() {
+  if (early_.empty()) return link_->next();
+  HeadAction first = std::move(early_.front());
+  early_.pop_front();
+  return first;
+}
+
+std::optional<Error> ClusterHead::trouble_in(const HeadAction& action) const {
+  if (action.what == What::kLost) return lost_error(action.text);
+  if (action.what != What::kMessage) return std::nullopt;
+  const protocol::MemberMessage& said = action.received;
+  if (said.has_prepared() && !said.prepared().problem().empty()) {
+    return Error{error_code_for(said.prepared().exit_code()),
+                 name_of(action.node_rank) + ": " + without_controls(said.prepared().problem()), "",
+                 std::nullopt};
+  }
+  if (!said.has_stop()) return std::nullopt;
+  const std::string by = without_controls(said.stop().by());
+  if (said.stop().signal_number() == 0) {
+    return Error{error_code_for(said.stop().exit_code()), by, "", std::nullopt};
+  }
+  return Error{ErrorCode::kStopped, "stopped by " + by, "", std::nullopt};
+}
+
+std::optional<Error> ClusterHead::trouble() {
+  while (auto each = link_->next()) {
+    early_.push_back(std::move(*each));
+    if (auto trouble = trouble_in(early_.back())) return trouble;
+  }
+  return std::nullopt;
+}
+
 Result<> ClusterHead::await_prepared(StopSource& stops) {
   const auto wanted = static_cast<std::size_t>(membership_.node_count.value - 1);
   while (prepared_.size() < wanted) {
-    while (const auto each = link_->next()) {
-      if (each->what == What::kLost) return Failure(lost_error(each->text));
+    while (const auto each = next()) {
+      if (auto trouble = trouble_in(*each)) return Failure(std::move(*trouble));
       if (each->what == What::kSuspect || each->what == What::kWakes) say(each->text);
       if (each->what != What::kMessage) continue;
-      const protocol::MemberMessage& said = each->received;
-      if (said.has_prepared()) {
-        const protocol::Prepared& prepared = said.prepared();
-        if (!prepared.problem().empty()) {
-          return fail(error_code_for(prepared.exit_code()),
-                      name_of(each->node_rank) + ": " + without_controls(prepared.problem()));
-        }
-        prepared_.insert(each->node_rank);
-      } else if (said.has_source()) {
-        MUSTER_TRY(send_source(each->node_rank));
-      } else if (said.has_stop()) {
-        const protocol::AskStop& stop = said.stop();
-        if (stop.signal_number() == 0) {
-          return fail(error_code_for(stop.exit_code()), without_controls(stop.by()));
-        }
-        return fail(ErrorCode::kStopped, "stopped by " + without_controls(stop.by()));
-      }
+      if (each->received.has_prepared()) prepared_.insert(each->node_rank);
+      if (each->received.has_source()) MUSTER_TRY(send_source(each->node_rank));
     }
     if (stops.poll()) return fail(ErrorCode::kStopped, "stopped by " + stops.poll()->by);
     std::vector<int> fds = stops.fds();
@@ -281,6 +298,7 @@ Result<> ClusterHead::send_source(int node_rank) {
 }
 
 void ClusterHead::go() {
+  has_gone_ = true;
   take_marker_away();
   protocol::HeadMessage message;
   message.mutable_go();
@@ -361,6 +379,19 @@ void ClusterHead::end(int exit_code, const std::string& summary) {
   end.set_exit_code(exit_code);
   end.set_summary(summary);
   link_->end(end, kLastWordPatience);
+}
+
+std::vector<int> HeadStops::fds() const {
+  std::vector<int> all = own_.fds();
+  all.push_back(head_.link().fd());
+  return all;
+}
+
+const std::optional<StopAsked>& HeadStops::poll() {
+  if (const auto& own = own_.poll()) return own;
+  if (!trouble_) trouble_ = head_.trouble();
+  if (trouble_ && !asked_) asked_ = StopAsked{SIGTERM, "another node"};
+  return asked_;
 }
 
 }  // namespace muster::cli

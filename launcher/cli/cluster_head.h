@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <deque>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -48,9 +49,14 @@ class ClusterHead {
   exec::OtherNodes other_nodes();
   // Every node is told its part, and begins to prepare.
   Result<> send_parts(const plan::LaunchPlan& plan, const plan::StartValues& start);
+  // While this node prepares itself: what another one has said that keeps the run from beginning.
+  // What else has come is kept for await_prepared().
+  std::optional<Error> trouble();
   // Waits until every node is prepared.  Errors: a node's own, with its name; kStopped.
   Result<> await_prepared(StopSource& stops);
   void go();
+  // Whether ranks were told to start: before that nobody has anything to store.
+  bool has_gone() const { return has_gone_; }
   void tell_phase(const cluster::RunPhase& run);
   // After the ranks: every living node finishes its outputs, and all of it is stored here.
   void store(plan::RunOutcome& outcome, std::chrono::milliseconds drain_timeout,
@@ -70,6 +76,8 @@ class ClusterHead {
   void put_marker(const plan::LaunchPlan& plan, const std::string& run_id);
   void take_marker_away();
   Result<> send_source(int node_rank);
+  std::optional<cluster::HeadAction> next();
+  std::optional<Error> trouble_in(const cluster::HeadAction& action) const;
   void say(const std::string& text) const;
   std::string name_of(int node_rank) const;
   Error lost_error(const std::string& text) const;
@@ -85,12 +93,30 @@ class ClusterHead {
   std::shared_ptr<Log> log_ = std::make_shared<Log>();
   std::string source_;                         // the copy that ranks of this node run in
   std::map<int, link::SourceSender> senders_;  // to nodes that lack it
+  std::deque<cluster::HeadAction> early_;      // that came while this node prepared itself
   std::set<int> prepared_;
   std::set<int> stored_;
   std::set<int> lost_;
   std::filesystem::path marker_;
   std::optional<int> stopped_by_;  // while nodes were waited for
+  bool has_gone_ = false;
   bool ended_ = false;
+};
+
+// Who ends the head's own preparation: its stops, and any node that is in trouble.
+class HeadStops final : public StopSource {
+ public:
+  HeadStops(StopSource& own, ClusterHead& head) : own_(own), head_(head) {}
+
+  std::vector<int> fds() const override;
+  const std::optional<StopAsked>& poll() override;
+  const std::optional<Error>& trouble() const { return trouble_; }
+
+ private:
+  StopSource& own_;
+  ClusterHead& head_;
+  std::optional<Error> trouble_;
+  std::optional<StopAsked> asked_;
 };
 
 }  // namespace muster::cli

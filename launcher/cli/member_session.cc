@@ -62,6 +62,43 @@ void wait_for(const std::vector<int>& fds, std::chrono::milliseconds most) {
   static_cast<void>(::poll(polled.data(), polled.size(), static_cast<int>(most.count())));
 }
 
+// Who ends a member's preparation: its own stops, and what the head says, or does not say any more.
+class MemberStops final : public StopSource {
+ public:
+  MemberStops(StopSource& own, link::MemberLink& link, std::optional<protocol::RunEnd>& end,
+              std::optional<Error>& head_lost)
+      : own_(own), link_(link), end_(end), head_lost_(head_lost) {}
+
+  std::vector<int> fds() const override {
+    std::vector<int> all = own_.fds();
+    all.push_back(link_.fd());
+    return all;
+  }
+
+  const std::optional<StopAsked>& poll() override {
+    if (const auto& own = own_.poll()) return own;
+    while (!asked_) {
+      const auto event = link_.next();
+      if (!event) break;
+      if (event->what == MemberEvent::What::kFailed) {
+        head_lost_ = event->error.value_or(Error{});
+        asked_ = StopAsked{SIGTERM, "the loss of the head"};
+      } else if (event->message.has_end()) {
+        end_ = event->message.end();
+        asked_ = StopAsked{SIGTERM, "the end of the run"};
+      }
+    }
+    return asked_;
+  }
+
+ private:
+  StopSource& own_;
+  link::MemberLink& link_;
+  std::optional<protocol::RunEnd>& end_;
+  std::optional<Error>& head_lost_;
+  std::optional<StopAsked> asked_;
+};
+
 }  // namespace
 
 MemberSession::MemberSession(const CommandLine& line, const cluster::Membership& membership,
@@ -97,22 +134,29 @@ Result<int> MemberSession::run() {
     return Failure(std::move(taken).error());
   }
   StopWatch stops(signals, *control_);
-  if (auto prepared = prepare(stops); !prepared) {
+  auto prepared = prepare(stops);
+  if (early_end_ || head_lost_) {
+    clean_up(true);
+    if (early_end_) return conclude(*early_end_);
+    return Failure(std::move(*head_lost_));
+  }
+  if (!prepared) {
     if (prepared.error().code == ErrorCode::kStopped && stops.asked()) {
       ask_stop(*stops.asked());
     } else {
       tell_prepared(&prepared.error());
     }
+    const auto end = await_end(stops);
     clean_up(true);
-    if (early_end_) return conclude(*early_end_);
-    MUSTER_TRY_ASSIGN(const auto end, await_end(stops));
-    return conclude(end);
+    if (!end) return Failure(end.error());
+    return conclude(*end);
   }
   tell_prepared(nullptr);
-  MUSTER_TRY_ASSIGN(const auto ended, await_go(stops));
-  if (ended) {
+  auto ended = await_go(stops);
+  if (!ended || *ended) {
     clean_up(true);
-    return conclude(*ended);
+    if (!ended) return Failure(std::move(ended).error());
+    return conclude(**ended);
   }
   auto hosted = host(signals);
   if (!hosted) {
@@ -249,7 +293,10 @@ Result<> MemberSession::take_source(StopWatch& stops) {
   link_->send(wanted);
   for (bool is_whole = false;;) {
     while (const auto event = link_->next()) {
-      if (event->what == MemberEvent::What::kFailed) return Failure(event->error.value_or(Error{}));
+      if (event->what == MemberEvent::What::kFailed) {
+        head_lost_ = event->error.value_or(Error{});
+        return Failure(*head_lost_);
+      }
       if (event->what != MemberEvent::What::kMessage) continue;
       if (event->message.has_end()) early_end_ = event->message.end();
       if (!event->message.has_source() || is_whole) continue;
@@ -276,8 +323,9 @@ Result<> MemberSession::take_source(StopWatch& stops) {
 
 Result<> MemberSession::prepare(StopWatch& stops) {
   if (part_.send_source()) MUSTER_TRY(take_source(stops));
+  MemberStops all_stops(stops, *link_, early_end_, head_lost_);
   return prepare_run(
-      {run_, plan_, *directory_, runtime_, *recorder_, *console_, stops, mounts_, held_});
+      {run_, plan_, *directory_, runtime_, *recorder_, *console_, all_stops, mounts_, held_});
 }
 
 void MemberSession::tell_prepared(const Error* problem) {

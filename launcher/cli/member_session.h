@@ -54,7 +54,9 @@ class MemberSession {
   LoadedRun run_;
   std::unique_ptr<link::MemberLink> link_;
   protocol::Part part_;
+  // While this node prepares itself the run may end, and the head may be lost.
   std::optional<protocol::RunEnd> early_end_;
+  std::optional<Error> head_lost_;
   plan::LaunchPlan plan_;
   plan::StartValues start_;
   std::vector<ResourceLimit> rank_limits_;

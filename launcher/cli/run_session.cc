@@ -410,12 +410,16 @@ Result<plan::RunOutcome> RunSession::execute(const SignalFd& signals) {
 }
 
 Result<> RunSession::prepare(StopWatch& stops) {
-  if (cluster_) MUSTER_TRY(cluster_->send_parts(plan_, start_));
-  MUSTER_TRY(prepare_run(context_of(stops)));
-  return cluster_ ? cluster_->await_prepared(stops) : Result<>();
+  if (!cluster_) return prepare_run(context_of(stops));
+  MUSTER_TRY(cluster_->send_parts(plan_, start_));
+  HeadStops all_stops(stops, *cluster_);
+  auto prepared = prepare_run(context_of(all_stops));
+  if (all_stops.trouble()) return Failure(*all_stops.trouble());
+  if (!prepared) return prepared;
+  return cluster_->await_prepared(stops);
 }
 
-PreparationContext RunSession::context_of(StopWatch& stops) {
+PreparationContext RunSession::context_of(StopSource& stops) {
   return {run_, plan_, *directory_, runtime_, *recorder_, *console_, stops, mounts_, held_};
 }
 
@@ -475,7 +479,7 @@ Result<int> RunSession::conclude(plan::RunOutcome outcome, StopWatch& stops) {
   // Results may take all that is left of a stop_budget, and more.
   if (outcome.finish_by) static_cast<void>(record_outcome(outcome, true));
   context.python3 = python3_alone(run_.config, run_.inputs.caller_environment);
-  if (cluster_) {
+  if (cluster_ && cluster_->has_gone()) {
     cluster_->store(outcome, plan_.limits.drain_timeout.value, limits_of(outcome, stops));
   }
   for (std::string& text :

@@ -59,7 +59,7 @@ class RunSession {
   bool has_collector() const;
   Result<int> conclude_unprepared(Error error, StopWatch& stops);
   Result<int> conclude(plan::RunOutcome outcome, StopWatch& stops);
-  PreparationContext context_of(StopWatch& stops);
+  PreparationContext context_of(StopSource& stops);
   std::vector<std::string> upload(plan::RunOutcome& outcome, StopWatch& stops);
   std::string deliver(std::string text, plan::RunOutcome& outcome, report::ReportContext& context,
                       StopWatch& stops);

@@ -2,6 +2,7 @@
 left to try where namespaces are forbidden.  mpirun knows them by two names that resolve nowhere."""
 
 import json
+import os
 import signal
 
 import muster_test
@@ -70,6 +71,58 @@ class OneHost(NodesTest):
                 self.assertIn(said, results[0].stderr)
                 self.assertIn("the run has not begun", results[1].stderr)
                 self.assert_nothing_left()
+
+    def start_preparing(self):
+        """Two launchers whose mount helpers never get ready."""
+        (self.directory / "head-address").unlink(missing_ok=True)
+        helpers = self.directory / "helpers"
+        helpers.mkdir(exist_ok=True)
+        (helpers / "rclone").write_text("#!/bin/sh\n[ $1 = version ] && exec echo rclone v1.60.1\n"
+                                        "exec sleep 600\n", "utf-8")
+        (helpers / "rclone").chmod(0o755)
+        (self.work_dir / "datastores.yaml").write_text(
+            "datastores: {remote: {type: rclone, remote: 'nowhere:'}}\n", "utf-8")
+        (self.work_dir / "run.yaml").write_text(
+            "command: 'true'\ninputs: {digits: {path: 'datastore://remote/digits'}}\n", "utf-8")
+        path = {"PATH": f"{helpers}:{os.environ['PATH']}"}
+        started = [self.start_node(node, ["-n", 1, "--backend", "direct", "run.yaml"], 2,
+                                   head=f"file:{self.directory}/head-address", env=path)
+                   for node in self.launchers]
+
+        def both_prepare():
+            parents = {each.parent for each in self.processes() if "sleep 600" in repr(each)}
+            return parents >= {each.pid for each in started} or any(
+                each.process.poll() is not None for each in started)
+        wait_until(both_prepare, 30, "both prepare")
+        return started
+
+    def test_a_stop_while_nodes_prepare_ends_all(self):
+        for node in (0, 1):
+            with self.subTest(stopped_at=node):
+                started = self.start_preparing()
+                started[node].send(signal.SIGTERM)
+                results = self.wait_nodes(started, 30)
+                self.assert_codes(results, 143)
+                self.assertRegex(results[0].stderr, "(stopped|cancelled) by SIGTERM")
+                self.assert_nothing_left()
+
+    def test_a_head_that_is_killed_while_nodes_prepare_leaves_nothing(self):
+        started = self.start_preparing()
+        started[0].send(signal.SIGKILL)
+        results = self.wait_nodes(started, 30)
+        self.assertNotEqual(results[1].code, 0)
+        self.assertIn("head", results[1].stderr)
+        self.assert_nothing_left()
+
+    def test_a_node_that_cannot_prepare_is_named_at_once(self):
+        started = self.start_preparing()
+        [helper] = [each for each in self.processes() if each.parent == started[1].pid]
+        os.kill(helper.pid, signal.SIGKILL)
+        results = self.wait_nodes(started, 30)
+        self.assertEqual(results[0].code, results[1].code)
+        self.assertNotEqual(results[0].code, 0)
+        self.assertRegex(results[0].stderr, r"-1: .*rclone")
+        self.assert_nothing_left()
 
     def test_one_mpi_world(self):
         if not MPIRUN:
