@@ -572,7 +572,8 @@ class FullDisk(CollectorTest):
         self.assertEqual(events[-3:], ["collector_full", "collector_has_room", "delivered"])
         self.assertLess(len(events), 8)
         self.assertEqual(result.stderr.count("takes less for now"), 1)
-        self.assertGreater(log.read_text().rfind("disk_has_room"), log.read_text().rfind("disk_full"))
+        wait_until(lambda: log.read_text().rfind("disk_has_room") >
+                   log.read_text().rfind("disk_full"), 20, "the relay's word that there is room")
         self.end_relay(relay)
 
     def test_full_from_the_beginning_it_is_there_and_takes_nothing(self):
