@@ -43,11 +43,6 @@ def memory_of(pid):
     return int(re.search(r"RssAnon:\s+(\d+) kB", text)[1]) << 10
 
 
-def resident(pid):
-    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(re.search(r"VmRSS:\s+(\d+) kB", text)[1]) << 10
-
-
 def say(peer, words):
     """Whatever becomes of it."""
     try:
