@@ -207,11 +207,16 @@ class Node:
     def freeze(self):
         """Stops all its processes, as a host does that pauses a virtual machine."""
         stopped = set()
+        deadline = time.monotonic() + 20.0
+        # In D it waits in the kernel, as a shell does in vfork for a child that was stopped before
+        # its exec; it stops before it runs anything again.
         while running := [pid for pid in self.processes()
-                          if pid not in stopped or state_of(pid) not in "Tt"]:
+                          if pid not in stopped or state_of(pid) not in "TtD"]:
             for pid in running:
                 send(pid, signal.SIGSTOP)
                 stopped.add(pid)
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{self}: processes {running} do not stop")
         self.stopped = stopped
 
     def thaw(self):
